@@ -1,0 +1,10 @@
+module github.com/seed-33f8b841/redial
+
+go 1.26
+
+require (
+	github.com/cenkalti/backoff/v4 v4.3.0
+	go.uber.org/zap v1.28.0
+)
+
+require go.uber.org/multierr v1.10.0 // indirect

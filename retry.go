@@ -1,0 +1,443 @@
+package redial
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// The bounds of a dial that sets none.
+const (
+	defaultTimeout    = 10 * time.Second // of one attempt
+	defaultMaxElapsed = 30 * time.Second // of the whole dial
+)
+
+// minDelay is the shortest wait between two attempts: a schedule of none must
+// not make a loop of connects.
+const minDelay = time.Millisecond
+
+// A Policy says which classes are retried, and on which schedule: for each
+// dial, and each class that turns up in it, the class's function is called
+// once, and the schedule it returns asked for one delay after another. It must
+// return a new schedule each time, as [Exponential]'s do, for a schedule has
+// state; it may be called by many goroutines at once.
+//
+// A class that is absent is not retried, nor is one whose function is nil or
+// returns nil. A delay under 1 ms is raised to 1 ms; a negative one, such as
+// backoff.Stop, ends the dial. Canceled is never retried.
+//
+// Schedules keep to themselves: after timeouts, a first Refused starts with
+// the first delay of its own.
+type Policy map[Class]func() backoff.BackOff
+
+// DefaultPolicy returns a new copy of the policy that a Dialer with none uses,
+// to be adjusted: it retries Refused, Reset, DNS, Timeout and Unreachable, each
+// by Exponential(100*time.Millisecond, 5*time.Second).
+func DefaultPolicy() Policy {
+	return maps.Clone(defaultPolicy)
+}
+
+var defaultPolicy = func() Policy {
+	exponential := Exponential(100*time.Millisecond, 5*time.Second)
+	return Policy{
+		Refused:     exponential,
+		Reset:       exponential,
+		DNS:         exponential,
+		Timeout:     exponential,
+		Unreachable: exponential,
+	}
+}()
+
+// Exponential returns a maker of schedules, for a [Policy], whose delay starts
+// at initial and doubles until it is max. Each delay is drawn at random from
+// 50 % below that to 50 % above, yet is never over max: what would be is
+// mirrored at max, so that the delays of many dials stay spread out. The first
+// is drawn too.
+//
+// A max below initial counts as initial; an initial of zero or less as 1 ms.
+func Exponential(initial, max time.Duration) func() backoff.BackOff {
+	if initial <= 0 {
+		initial = minDelay
+	}
+	if max < initial {
+		max = initial
+	}
+	return func() backoff.BackOff {
+		return &exponential{backoff.ExponentialBackOff{
+			InitialInterval:     initial,
+			RandomizationFactor: 0.5,
+			Multiplier:          2,
+			MaxInterval:         max,
+			Stop:                backoff.Stop,
+			Clock:               backoff.SystemClock,
+		}}
+	}
+}
+
+// exponential keeps the drawn delay, too, within MaxInterval, which
+// backoff.ExponentialBackOff applies before it draws.
+type exponential struct{ backoff.ExponentialBackOff }
+
+func (e *exponential) NextBackOff() time.Duration {
+	delay := e.ExponentialBackOff.NextBackOff()
+	if delay > e.MaxInterval {
+		delay = 2*e.MaxInterval - delay
+	}
+	return delay
+}
+
+// start returns a new schedule for class, ready for its first delay; nil if
+// the class is not to be retried.
+func (p Policy) start(class Class) backoff.BackOff {
+	newSchedule := p[class]
+	if newSchedule == nil || class == Canceled {
+		return nil
+	}
+	schedule := newSchedule()
+	if schedule == nil || isNilPointer(schedule) {
+		return nil
+	}
+	if e, ok := schedule.(*backoff.ExponentialBackOff); ok {
+		complete(e)
+	}
+	schedule.Reset() // as backoff.Retry does: a literal has no current interval before
+	return schedule
+}
+
+// complete gives a literal ExponentialBackOff what NewExponentialBackOff would
+// have: without a clock it panics, and the zero values of the others mean
+// delays of nothing.
+func complete(e *backoff.ExponentialBackOff) {
+	if e.Clock == nil {
+		e.Clock = backoff.SystemClock
+	}
+	if e.Stop == 0 {
+		e.Stop = backoff.Stop
+	}
+	if e.Multiplier == 0 {
+		e.Multiplier = backoff.DefaultMultiplier
+	}
+	if e.MaxInterval == 0 {
+		e.MaxInterval = backoff.DefaultMaxInterval
+	}
+}
+
+// retry makes attempts at network and address, each by connect, until one
+// succeeds or there is a reason to stop.
+func (d *Dialer) retry(ctx context.Context, network, address string, connect connectFunc) (net.Conn, error) {
+	if ctx == nil {
+		panic("nil context")
+	}
+	l := loop{Dialer: d, ctx: ctx, network: network, address: address}
+	l.bound(time.Now())
+	for start := l.start; ; start = time.Now() {
+		if l.over(start) {
+			return nil, l.abandoned(start)
+		}
+		l.attempts++
+		conn, err := d.attempt(ctx, l.attemptEnd(start), connect)
+		if err == nil {
+			l.succeeded(conn, start)
+			return conn, nil
+		}
+		a := l.failed(err, start)
+		if a.Stop != nil {
+			return nil, l.failure(&a)
+		}
+		l.wait(a.Delay)
+	}
+}
+
+// A loop is one dial: its bounds, and what came of its attempts so far.
+type loop struct {
+	*Dialer
+	ctx              context.Context
+	network, address string
+
+	start       time.Time
+	end         time.Time // no attempt begins then or later; zero: no such time
+	endReason   error     // what end is due to: ErrDeadline or ErrMaxElapsed
+	maxAttempts int       // 0: no limit
+	policy      Policy
+
+	schedules [numClasses]backoff.BackOff // of the classes seen
+	attempts  int
+	corrected bool  // the last attempt's class is not what its error says
+	gone      error // why the caller wants no connection any more; nil while it does
+	canceled  bool  // gone is a cancellation, not a deadline
+	history   []Attempt
+}
+
+// bound sets what ends the dial, whatever its attempts bring.
+func (l *loop) bound(now time.Time) {
+	l.start = now
+	l.policy = l.Policy
+	if l.policy == nil {
+		l.policy = defaultPolicy
+	}
+	l.maxAttempts = max(l.MaxAttempts, 0)
+	if withinAttempt(l.ctx) {
+		l.maxAttempts = 1 // the dialer around this one retries, and would multiply our retries
+	}
+
+	if deadline, ok := l.ctx.Deadline(); ok {
+		l.endBy(deadline, ErrDeadline)
+	}
+	if !l.Deadline.IsZero() {
+		l.endBy(l.Deadline, ErrDeadline)
+	}
+	if l.Timeout < 0 { // as of net.Dialer: over before it began
+		l.endBy(now, ErrDeadline)
+	}
+	maxElapsed := l.MaxElapsed
+	if maxElapsed == 0 && l.end.IsZero() && l.maxAttempts != 1 {
+		maxElapsed = defaultMaxElapsed
+	}
+	if maxElapsed > 0 {
+		l.endBy(now.Add(maxElapsed), ErrMaxElapsed)
+	}
+}
+
+func (l *loop) endBy(end time.Time, reason error) {
+	if l.end.IsZero() || end.Before(l.end) {
+		l.end, l.endReason = end, reason
+	}
+}
+
+// attemptEnd is when an attempt that starts now must be through; zero: never.
+func (l *loop) attemptEnd(now time.Time) time.Time {
+	timeout := l.Timeout
+	if timeout == 0 && l.maxAttempts != 1 {
+		timeout = defaultTimeout
+	}
+	if timeout == 0 {
+		return l.end
+	}
+	if end := now.Add(timeout); l.end.IsZero() || end.Before(l.end) {
+		return end
+	}
+	return l.end
+}
+
+// dueGrace is how long over waits for a context whose deadline has passed.
+const dueGrace = 10 * time.Millisecond
+
+// over tells whether the caller has given up, and notes why. It asks the
+// context, Cancel and Deadline, never an error: an attempt's own timeout looks
+// like the context's, and a dial cancelled at its second address returns what
+// befell the first.
+func (l *loop) over(now time.Time) bool {
+	if deadline, ok := l.ctx.Deadline(); ok && !now.Before(deadline) && l.ctx.Err() == nil {
+		// The socket's timer was first. The context's is due, and brings
+		// the cause; one that does not keep its word is not waited for.
+		due := time.NewTimer(dueGrace)
+		select {
+		case <-l.ctx.Done():
+		case <-due.C:
+		}
+		due.Stop()
+	}
+	switch err := l.ctx.Err(); {
+	case err != nil:
+		l.gone, l.canceled = context.Cause(l.ctx), err != context.DeadlineExceeded
+		if l.gone == context.DeadlineExceeded {
+			l.gone = ErrDeadline
+		}
+	case isClosed(l.Cancel): //lint:ignore SA1019 a drop-in for net.Dialer keeps to it
+		l.gone, l.canceled = context.Canceled, true
+	case l.endReason == ErrDeadline && !now.Before(l.end):
+		l.gone = ErrDeadline
+	}
+	return l.gone != nil
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// succeeded records the attempt that made conn. Should OnAttempt panic, or end
+// the goroutine, nobody would get conn, so nobody else could close it.
+func (l *loop) succeeded(conn net.Conn, start time.Time) {
+	if level, _ := levelOfSuccess(l.attempts); !l.records(level) {
+		return
+	}
+	returned := false
+	defer func() {
+		if !returned {
+			conn.Close()
+		}
+	}()
+	a := l.newAttempt(start)
+	a.Remote = conn.RemoteAddr()
+	l.record(l.ctx, &a)
+	returned = true
+}
+
+// failed classifies the attempt that ended in err, decides what comes next,
+// and records both.
+func (l *loop) failed(err error, start time.Time) Attempt {
+	a := l.newAttempt(start)
+	a.Err = err
+	now := start.Add(a.Duration)
+	over := l.over(now)
+	if l.canceled {
+		a.Class = Canceled
+	} else {
+		a.Class = l.classify(err)
+	}
+	if over {
+		a.Stop = l.gone
+	} else {
+		a.Delay, a.Stop = l.next(a.Class, now)
+	}
+	l.remember(a)
+	l.record(l.ctx, &a)
+	return a
+}
+
+func (l *loop) newAttempt(start time.Time) Attempt {
+	duration := time.Since(start)
+	return Attempt{
+		Network:  l.network,
+		Address:  l.address,
+		Number:   l.attempts,
+		Start:    start,
+		Duration: duration,
+		Elapsed:  start.Sub(l.start) + duration,
+	}
+}
+
+// classify asks Classifier, then Classify, then what this machine knows of
+// itself.
+func (l *loop) classify(err error) Class {
+	l.corrected = false
+	if l.Classifier != nil {
+		if class := l.Classifier(err); class != Unknown {
+			return class
+		}
+	}
+	class := Classify(err)
+	actual := localTrouble(class, err)
+	l.corrected = actual != class
+	return actual
+}
+
+// next decides, after a failure of that class, how long to wait for the next
+// attempt, or why there is none. A wait that would outlast the dial is not
+// begun: it could not end in an attempt.
+func (l *loop) next(class Class, now time.Time) (delay time.Duration, stop error) {
+	if l.policy[class] == nil || class == Canceled {
+		return 0, ErrPermanent
+	}
+	if l.maxAttempts > 0 && l.attempts >= l.maxAttempts {
+		return 0, ErrMaxAttempts
+	}
+	if l.schedules[class] == nil {
+		l.schedules[class] = l.policy.start(class)
+	}
+	if l.schedules[class] == nil {
+		return 0, ErrPermanent
+	}
+	delay = l.schedules[class].NextBackOff()
+	if delay < 0 {
+		return 0, ErrPermanent
+	}
+	delay = max(delay, minDelay)
+	if !l.end.IsZero() && !now.Add(delay).Before(l.end) {
+		return 0, l.endReason
+	}
+	return delay, nil
+}
+
+// wait returns after delay, or as soon as the caller gives up.
+func (l *loop) wait(delay time.Duration) {
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.ctx.Done():
+	case <-l.Cancel: //lint:ignore SA1019 a drop-in for net.Dialer keeps to it
+	}
+}
+
+// failure is the error of a dial whose last attempt was a.
+func (l *loop) failure(a *Attempt) error {
+	if l.untouched(a) {
+		return a.Err
+	}
+	return l.newError(a.Class, a.Err, a.Stop, a.Elapsed).asOpError()
+}
+
+// untouched tells whether a's error is returned as it is, for retrying was
+// never going to change it.
+func (l *loop) untouched(a *Attempt) bool {
+	switch {
+	case l.maxAttempts == 1:
+		return true
+	case l.attempts > 1:
+		return false
+	case l.gone == nil:
+		return a.Stop == ErrPermanent && !l.corrected
+	case l.canceled && errors.Is(a.Err, context.Canceled), !l.canceled && isTimeout(a.Err):
+		return true
+	}
+	// The caller gave up, but the error does not say so: it is that of an
+	// address tried before. If it was due to be retried, say what stopped it.
+	return l.policy[l.classify(a.Err)] == nil
+}
+
+// abandoned is the error of a dial whose caller has given up before the first
+// attempt, or between two.
+func (l *loop) abandoned(now time.Time) error {
+	class, err := Timeout, l.gone
+	if l.canceled {
+		class = Canceled
+	}
+	if n := len(l.history); n > 0 {
+		class, err = l.history[n-1].Class, l.history[n-1].Err
+	}
+	e := l.newError(class, err, l.gone, now.Sub(l.start))
+	if l.canceled {
+		l.recordCanceled(e)
+	}
+	return e.asOpError()
+}
+
+func (l *loop) newError(class Class, err, stop error, elapsed time.Duration) *Error {
+	e := &Error{
+		Network:  l.network,
+		Address:  l.address,
+		Attempts: l.attempts,
+		Elapsed:  elapsed,
+		Class:    class,
+		Err:      err,
+		Stop:     stop,
+		History:  l.history,
+	}
+	if l.gone != nil {
+		e.ctxErr = l.ctx.Err()
+	}
+	return e
+}
+
+// An Error's History has as many of the first attempts as of the latest.
+const historyMax = 16
+
+func (l *loop) remember(a Attempt) {
+	if len(l.history) < historyMax {
+		l.history = append(l.history, a)
+		return
+	}
+	latest := l.history[historyMax/2:]
+	copy(latest, latest[1:])
+	latest[len(latest)-1] = a
+}
