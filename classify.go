@@ -103,37 +103,47 @@ func Classify(err error) Class {
 // means depends on what was being done: network is that of the innermost
 // *net.OpError passed on the way, call the system call that failed.
 func classify(err error, network, call string) Class {
-	timeout := false // an error on the way says so, should nothing else tell
-	for err != nil && !isNilPointer(err) {
-		if e, ok := err.(*Error); ok {
+	for next := err; next != nil; {
+		if isNilPointer(next) {
+			return Unknown // nothing above it may be asked either, for it would ask on
+		}
+		if e, ok := next.(*Error); ok {
 			return e.Class
 		}
-		if class := classOf(err, network, call); class != Unknown {
+		if class := classOf(next, network, call); class != Unknown {
 			return class
 		}
-		if e, ok := err.(interface{ Timeout() bool }); ok && e.Timeout() {
-			timeout = true
-		}
-		switch e := err.(type) {
+		switch e := next.(type) {
 		case *net.OpError:
-			network, err = e.Net, e.Err
+			network, next = e.Net, e.Err
 		case *os.SyscallError:
-			call, err = e.Syscall, e.Err
+			call, next = e.Syscall, e.Err
 		case interface{ Unwrap() error }:
-			err = e.Unwrap()
+			next = e.Unwrap()
 		case interface{ Unwrap() []error }:
 			if class := mostTelling(e.Unwrap(), network, call); class != Unknown {
 				return class
 			}
-			err = nil
+			next = nil
 		default:
-			err = nil
+			next = nil
 		}
 	}
-	if timeout {
+	if saysTimeout(err) {
 		return Timeout
 	}
 	return Unknown
+}
+
+// saysTimeout tells whether err, or an error that it wraps, says that it is a
+// timeout: where nothing else tells, that does.
+func saysTimeout(err error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if e, ok := err.(interface{ Timeout() bool }); ok && e.Timeout() {
+			return true
+		}
+	}
+	return false
 }
 
 // classOf is the class of err itself, whatever it wraps: Unknown if err does
@@ -170,7 +180,7 @@ func classOf(err error, network, call string) Class {
 		return Canceled
 	case io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe:
 		return Reset
-	case errMissingAddress, errNoConn:
+	case errMissingAddress, errNoConn, errNilError:
 		return Invalid
 	}
 	return classOfSystem(err, network, call)
@@ -181,7 +191,7 @@ func classOf(err error, network, call string) Class {
 // server stands in the error's text only, and a server's REFUSED sets none.
 func classOfDNS(e *net.DNSError) Class {
 	switch {
-	case errors.Is(e.UnwrapErr, context.Canceled):
+	case Classify(e.UnwrapErr) == Canceled:
 		return Canceled
 	case strings.ContainsAny(e.Name, "/\x00"):
 		// "network/service": a port that /etc/services does not know. No

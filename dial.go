@@ -105,8 +105,8 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 			return d.DialFunc(ctx, network, address)
 		})
 	}
-	inner := d.inner()
 	return d.retry(ctx, network, address, func(ctx context.Context) (net.Conn, error) {
+		inner := d.unbound()
 		return inner.DialContext(ctx, network, address)
 	})
 }
@@ -114,8 +114,8 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 // DialTCP is net.Dialer's DialTCP, retried as DialContext is. It ignores
 // DialFunc.
 func (d *Dialer) DialTCP(ctx context.Context, network string, laddr, raddr netip.AddrPort) (*net.TCPConn, error) {
-	inner := d.inner()
 	return typed[*net.TCPConn](d.retry(ctx, network, raddr.String(), func(ctx context.Context) (net.Conn, error) {
+		inner := d.unbound()
 		return inner.DialTCP(ctx, network, laddr, raddr)
 	}))
 }
@@ -123,8 +123,8 @@ func (d *Dialer) DialTCP(ctx context.Context, network string, laddr, raddr netip
 // DialUDP is net.Dialer's DialUDP, retried as DialContext is. It ignores
 // DialFunc.
 func (d *Dialer) DialUDP(ctx context.Context, network string, laddr, raddr netip.AddrPort) (*net.UDPConn, error) {
-	inner := d.inner()
 	return typed[*net.UDPConn](d.retry(ctx, network, raddr.String(), func(ctx context.Context) (net.Conn, error) {
+		inner := d.unbound()
 		return inner.DialUDP(ctx, network, laddr, raddr)
 	}))
 }
@@ -132,8 +132,8 @@ func (d *Dialer) DialUDP(ctx context.Context, network string, laddr, raddr netip
 // DialIP is net.Dialer's DialIP, retried as DialContext is. It ignores
 // DialFunc.
 func (d *Dialer) DialIP(ctx context.Context, network string, laddr, raddr netip.Addr) (*net.IPConn, error) {
-	inner := d.inner()
 	return typed[*net.IPConn](d.retry(ctx, network, raddr.String(), func(ctx context.Context) (net.Conn, error) {
+		inner := d.unbound()
 		return inner.DialIP(ctx, network, laddr, raddr)
 	}))
 }
@@ -141,8 +141,8 @@ func (d *Dialer) DialIP(ctx context.Context, network string, laddr, raddr netip.
 // DialUnix is net.Dialer's DialUnix, retried as DialContext is. It ignores
 // DialFunc.
 func (d *Dialer) DialUnix(ctx context.Context, network string, laddr, raddr *net.UnixAddr) (*net.UnixConn, error) {
-	inner := d.inner()
 	return typed[*net.UnixConn](d.retry(ctx, network, raddr.String(), func(ctx context.Context) (net.Conn, error) {
+		inner := d.unbound()
 		return inner.DialUnix(ctx, network, laddr, raddr)
 	}))
 }
@@ -156,9 +156,10 @@ func typed[C net.Conn](conn net.Conn, err error) (c C, _ error) {
 	return conn.(C), nil
 }
 
-// inner is the embedded dialer without its bounds in time: each attempt has
-// them in its ctx, for Verify and DialFunc to keep to as well.
-func (d *Dialer) inner() net.Dialer {
+// unbound is the embedded dialer without its bounds in time: each attempt has
+// them in its ctx, for Verify and DialFunc to keep to as well. It is copied in
+// each attempt anew, and so takes no room on the stack of a dial that waits.
+func (d *Dialer) unbound() net.Dialer {
 	inner := d.Dialer
 	inner.Timeout = 0
 	inner.Deadline = time.Time{}
@@ -169,8 +170,11 @@ func (d *Dialer) inner() net.Dialer {
 // connectFunc makes one attempt at the address that it was made for.
 type connectFunc func(context.Context) (net.Conn, error)
 
-// errNoConn is the failure of a DialFunc that broke its contract.
-var errNoConn = errors.New("redial: DialFunc returned neither a connection nor an error")
+// These are the failures of a DialFunc that broke its contract.
+var (
+	errNoConn   = errors.New("redial: DialFunc returned neither a connection nor an error")
+	errNilError = errors.New("redial: DialFunc returned a nil pointer as its error: return nil itself")
+)
 
 // attempt connects and verifies, until end at the latest; zero: no such time.
 func (d *Dialer) attempt(ctx context.Context, end time.Time, connect connectFunc) (net.Conn, error) {
@@ -181,6 +185,9 @@ func (d *Dialer) attempt(ctx context.Context, end time.Time, connect connectFunc
 	case err != nil:
 		if conn != nil && !isNilPointer(conn) {
 			conn.Close()
+		}
+		if isNilPointer(err) {
+			return nil, errNilError // the pointer's methods would panic
 		}
 		return nil, err
 	case conn == nil || isNilPointer(conn):

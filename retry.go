@@ -132,27 +132,20 @@ func (d *Dialer) retry(ctx context.Context, network, address string, connect con
 	if ctx == nil {
 		panic("nil context")
 	}
-	l := loop{Dialer: d, ctx: ctx, network: network, address: address}
+	var l loop // field by field, for a literal would take its room on the stack twice
+	l.Dialer, l.ctx, l.network, l.address = d, ctx, network, address
 	l.bound(time.Now())
-	for start := l.start; ; start = time.Now() {
-		if l.over(start) {
-			return nil, l.abandoned(start)
+	for {
+		conn, delay, err := l.try(connect)
+		if conn != nil || err != nil {
+			return conn, err
 		}
-		l.attempts++
-		conn, err := d.attempt(ctx, l.attemptEnd(start), connect)
-		if err == nil {
-			l.succeeded(conn, start)
-			return conn, nil
-		}
-		a := l.failed(err, start)
-		if a.Stop != nil {
-			return nil, l.failure(&a)
-		}
-		l.wait(a.Delay)
+		l.wait(delay)
 	}
 }
 
-// A loop is one dial: its bounds, and what came of its attempts so far.
+// A loop is one dial: its bounds, and what came of its attempts so far. It
+// lives on the stack of the goroutine that waits in it, so it is kept small.
 type loop struct {
 	*Dialer
 	ctx              context.Context
@@ -164,12 +157,17 @@ type loop struct {
 	maxAttempts int       // 0: no limit
 	policy      Policy
 
-	schedules [numClasses]backoff.BackOff // of the classes seen
+	schedules []schedule // of the classes seen: most dials see one
 	attempts  int
 	corrected bool  // the last attempt's class is not what its error says
 	gone      error // why the caller wants no connection any more; nil while it does
 	canceled  bool  // gone is a cancellation, not a deadline
 	history   []Attempt
+}
+
+type schedule struct {
+	backoff.BackOff
+	class Class
 }
 
 // bound sets what ends the dial, whatever its attempts bring.
@@ -282,9 +280,30 @@ func (l *loop) succeeded(conn net.Conn, start time.Time) {
 	returned = true
 }
 
+// try makes one attempt, unless the caller has given up. It returns the
+// connection, the error of the dial, or the delay before the next attempt.
+func (l *loop) try(connect connectFunc) (net.Conn, time.Duration, error) {
+	start := l.start
+	if l.attempts > 0 {
+		start = time.Now()
+	}
+	if l.over(start) {
+		return nil, 0, l.abandoned(start)
+	}
+	l.attempts++
+	conn, err := l.attempt(l.ctx, l.attemptEnd(start), connect)
+	if err != nil {
+		delay, err := l.failed(err, start)
+		return nil, delay, err
+	}
+	l.succeeded(conn, start)
+	return conn, 0, nil
+}
+
 // failed classifies the attempt that ended in err, decides what comes next,
-// and records both.
-func (l *loop) failed(err error, start time.Time) Attempt {
+// and records both. It returns the delay before the next attempt, or the error
+// of the dial.
+func (l *loop) failed(err error, start time.Time) (time.Duration, error) {
 	a := l.newAttempt(start)
 	a.Err = err
 	now := start.Add(a.Duration)
@@ -301,7 +320,10 @@ func (l *loop) failed(err error, start time.Time) Attempt {
 	}
 	l.remember(a)
 	l.record(l.ctx, &a)
-	return a
+	if a.Stop != nil {
+		return 0, l.failure(&a)
+	}
+	return a.Delay, nil
 }
 
 func (l *loop) newAttempt(start time.Time) Attempt {
@@ -341,13 +363,11 @@ func (l *loop) next(class Class, now time.Time) (delay time.Duration, stop error
 	if l.maxAttempts > 0 && l.attempts >= l.maxAttempts {
 		return 0, ErrMaxAttempts
 	}
-	if l.schedules[class] == nil {
-		l.schedules[class] = l.policy.start(class)
-	}
-	if l.schedules[class] == nil {
+	schedule := l.schedule(class)
+	if schedule == nil {
 		return 0, ErrPermanent
 	}
-	delay = l.schedules[class].NextBackOff()
+	delay = schedule.NextBackOff()
 	if delay < 0 {
 		return 0, ErrPermanent
 	}
@@ -356,6 +376,18 @@ func (l *loop) next(class Class, now time.Time) (delay time.Duration, stop error
 		return 0, l.endReason
 	}
 	return delay, nil
+}
+
+// schedule is the class's own in this dial; nil if there is none.
+func (l *loop) schedule(class Class) backoff.BackOff {
+	for i := range l.schedules {
+		if l.schedules[i].class == class {
+			return l.schedules[i].BackOff
+		}
+	}
+	started := l.policy.start(class)
+	l.schedules = append(l.schedules, schedule{started, class})
+	return started
 }
 
 // wait returns after delay, or as soon as the caller gives up.
@@ -433,6 +465,9 @@ func (l *loop) newError(class Class, err, stop error, elapsed time.Duration) *Er
 const historyMax = 16
 
 func (l *loop) remember(a Attempt) {
+	if l.maxAttempts == 1 {
+		return // no Error will ask
+	}
 	if len(l.history) < historyMax {
 		l.history = append(l.history, a)
 		return

@@ -1,0 +1,130 @@
+package redial_test
+
+import (
+	"context"
+	"net"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// discard accepts connections and closes them.
+func discard(b *testing.B) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(b, err)
+	b.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+	return ln.Addr().String()
+}
+
+// dialAndDrop connects and resets, so that no TIME_WAIT is left to fill up the ports.
+func dialAndDrop(b *testing.B, dial dialFunc, address string) {
+	conn, err := dial(context.Background(), "tcp", address)
+	if err != nil {
+		b.Fatal(err)
+	}
+	conn.(*net.TCPConn).SetLinger(0)
+	conn.Close()
+}
+
+// A successful dial of an IP literal, with a logger whose level is off, beside
+// net.Dialer with the same Timeout. The last one alternates between the two,
+// so that the machine's noise is the same for both, and reports what ours
+// costs more at the median.
+func BenchmarkDial(b *testing.B) {
+	address := discard(b)
+	plain := &net.Dialer{Timeout: 10 * time.Second}
+	ours := &redial.Dialer{Dialer: *plain, Logger: zap.NewNop()}
+	for name, dial := range map[string]dialFunc{"net": plain.DialContext, "redial": ours.DialContext} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				dialAndDrop(b, dial, address)
+			}
+		})
+	}
+	b.Run("overhead", func(b *testing.B) {
+		dials := [2]dialFunc{plain.DialContext, ours.DialContext}
+		var took [2][]time.Duration
+		for i := 0; b.Loop(); i++ {
+			for j := range dials {
+				which := (i + j) % 2 // first in turn
+				start := time.Now()
+				dialAndDrop(b, dials[which], address)
+				took[which] = append(took[which], time.Since(start))
+			}
+		}
+		for i := range took {
+			slices.Sort(took[i])
+		}
+		theirs, our := took[0][len(took[0])/2], took[1][len(took[1])/2]
+		b.ReportMetric(float64(our-theirs), "ns-more/op")
+		b.ReportMetric(100*float64(our-theirs)/float64(theirs), "%-more")
+	})
+}
+
+// Around an inner dialer that returns at once: what a Dialer adds by itself.
+func BenchmarkDialFunc(b *testing.B) {
+	conn := newPipeConn()
+	d := &redial.Dialer{
+		DialFunc: func(context.Context, string, string) (net.Conn, error) { return conn, nil },
+		Logger:   zap.NewNop(),
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		d.Dial("tcp", address)
+	}
+}
+
+// Dials that wait in backoff after real failures: what each of them holds.
+func BenchmarkWaiting(b *testing.B) {
+	const dials = 1000
+	var failed sync.WaitGroup
+	d := &redial.Dialer{
+		Logger:    zap.NewNop(),
+		Policy:    redial.Policy{redial.Refused: every(time.Hour)},
+		OnAttempt: func(context.Context, redial.Attempt) { failed.Done() },
+	}
+	d.MaxElapsed = -1
+	for b.Loop() {
+		ctx, cancel := context.WithCancel(context.Background())
+		before, goroutines := memory(), runtime.NumGoroutine()
+		var ended sync.WaitGroup
+		failed.Add(dials)
+		for range dials {
+			ended.Go(func() { d.DialContext(ctx, "tcp", "127.0.0.1:1") })
+		}
+		failed.Wait()
+		after := memory()
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/dials, "heap-B/dial")
+		b.ReportMetric(float64(after.StackInuse-before.StackInuse)/dials, "stack-B/dial")
+		b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/dials, "goroutines/dial")
+		cancel()
+		ended.Wait()
+	}
+}
+
+func memory() (m runtime.MemStats) {
+	for range 3 { // the second cycle shrinks the stacks that the first found too large
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&m)
+	return m
+}

@@ -1,0 +1,248 @@
+package redial_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"testing"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+var classes = map[redial.Class]string{
+	redial.Unknown:     "unknown",
+	redial.Refused:     "refused",
+	redial.Reset:       "reset",
+	redial.DNS:         "dns",
+	redial.NotFound:    "not_found",
+	redial.Timeout:     "timeout",
+	redial.Unreachable: "unreachable",
+	redial.Denied:      "denied",
+	redial.Exhausted:   "exhausted",
+	redial.TLS:         "tls",
+	redial.Invalid:     "invalid",
+	redial.Canceled:    "canceled",
+}
+
+func TestClassText(t *testing.T) {
+	for class, name := range classes {
+		assert.Equal(t, name, class.String())
+		text, err := json.Marshal(map[redial.Class]redial.Class{class: class})
+		require.NoError(t, err)
+		assert.Equal(t, fmt.Sprintf(`{"%s":"%s"}`, name, name), string(text))
+		var back map[redial.Class]redial.Class
+		require.NoError(t, json.Unmarshal(text, &back))
+		assert.Equal(t, class, back[class])
+	}
+	none := redial.Class(len(classes))
+	assert.Equal(t, "Class(12)", none.String())
+	_, err := none.MarshalText()
+	assert.ErrorContains(t, err, "Class(12)")
+	class := redial.TLS
+	assert.ErrorContains(t, class.UnmarshalText([]byte("Refused")), "use one of: unknown, refused,")
+	assert.Equal(t, redial.TLS, class, "left alone by a text that is none")
+}
+
+// opError is the error of a dial that failed in a system call.
+func opError(network, call string, err error) error {
+	return &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError(call, err)}
+}
+
+// dnsOpError is the error of a dial that failed in the resolver.
+func dnsOpError(dns *net.DNSError) error {
+	return &net.OpError{Op: "dial", Net: "tcp", Err: dns}
+}
+
+type timeoutError struct{ timeout bool }
+
+func (timeoutError) Error() string   { return "some client's own" }
+func (e timeoutError) Timeout() bool { return e.timeout }
+
+// nilChildren is a joined error with holes, as no errors.Join makes it.
+type nilChildren struct{ errs []error }
+
+func (nilChildren) Error() string     { return "joined" }
+func (e nilChildren) Unwrap() []error { return e.errs }
+
+// The errors that every system has: the resolver's, package net's, those of
+// contexts, streams and TLS. Errnos have a test of their own.
+func TestClassify(t *testing.T) {
+	_, netCanceled := (&net.Dialer{}).DialContext(canceled(), "tcp", "127.0.0.1:1")
+	require.Error(t, netCanceled)
+
+	for _, test := range []struct {
+		name string
+		err  error
+		want redial.Class
+	}{
+		{"nil", nil, redial.Unknown},
+		{"a text", errors.New("connection refused"), redial.Unknown},
+		{"a nil pointer", (*net.OpError)(nil), redial.Unknown},
+		{"a nil pointer within", fmt.Errorf("%w", (*net.DNSError)(nil)), redial.Unknown},
+		{"an operation with no error", &net.OpError{Op: "dial"}, redial.Unknown},
+
+		{"context.Canceled", context.Canceled, redial.Canceled},
+		{"net's canceled", netCanceled, redial.Canceled},
+		{"canceled in the resolver", dnsOpError(&net.DNSError{Name: "a", UnwrapErr: context.Canceled}), redial.Canceled},
+		{"context.DeadlineExceeded", context.DeadlineExceeded, redial.Timeout},
+		{"os.ErrDeadlineExceeded", &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, redial.Timeout},
+		{"a client's timeout", fmt.Errorf("x: %w", timeoutError{true}), redial.Timeout},
+		{"a client's error that is no timeout", timeoutError{false}, redial.Unknown},
+
+		{"NXDOMAIN", dnsOpError(&net.DNSError{Err: "no such host", Name: "a.test", IsNotFound: true}), redial.NotFound},
+		{"SERVFAIL", dnsOpError(&net.DNSError{Err: "server misbehaving", Name: "a.test", IsTemporary: true}), redial.DNS},
+		{"the DNS server's REFUSED", dnsOpError(&net.DNSError{Err: "server misbehaving", Name: "a.test"}), redial.DNS},
+		{"the resolver's timeout", dnsOpError(&net.DNSError{Err: "i/o timeout", Name: "a.test", IsTimeout: true, UnwrapErr: context.DeadlineExceeded}), redial.DNS},
+		{"unknown port", dnsOpError(&net.DNSError{Err: "unknown port", Name: "tcp/nope", IsNotFound: true}), redial.Invalid},
+		{"a name with NUL", dnsOpError(&net.DNSError{Err: "invalid argument", Name: "a\x00b"}), redial.Invalid},
+
+		{"no port", &net.OpError{Op: "dial", Err: &net.AddrError{Err: "missing port in address", Addr: "a"}}, redial.Invalid},
+		{"parse", &net.ParseError{Type: "IP address", Text: "1.2.3"}, redial.Invalid},
+		{"network", net.UnknownNetworkError("tcp7"), redial.Invalid},
+		{"address", net.InvalidAddrError("bad"), redial.Invalid},
+		{"permanent", backoff.Permanent(opError("tcp", "connect", io.EOF)), redial.Invalid},
+
+		{"EOF", io.EOF, redial.Reset},
+		{"half a record", &net.OpError{Op: "read", Err: io.ErrUnexpectedEOF}, redial.Reset},
+		{"a pipe's end", io.ErrClosedPipe, redial.Reset},
+
+		{"unknown authority", &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, redial.TLS},
+		{"x509 alone", x509.HostnameError{Certificate: &x509.Certificate{}, Host: "a"}, redial.TLS},
+		{"expired", fmt.Errorf("%w", x509.CertificateInvalidError{Reason: x509.Expired}), redial.TLS},
+		{"not TLS", tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, redial.TLS},
+		{"an alert received", &net.OpError{Op: "remote error", Err: errors.New("tls: handshake failure")}, redial.TLS},
+		{"an alert sent", &net.OpError{Op: "local error", Err: errors.New("tls: bad certificate")}, redial.TLS},
+		{"QUIC's alert", tls.AlertError(40), redial.TLS},
+
+		{"ours", &redial.Error{Class: redial.Denied, Err: io.EOF, Stop: redial.ErrDeadline}, redial.Denied},
+		{"ours, unknown", &redial.Error{Err: errors.New("x"), Stop: redial.ErrDeadline}, redial.Unknown},
+		{"a client's around ours", &url.Error{Op: "Get", Err: &net.OpError{Op: "dial", Err: &redial.Error{Class: redial.Refused, Stop: redial.ErrDeadline}}}, redial.Refused},
+
+		{"joined, the more telling last", errors.Join(io.EOF, errors.New("x"), context.Canceled), redial.Canceled},
+		{"joined, the more telling first", errors.Join(timeoutError{true}, tls.AlertError(40)), redial.Timeout},
+		{"joined, the last resort", errors.Join(errors.New("x"), net.UnknownNetworkError("y")), redial.Invalid},
+		{"joined, nothing known", errors.Join(errors.New("x"), errors.New("y")), redial.Unknown},
+		{"joined with nil", nilChildren{[]error{nil, io.EOF, nil}}, redial.Reset},
+		{"joined of none", nilChildren{}, redial.Unknown},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			assert.Equal(t, test.want, redial.Classify(test.err))
+			if test.err != nil {
+				assertKeepsClass(t, test.err)
+			}
+		})
+	}
+}
+
+// assertKeepsClass wraps err in the ways that clients do.
+func assertKeepsClass(t *testing.T, err error) {
+	t.Helper()
+	want := redial.Classify(err)
+	for _, wrapped := range []error{
+		fmt.Errorf("connect: %w", err),
+		errors.Join(err),
+		fmt.Errorf("%w (%w)", errors.New("client"), err),
+		&url.Error{Op: "Get", URL: "http://a.test", Err: err},
+		fmt.Errorf("a: %w", fmt.Errorf("b: %w", err)),
+	} {
+		assert.Equal(t, want, redial.Classify(wrapped), "%#v", wrapped)
+	}
+}
+
+// Classes of a joined error, the more telling before the less.
+func TestClassifyJoinedOrder(t *testing.T) {
+	order := []redial.Class{
+		redial.Canceled, redial.Refused, redial.Reset, redial.Timeout, redial.Unreachable, redial.DNS,
+		redial.TLS, redial.Denied, redial.Exhausted, redial.NotFound, redial.Invalid, redial.Unknown,
+	}
+	require.Len(t, order, len(classes))
+	for i, more := range order {
+		for _, less := range order[i:] {
+			a, b := &redial.Error{Class: more, Err: io.EOF}, &redial.Error{Class: less, Err: io.EOF}
+			assert.Equal(t, more, redial.Classify(errors.Join(a, b)), "%v beside %v", more, less)
+			assert.Equal(t, more, redial.Classify(errors.Join(b, a)), "%v beside %v", more, less)
+		}
+	}
+}
+
+// canceled is a context that is over.
+func canceled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+// FuzzClassify builds trees of errors from bytes, each byte a leaf or a
+// wrapper, and looks for one that panics or loses its class when wrapped.
+func FuzzClassify(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3}, uint32(111), "connect", "tcp")
+	f.Add([]byte{0x13, 0x14, 0x15, 0x16, 2}, uint32(10061), "connectex", "tcp6")
+	f.Add([]byte{4, 0x12, 5, 6, 0x17, 7, 8, 9}, uint32(11), "bind", "unix")
+	f.Fuzz(func(t *testing.T, tree []byte, errno uint32, call, network string) {
+		if len(tree) > 1<<10 {
+			return
+		}
+		err := buildError(tree, errno, call, network)
+		class := redial.Classify(err)
+		require.Contains(t, classes, class)
+		if err != nil {
+			assertKeepsClass(t, err)
+		}
+	})
+}
+
+// buildError reads tree from its end: the high bits of a byte say whether it
+// wraps what has been built so far or joins it with another leaf.
+func buildError(tree []byte, errno uint32, call, network string) (err error) {
+	for _, b := range tree {
+		leaf := fuzzLeaf(b, errno, call)
+		switch b >> 4 {
+		case 0:
+			err = leaf
+		case 1:
+			err = &net.OpError{Op: "dial", Net: network, Err: err}
+		case 2:
+			err = os.NewSyscallError(call, err)
+		case 3:
+			err = errors.Join(err, leaf)
+		case 4:
+			err = nilChildren{[]error{leaf, nil, err}}
+		case 5:
+			err = &redial.Error{Class: redial.Class(b & 0xf % 12), Err: err, Stop: leaf}
+		case 6:
+			err = &net.DNSError{Name: call, UnwrapErr: err, IsNotFound: b&1 > 0, IsTimeout: b&2 > 0}
+		case 7:
+			err = backoff.Permanent(err)
+		case 8:
+			err = &net.AddrError{Err: call, Addr: network}
+		case 9:
+			err = fmt.Errorf("%w and %w", leaf, err)
+		case 10:
+			err = &net.OpError{Op: call, Net: network, Err: err}
+		default:
+			err = fmt.Errorf("wrapped: %w", err)
+		}
+	}
+	return err
+}
+
+func fuzzLeaf(b byte, errno uint32, call string) error {
+	leaves := []error{
+		nil, io.EOF, context.Canceled, context.DeadlineExceeded, os.ErrDeadlineExceeded, errors.New(call),
+		systemError(errno), os.NewSyscallError(call, systemError(errno)), (*net.OpError)(nil), (*net.DNSError)(nil),
+		timeoutError{true}, tls.RecordHeaderError{}, redial.ErrDeadline, redial.ErrPermanent, (*redial.Error)(nil),
+		&os.PathError{Op: call, Path: "p", Err: systemError(errno)},
+	}
+	return leaves[b&0xf]
+}

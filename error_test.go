@@ -1,0 +1,145 @@
+package redial_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+// The message is net.Dialer's, and what became of the dial.
+func TestErrorMessage(t *testing.T) {
+	addr := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5432}
+	local := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 5)}
+	connect := os.NewSyscallError("connect", syscall.ECONNREFUSED)
+	for _, test := range []struct {
+		name  string
+		err   error
+		delay time.Duration
+		max   int
+		want  string
+	}{
+		{"an address", &net.OpError{Op: "dial", Net: "tcp", Addr: addr, Err: connect}, 400 * time.Millisecond, 4,
+			"dial tcp 127.0.0.1:5432: connect: connection refused (refused, 4 attempts in 1.2s: MaxAttempts reached)"},
+		{"a source", &net.OpError{Op: "dial", Net: "tcp", Source: local, Addr: addr, Err: connect}, 300 * time.Millisecond, 2,
+			"dial tcp 127.0.0.5:0->127.0.0.1:5432: connect: connection refused (refused, 2 attempts in 300ms: MaxAttempts reached)"},
+		{"another operation", &net.OpError{Op: "socks connect", Net: "tcp", Addr: addr, Err: connect}, 90 * time.Second, 2,
+			"socks connect tcp 127.0.0.1:5432: connect: connection refused (refused, 2 attempts in 1m30s: MaxAttempts reached)"},
+		{"no OpError", fmt.Errorf("tunnel: %w", connect), time.Millisecond, 2,
+			"dial tcp a.test:80: tunnel: connect: connection refused (refused, 2 attempts in 1ms: MaxAttempts reached)"},
+		{"a name", dnsOpError(&net.DNSError{Err: "server misbehaving", Name: "a.test", Server: "192.0.2.53:53"}), time.Second, 2,
+			"dial tcp: lookup a.test on 192.0.2.53:53: server misbehaving (dns, 2 attempts in 1s: MaxAttempts reached)"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &redial.Dialer{DialFunc: scripted(test.err).dial, MaxAttempts: test.max, MaxElapsed: -1,
+					Policy: redial.Policy{redial.Refused: every(test.delay), redial.DNS: every(test.delay)}}
+				_, err := d.Dial("tcp", address)
+				assert.EqualError(t, err, test.want)
+			})
+		})
+	}
+
+	t.Run("the design's", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+			defer cancel()
+			d := &redial.Dialer{DialFunc: scripted(&net.OpError{Op: "dial", Net: "tcp", Addr: addr, Err: connect}).dial,
+				Policy: redial.Policy{redial.Refused: every(400 * time.Millisecond)}}
+			_, err := d.DialContext(ctx, "tcp", addr.String())
+			assert.EqualError(t, err, "dial tcp 127.0.0.1:5432: connect: connection refused (refused, 4 attempts in 1.2s: deadline too close)")
+		})
+	})
+
+	for want, e := range map[string]*redial.Error{
+		"<nil> (unknown, 1 attempt in 0s: <nil>)":                  {Attempts: 1},
+		"x (timeout, 1 attempt in 12µs: MaxElapsed too close)":     {Attempts: 1, Class: redial.Timeout, Err: errors.New("x"), Elapsed: 12345 * time.Nanosecond, Stop: redial.ErrMaxElapsed},
+		"x (tls, 3 attempts in 1h0m0s: not to be retried)":         {Attempts: 3, Class: redial.TLS, Err: errors.New("x"), Elapsed: time.Hour, Stop: redial.ErrPermanent},
+		"not attempted: <nil>":                                     {},
+		"<nil> (refused, 2 attempts in 1.5s: MaxAttempts reached)": {Attempts: 2, Class: redial.Refused, Err: (*net.OpError)(nil), Elapsed: 1499 * time.Millisecond, Stop: redial.ErrMaxAttempts},
+	} {
+		assert.EqualError(t, e, want)
+	}
+}
+
+// What errors.Is and errors.As find in the error of a dial.
+func TestErrorKeepsEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refused := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1},
+			Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+		d := &redial.Dialer{DialFunc: scripted(refused).dial, MaxElapsed: time.Second}
+		_, err := d.Dial("tcp", "127.0.0.1:1")
+
+		op := err.(*net.OpError)
+		assert.Equal(t, "dial", op.Op)
+		assert.Equal(t, "tcp", op.Net)
+		assert.Nil(t, op.Source)
+		assert.Equal(t, refused.Addr, op.Addr)
+
+		wrapped := &url.Error{Op: "Get", URL: "http://127.0.0.1:1", Err: err}
+		assert.ErrorIs(t, wrapped, syscall.ECONNREFUSED)
+		assert.ErrorIs(t, wrapped, redial.ErrMaxElapsed)
+		assert.NotErrorIs(t, wrapped, redial.ErrDeadline)
+		assert.NotErrorIs(t, wrapped, context.DeadlineExceeded, "MaxElapsed is no deadline of the caller's")
+		assert.NotErrorIs(t, wrapped, context.Canceled)
+		var s *os.SyscallError
+		require.ErrorAs(t, wrapped, &s)
+		assert.Equal(t, "connect", s.Syscall)
+		var e *redial.Error
+		require.ErrorAs(t, wrapped, &e)
+		assert.Equal(t, "tcp", e.Network)
+		assert.Equal(t, "127.0.0.1:1", e.Address)
+		assert.Equal(t, redial.Refused, e.Class)
+		assert.Same(t, refused, e.Err)
+		assert.Equal(t, redial.Refused, redial.Classify(wrapped))
+		assert.True(t, wrapped.Timeout(), "time ran out, by url.Error's bare type assertion")
+	})
+}
+
+func TestErrorTimeoutAndTemporary(t *testing.T) {
+	temporary := &net.DNSError{Err: "server misbehaving", Name: "a.test", IsTemporary: true}
+	for _, test := range []struct {
+		name               string
+		err                *redial.Error
+		timeout, temporary bool
+	}{
+		{"nothing", &redial.Error{}, false, false},
+		{"a class that timed out, of an error that does not say so", &redial.Error{Class: redial.Timeout, Err: errCustom, Stop: redial.ErrMaxAttempts}, true, true},
+		{"a resolver's timeout", &redial.Error{Class: redial.DNS, Err: &net.DNSError{IsTimeout: true}, Stop: redial.ErrMaxAttempts}, true, true},
+		{"a resolver's failure", &redial.Error{Class: redial.DNS, Err: temporary, Stop: redial.ErrMaxAttempts}, false, true},
+		{"the deadline", &redial.Error{Class: redial.Refused, Err: errRefused, Stop: redial.ErrDeadline}, true, true},
+		{"MaxElapsed", &redial.Error{Class: redial.Refused, Err: errRefused, Stop: redial.ErrMaxElapsed}, true, true},
+		{"a cause", &redial.Error{Class: redial.Refused, Err: errRefused, Stop: errCause}, false, false},
+		{"permanent", &redial.Error{Class: redial.NotFound, Err: errNoHost, Stop: redial.ErrPermanent}, false, false},
+	} {
+		op := &net.OpError{Op: "dial", Err: test.err}
+		assert.Equal(t, test.timeout, op.Timeout(), test.name)
+		assert.Equal(t, test.temporary, op.Temporary(), test.name) //nolint:staticcheck // what net.Error asks for
+	}
+}
+
+func TestStopReasons(t *testing.T) {
+	for reason, timeout := range map[error]bool{
+		redial.ErrPermanent:   false,
+		redial.ErrMaxAttempts: false,
+		redial.ErrMaxElapsed:  true,
+		redial.ErrDeadline:    true,
+	} {
+		var e net.Error
+		require.ErrorAs(t, reason, &e)
+		assert.Equal(t, timeout, e.Timeout(), reason)
+		assert.Equal(t, reason == redial.ErrDeadline, errors.Is(reason, context.DeadlineExceeded), reason)
+		assert.NotErrorIs(t, reason, nil)
+	}
+}

@@ -1,0 +1,91 @@
+// Quickstart dials a server that is down, and gets through once it is up:
+//
+//	go run ./examples/quickstart
+//
+// starts a TCP server of its own, which comes up only after two seconds.
+//
+//	go run ./examples/quickstart host:port
+//
+// dials that instead, and exits 1 with the reason if it can't get through.
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, 2*time.Second))
+}
+
+// run dials the address in args or, without one, a server of its own that is
+// down at first. It returns the exit code.
+func run(args []string, out io.Writer, down time.Duration) int {
+	address := ""
+	switch len(args) {
+	case 0:
+		address = freeAddress()
+		fmt.Fprintf(out, "nothing listens on %s; a server will in %v\n", address, down)
+		time.AfterFunc(down, func() { greetOne(address) })
+	case 1:
+		address = args[0]
+	default:
+		fmt.Fprintln(out, "usage: quickstart [host:port]")
+		return 2
+	}
+
+	d := &redial.Dialer{Logger: newLogger(out)}
+	conn, err := d.Dial("tcp", address)
+	if err != nil {
+		fmt.Fprintln(out, "error:", err)
+		return 1
+	}
+	defer conn.Close()
+	fmt.Fprintf(out, "connected: %v -> %v\n", conn.LocalAddr(), conn.RemoteAddr())
+	if len(args) == 0 { // other servers may wait for us to speak first
+		greeting, _ := io.ReadAll(conn)
+		fmt.Fprintf(out, "received: %s", greeting)
+	}
+	return 0
+}
+
+// freeAddress has a port that nobody listens on.
+func freeAddress() string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err) // no loopback: there is nothing to show
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// greetOne is the server: it greets its first client, and is done. Should
+// another program have taken the port by now, the dial shows it.
+func greetOne(address string) {
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return
+	}
+	defer ln.Close()
+	if conn, err := ln.Accept(); err == nil {
+		fmt.Fprintln(conn, "hello, you got through")
+		conn.Close()
+	}
+}
+
+// newLogger writes for people: one line a record, its fields as JSON.
+func newLogger(out io.Writer) *zap.Logger {
+	config := zap.NewDevelopmentEncoderConfig()
+	config.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+	config.EncodeDuration = zapcore.StringDurationEncoder
+	config.ConsoleSeparator = " "
+	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(config), zapcore.AddSync(out), zap.DebugLevel))
+}

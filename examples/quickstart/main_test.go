@@ -1,0 +1,50 @@
+package main
+
+import (
+	"bytes"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestOwnServer(t *testing.T) {
+	var out bytes.Buffer
+	assert.Zero(t, run(nil, &out, 300*time.Millisecond))
+	assert.Contains(t, out.String(), `WARN dial attempt failed, will retry {"network": "tcp", "address": "127.0.0.1:`)
+	assert.Contains(t, out.String(), `"class": "refused"`)
+	assert.Contains(t, out.String(), "INFO dial recovered")
+	assert.Contains(t, out.String(), "received: hello, you got through\n")
+}
+
+func TestGivenAddress(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	var out bytes.Buffer
+	assert.Zero(t, run([]string{ln.Addr().String()}, &out, 0))
+	assert.Contains(t, out.String(), "DEBUG dial succeeded")
+	assert.Contains(t, out.String(), "-> "+ln.Addr().String())
+}
+
+func TestFailure(t *testing.T) {
+	var out bytes.Buffer
+	assert.Equal(t, 1, run([]string{"127.0.0.1"}, &out, 0))
+	assert.Contains(t, out.String(), "ERROR dial failed")
+	assert.Contains(t, out.String(), "error: dial tcp: address 127.0.0.1: missing port in address\n")
+}
+
+func TestPortTaken(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	greetOne(ln.Addr().String()) // returns, and does not wait for a client that has another server
+}
+
+func TestUsage(t *testing.T) {
+	var out bytes.Buffer
+	assert.Equal(t, 2, run([]string{"a", "b"}, &out, 0))
+	assert.Equal(t, "usage: quickstart [host:port]\n", out.String())
+}

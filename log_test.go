@@ -1,0 +1,251 @@
+package redial_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+// A line is what a test expects of one record: its fields are exactly these.
+type line struct {
+	level  zapcore.Level
+	msg    string
+	fields map[string]any
+}
+
+// assertLogged compares all the records there are, and forgets them.
+func assertLogged(t *testing.T, logs *observer.ObservedLogs, want ...line) {
+	t.Helper()
+	got := []line{}
+	for _, entry := range logs.TakeAll() {
+		got = append(got, line{entry.Level, entry.Message, entry.ContextMap()})
+	}
+	assert.Equal(t, want, got)
+}
+
+func observed() (*zap.Logger, *observer.ObservedLogs) {
+	core, logs := observer.New(zapcore.DebugLevel)
+	return zap.New(core), logs
+}
+
+func TestLogEveryAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, logs := observed()
+		refused := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+		s := scripted(refused, errTimeout, nil)
+		d := &redial.Dialer{
+			DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
+				time.Sleep(20 * time.Millisecond)
+				return s.dial(ctx, network, address)
+			},
+			Policy: redial.Policy{redial.Refused: every(100 * time.Millisecond), redial.Timeout: every(time.Second)},
+			Logger: logger,
+		}
+		_, err := d.Dial("tcp", address)
+		require.NoError(t, err)
+		warned := []line{
+			{zap.WarnLevel, "dial attempt failed, will retry", map[string]any{
+				"network": "tcp", "address": address, "attempt": 1, "duration": 20 * time.Millisecond, "elapsed": 20 * time.Millisecond,
+				"class": "refused", "error": "dial tcp 192.0.2.1:80: connect: connection refused", "errno": "connection refused",
+				"delay": 100 * time.Millisecond}},
+			{zap.WarnLevel, "dial attempt failed, will retry", map[string]any{
+				"network": "tcp", "address": address, "attempt": 2, "duration": 20 * time.Millisecond, "elapsed": 140 * time.Millisecond,
+				"class": "timeout", "error": "dial tcp: context deadline exceeded",
+				"delay": time.Second}},
+		}
+		assertLogged(t, logs, append(warned, line{zap.InfoLevel, "dial recovered", map[string]any{
+			"network": "tcp", "address": address, "attempt": 3, "duration": 20 * time.Millisecond, "elapsed": 1160 * time.Millisecond,
+			"remote": "pipe"}})...)
+
+		_, err = d.Dial("tcp", address)
+		require.NoError(t, err)
+		assertLogged(t, logs, line{zap.DebugLevel, "dial succeeded", map[string]any{
+			"network": "tcp", "address": address, "attempt": 1, "duration": 20 * time.Millisecond, "elapsed": 20 * time.Millisecond,
+			"remote": "pipe"}})
+
+		s = scripted(refused, errTimeout, errNoHost)
+		_, err = d.Dial("tcp", address)
+		require.Error(t, err)
+		assertLogged(t, logs, append(warned, line{zap.ErrorLevel, "dial failed", map[string]any{
+			"network": "tcp", "address": address, "attempt": 3, "duration": 20 * time.Millisecond, "elapsed": 1160 * time.Millisecond,
+			"class": "not_found", "error": "dial tcp: lookup a.test: no such host", "stop": "not to be retried"}})...)
+	})
+}
+
+// A dial whose caller gave up did not fail: it is said, but not as an error.
+func TestLogCancellation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, logs := observed()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(errCause) })
+		d := &redial.Dialer{DialFunc: blocked, Logger: logger, Policy: redial.Policy{redial.Refused: every(10 * time.Second)}}
+		_, err := d.DialContext(ctx, "tcp", address)
+		require.Error(t, err)
+		assertLogged(t, logs, line{zap.InfoLevel, "dial canceled", map[string]any{
+			"network": "tcp", "address": address, "attempt": 1, "duration": time.Second, "elapsed": time.Second,
+			"class": "canceled", "error": "dial tcp: context canceled", "stop": "the request is gone"}})
+
+		// Before the first attempt.
+		_, err = d.DialContext(ctx, "tcp", address)
+		require.Error(t, err)
+		assertLogged(t, logs, line{zap.InfoLevel, "dial canceled", map[string]any{
+			"network": "tcp", "address": address, "attempts": 0, "elapsed": time.Duration(0),
+			"class": "canceled", "error": "the request is gone", "stop": "the request is gone"}})
+
+		// In a wait: the attempt has had its record, which promised another.
+		ctx, cancel = context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(errCause) })
+		d.DialFunc = scripted(errRefused).dial
+		_, err = d.DialContext(ctx, "tcp", address)
+		require.Error(t, err)
+		assertLogged(t, logs,
+			line{zap.WarnLevel, "dial attempt failed, will retry", map[string]any{
+				"network": "tcp", "address": address, "attempt": 1, "duration": time.Duration(0), "elapsed": time.Duration(0),
+				"class": "refused", "error": "dial tcp: connect: connection refused", "errno": "connection refused", "delay": 10 * time.Second}},
+			line{zap.InfoLevel, "dial canceled", map[string]any{
+				"network": "tcp", "address": address, "attempts": 1, "elapsed": time.Second,
+				"class": "refused", "error": "dial tcp: connect: connection refused", "errno": "connection refused", "stop": "the request is gone"}})
+
+		// Not by the caller, but by something within the inner dialer.
+		d.DialFunc = scripted(context.Canceled).dial
+		_, err = d.DialContext(t.Context(), "tcp", address)
+		require.Error(t, err)
+		assertLogged(t, logs, line{zap.ErrorLevel, "dial failed", map[string]any{
+			"network": "tcp", "address": address, "attempt": 1, "duration": time.Duration(0), "elapsed": time.Duration(0),
+			"class": "canceled", "error": "context canceled", "stop": "not to be retried"}})
+	})
+}
+
+// OnAttempt sees what is logged, after it was, where it was dialed.
+func TestOnAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type key struct{}
+		ctx := context.WithValue(t.Context(), key{}, "value")
+		logger, logs := observed()
+		var seen []redial.Attempt
+		d := &redial.Dialer{
+			DialFunc: scripted(errRefused, nil).dial,
+			Policy:   redial.Policy{redial.Refused: every(time.Second)},
+			Logger:   logger,
+			OnAttempt: func(ctx context.Context, a redial.Attempt) {
+				seen = append(seen, a)
+				assert.Equal(t, len(seen), logs.Len())
+				assert.Equal(t, "value", ctx.Value(key{}))
+			},
+		}
+		start := time.Now()
+		conn, err := d.DialContext(ctx, "tcp", address)
+		require.NoError(t, err)
+		assert.Equal(t, []redial.Attempt{
+			{Network: "tcp", Address: address, Number: 1, Start: start, Err: errRefused, Class: redial.Refused, Delay: time.Second},
+			{Network: "tcp", Address: address, Number: 2, Start: start.Add(time.Second), Elapsed: time.Second, Remote: conn.RemoteAddr()},
+		}, seen)
+	})
+}
+
+// OnAttempt's own time is not taken from the wait, and what it cancels, ends.
+func TestOnAttemptCancels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := scripted(errRefused)
+		d := &redial.Dialer{DialFunc: s.dial, OnAttempt: func(context.Context, redial.Attempt) { cancel() }}
+		start := time.Now()
+		_, err := d.DialContext(ctx, "tcp", address)
+		assert.ErrorIs(t, err, context.Canceled)
+		assert.Zero(t, time.Since(start))
+		assert.Len(t, s.dials, 1)
+	})
+}
+
+// Without a Logger, zap's global one is asked at the time of the dial.
+func TestLogGlobal(t *testing.T) {
+	logger, logs := observed()
+	d := &redial.Dialer{DialFunc: scripted(errNoHost).dial}
+	restore := zap.ReplaceGlobals(logger)
+	_, err := d.Dial("tcp", address)
+	restore()
+	require.Error(t, err)
+	assert.Equal(t, 1, logs.Len())
+	_, err = d.Dial("tcp", address)
+	require.Error(t, err)
+	assert.Equal(t, 1, logs.Len())
+}
+
+// The messages are constants, so that sampling counts an outage as one thing,
+// whatever the addresses.
+func TestLogSampling(t *testing.T) {
+	core, logs := observer.New(zapcore.DebugLevel)
+	var dropped atomic.Int64
+	sampled := zapcore.NewSamplerWithOptions(core, time.Hour, 2, 0, zapcore.SamplerHook(func(_ zapcore.Entry, d zapcore.SamplingDecision) {
+		if d&zapcore.LogDropped > 0 {
+			dropped.Add(1)
+		}
+	}))
+	d := &redial.Dialer{DialFunc: scripted(errNoHost).dial, Logger: zap.New(sampled)}
+	for _, address := range []string{"a.test:1", "b.test:2", "c.test:3", "d.test:4", "e.test:5"} {
+		d.Dial("tcp", address)
+	}
+	assert.Equal(t, 2, logs.Len())
+	assert.EqualValues(t, 3, dropped.Load())
+}
+
+// zap.Error makes one line of the error of a dial; as an object it has fields.
+func TestErrorAsLogObject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &redial.Dialer{DialFunc: scripted(errReset, errRefused).dial, MaxAttempts: 2, Policy: redial.Policy{redial.Reset: every(time.Second), redial.Refused: every(time.Second)}}
+		_, err := d.Dial("tcp", address)
+		var e *redial.Error
+		require.True(t, errors.As(err, &e))
+		logger, logs := observed()
+		logger.Info("gave up", zap.Object("dial", e))
+		common := map[string]any{"network": "tcp", "address": address, "duration": time.Duration(0)}
+		with := func(more map[string]any) map[string]any {
+			for k, v := range common {
+				more[k] = v
+			}
+			return more
+		}
+		assertLogged(t, logs, line{zap.InfoLevel, "gave up", map[string]any{"dial": map[string]any{
+			"network": "tcp", "address": address, "attempts": 2, "elapsed": time.Second,
+			"class": "refused", "error": "dial tcp: connect: connection refused", "errno": "connection refused", "stop": "MaxAttempts reached",
+			"history": []any{
+				with(map[string]any{"attempt": 1, "elapsed": time.Duration(0), "class": "reset",
+					"error": "dial tcp: connect: connection reset by peer", "errno": "connection reset by peer", "delay": time.Second}),
+				with(map[string]any{"attempt": 2, "elapsed": time.Second, "class": "refused",
+					"error": "dial tcp: connect: connection refused", "errno": "connection refused", "stop": "MaxAttempts reached"}),
+			},
+		}}})
+	})
+}
+
+// A level that is off costs no allocation.
+func TestLogDisabledAllocatesNothing(t *testing.T) {
+	core, _ := observer.New(zapcore.FatalLevel)
+	conn := newPipeConn()
+	dial := func(logger *zap.Logger, err error) float64 {
+		d := &redial.Dialer{Logger: logger, MaxAttempts: 1, DialFunc: func(context.Context, string, string) (net.Conn, error) {
+			if err != nil {
+				return nil, err
+			}
+			return conn, nil
+		}}
+		ctx := context.Background()
+		return testing.AllocsPerRun(100, func() { d.DialContext(ctx, "tcp", address) })
+	}
+	assert.EqualValues(t, 1, dial(zap.New(core), nil), "the attempt's context alone")
+	assert.EqualValues(t, 1, dial(zap.New(core), errCustom), "of a failure too")
+}

@@ -1,0 +1,28 @@
+package redial
+
+import (
+	"context"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// A failed attempt that will be retried, without the wait. It is internal, for
+// from outside there is no attempt without a wait of 1 ms at least.
+func BenchmarkFailedAttempt(b *testing.B) {
+	refused := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	connect := func(context.Context) (net.Conn, error) { return nil, refused }
+	d := &Dialer{Logger: zap.NewNop(), MaxElapsed: time.Hour}
+	l := loop{Dialer: d, ctx: context.Background(), network: "tcp", address: "127.0.0.1:1"}
+	l.bound(time.Now())
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := l.try(connect); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
