@@ -163,7 +163,8 @@ func (d *Dialer) unbound() net.Dialer {
 	inner := d.Dialer
 	inner.Timeout = 0
 	inner.Deadline = time.Time{}
-	inner.Cancel = nil //lint:ignore SA1019 a drop-in for net.Dialer keeps to it
+	//lint:ignore SA1019 a drop-in keeps to what net.Dialer has
+	inner.Cancel = nil
 	return inner
 }
 
@@ -220,13 +221,13 @@ func (d *Dialer) attemptContext(ctx context.Context, end time.Time) (context.Con
 	if deadline, ok := ctx.Deadline(); !end.IsZero() && (!ok || end.Before(deadline)) {
 		ctx, cancel = context.WithDeadline(ctx, end)
 	}
-	if d.Cancel == nil { //lint:ignore SA1019 a drop-in for net.Dialer keeps to it
+	if d.Cancel == nil {
 		return ctx, cancel
 	}
 	ctx, cancelToo := context.WithCancel(ctx)
 	go func() {
 		select {
-		case <-d.Cancel: //lint:ignore SA1019 a drop-in for net.Dialer keeps to it
+		case <-d.Cancel:
 			cancelToo()
 		case <-ctx.Done():
 		}

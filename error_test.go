@@ -125,7 +125,7 @@ func TestErrorTimeoutAndTemporary(t *testing.T) {
 	} {
 		op := &net.OpError{Op: "dial", Err: test.err}
 		assert.Equal(t, test.timeout, op.Timeout(), test.name)
-		assert.Equal(t, test.temporary, op.Temporary(), test.name) //nolint:staticcheck // what net.Error asks for
+		assert.Equal(t, test.temporary, op.Temporary(), test.name)
 	}
 }
 

@@ -47,18 +47,33 @@ func outOfDescriptors() bool {
 // needs a source address (RFC 6724, section 5).
 func lacksIPv6Source(err error) bool {
 	var op *net.OpError
-	if !errors.As(err, &op) {
+	var call *os.SyscallError
+	if !errors.As(err, &op) || !errors.As(err, &call) {
 		return false
 	}
-	remote, ok := op.Addr.(*net.TCPAddr)
-	if !ok || remote.IP.To4() != nil {
+	remote := asUDPAddr(op.Addr)
+	if remote == nil || remote.IP.To4() != nil {
 		return false
 	}
-	conn, udpErr := net.DialUDP("udp6", nil, &net.UDPAddr{IP: remote.IP, Port: remote.Port, Zone: remote.Zone})
-	if udpErr == nil {
+	conn, probeErr := net.DialUDP("udp6", nil, remote)
+	if probeErr == nil {
 		conn.Close()
 		return false
 	}
-	var tcp, udp *os.SyscallError
-	return errors.As(err, &tcp) && errors.As(udpErr, &udp) && *tcp == *udp
+	var probe *os.SyscallError
+	return errors.As(probeErr, &probe) && *probe == *call
+}
+
+// asUDPAddr is the address of a UDP socket on the same host; nil if there is
+// none.
+func asUDPAddr(addr net.Addr) *net.UDPAddr {
+	switch addr := addr.(type) {
+	case *net.TCPAddr:
+		return (*net.UDPAddr)(addr)
+	case *net.UDPAddr:
+		return addr
+	case *net.IPAddr:
+		return &net.UDPAddr{IP: addr.IP, Port: 9, Zone: addr.Zone} // discard: any port will do
+	}
+	return nil
 }

@@ -245,7 +245,7 @@ func (l *loop) over(now time.Time) bool {
 		if l.gone == context.DeadlineExceeded {
 			l.gone = ErrDeadline
 		}
-	case isClosed(l.Cancel): //lint:ignore SA1019 a drop-in for net.Dialer keeps to it
+	case isClosed(l.Cancel):
 		l.gone, l.canceled = context.Canceled, true
 	case l.endReason == ErrDeadline && !now.Before(l.end):
 		l.gone = ErrDeadline
@@ -397,7 +397,7 @@ func (l *loop) wait(delay time.Duration) {
 	select {
 	case <-timer.C:
 	case <-l.ctx.Done():
-	case <-l.Cancel: //lint:ignore SA1019 a drop-in for net.Dialer keeps to it
+	case <-l.Cancel:
 	}
 }
 

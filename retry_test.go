@@ -519,7 +519,8 @@ func TestRetryNested(t *testing.T) {
 func TestRetryNilContext(t *testing.T) {
 	d := &redial.Dialer{DialFunc: scripted(nil).dial}
 	assert.PanicsWithValue(t, "nil context", func() {
-		d.DialContext(nil, "tcp", address) //nolint:staticcheck // as package net's panic
+		//lint:ignore SA1012 it is the point
+		d.DialContext(nil, "tcp", address)
 	})
 }
 

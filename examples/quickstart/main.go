@@ -85,7 +85,9 @@ func greetOne(address string) {
 func newLogger(out io.Writer) *zap.Logger {
 	config := zap.NewDevelopmentEncoderConfig()
 	config.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
-	config.EncodeDuration = zapcore.StringDurationEncoder
+	config.EncodeDuration = func(d time.Duration, enc zapcore.PrimitiveArrayEncoder) {
+		enc.AppendString(d.Round(100 * time.Microsecond).String())
+	}
 	config.ConsoleSeparator = " "
 	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(config), zapcore.AddSync(out), zap.DebugLevel))
 }
