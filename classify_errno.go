@@ -18,7 +18,8 @@ func classOfSystem(err error, network, call string) Class {
 		}
 	case "connect":
 		switch errno {
-		case syscall.ENOENT: // unix(7): no such socket yet
+		case syscall.ENOENT, // unix(7): no such socket yet
+			syscall.ENOTSOCK: // a file of another kind; Linux says ECONNREFUSED
 			return Refused
 		case syscall.EAGAIN: // connect(2): a full backlog, but of other families a lack of ports
 			if isUnix(network) {

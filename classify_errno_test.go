@@ -14,19 +14,24 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
+// The system's errors, for tests that are not about one system.
+const (
+	sysRefused  = syscall.ECONNREFUSED
+	sysReset    = syscall.ECONNRESET
+	sysTimedOut = syscall.ETIMEDOUT
+)
+
 func systemError(errno uint32) error { return syscall.Errno(errno) }
 
 // Errnos as connect, and then as any other call, returns them: those that mean
 // the same have no second class.
 func TestClassifyErrno(t *testing.T) {
 	tests := []struct {
-		errno      syscall.Errno
-		of         string // the network; "tcp" if empty
-		onConnect  redial.Class
-		elsewhere  redial.Class
-		differs    bool
-		notOnWasi  bool
-		windowsToo bool
+		errno     syscall.Errno
+		of        string // the network; "tcp" if empty
+		onConnect redial.Class
+		elsewhere redial.Class
+		differs   bool
 	}{
 		{errno: syscall.ECONNREFUSED, onConnect: redial.Refused},
 		{errno: syscall.ECONNRESET, onConnect: redial.Reset},
@@ -56,6 +61,7 @@ func TestClassifyErrno(t *testing.T) {
 		{errno: syscall.ELOOP, of: "unix", onConnect: redial.Invalid},
 
 		{errno: syscall.ENOENT, of: "unix", onConnect: redial.Refused, elsewhere: redial.Unknown, differs: true},
+		{errno: syscall.ENOTSOCK, of: "unix", onConnect: redial.Refused, elsewhere: redial.Unknown, differs: true},
 		{errno: syscall.ENOPROTOOPT, onConnect: redial.Unreachable, elsewhere: redial.Invalid, differs: true},
 		{errno: syscall.EAGAIN, of: "unix", onConnect: redial.Refused, elsewhere: redial.Timeout, differs: true},
 		{errno: syscall.EAGAIN, of: "unixpacket", onConnect: redial.Refused, elsewhere: redial.Timeout, differs: true},

@@ -10,6 +10,13 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
+// The system's errors, for tests that are not about one system.
+const (
+	sysRefused  = syscall.ErrorString("connection refused")
+	sysReset    = syscall.ErrorString("i/o on hungup channel")
+	sysTimedOut = syscall.ErrorString("connection timed out")
+)
+
 func systemError(errno uint32) error { return syscall.ErrorString(fmt.Sprint("errno ", errno)) }
 
 func TestClassifyErrorString(t *testing.T) {

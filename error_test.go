@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,7 +21,7 @@ import (
 func TestErrorMessage(t *testing.T) {
 	addr := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5432}
 	local := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 5)}
-	connect := os.NewSyscallError("connect", syscall.ECONNREFUSED)
+	connect := os.NewSyscallError("connect", sysRefused)
 	for _, test := range []struct {
 		name  string
 		err   error
@@ -77,7 +76,7 @@ func TestErrorMessage(t *testing.T) {
 func TestErrorKeepsEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		refused := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1},
-			Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+			Err: os.NewSyscallError("connect", sysRefused)}
 		d := &redial.Dialer{DialFunc: scripted(refused).dial, MaxElapsed: time.Second}
 		_, err := d.Dial("tcp", "127.0.0.1:1")
 
@@ -88,7 +87,7 @@ func TestErrorKeepsEverything(t *testing.T) {
 		assert.Equal(t, refused.Addr, op.Addr)
 
 		wrapped := &url.Error{Op: "Get", URL: "http://127.0.0.1:1", Err: err}
-		assert.ErrorIs(t, wrapped, syscall.ECONNREFUSED)
+		assert.ErrorIs(t, wrapped, sysRefused)
 		assert.ErrorIs(t, wrapped, redial.ErrMaxElapsed)
 		assert.NotErrorIs(t, wrapped, redial.ErrDeadline)
 		assert.NotErrorIs(t, wrapped, context.DeadlineExceeded, "MaxElapsed is no deadline of the caller's")

@@ -24,8 +24,9 @@ func localTrouble(class Class, err error) Class {
 	return class
 }
 
-// resolverDescriptors is how many descriptors a resolver may need at once:
-// Go's own asks for A and AAAA side by side while a configuration file is open.
+// resolverDescriptors is how many descriptors a resolver may need at once. Go's
+// own and glibc's do with two, each having been seen to fail with one; the
+// rest is for those that other goroutines have given back by now.
 const resolverDescriptors = 4
 
 // outOfDescriptors tells whether this process, or this machine, has too few
@@ -43,25 +44,30 @@ func outOfDescriptors() bool {
 
 // lacksIPv6Source tells a machine that has no IPv6 address to speak from, which
 // is no way there, from one that has no port left: connect says EADDRNOTAVAIL
-// of both. Connecting a UDP socket sends nothing and takes no TCP port, but
-// needs a source address (RFC 6724, section 5).
+// of both. Connecting a UDP socket sends nothing, but needs a source address
+// (RFC 6724, section 5); its port it has by then, or bind has told.
 func lacksIPv6Source(err error) bool {
 	var op *net.OpError
 	var call *os.SyscallError
-	if !errors.As(err, &op) || !errors.As(err, &call) {
+	if !errors.As(err, &op) || !errors.As(err, &call) || !isConnect(call) {
 		return false
 	}
 	remote := asUDPAddr(op.Addr)
 	if remote == nil || remote.IP.To4() != nil {
 		return false
 	}
-	conn, probeErr := net.DialUDP("udp6", nil, remote)
+	conn, probeErr := net.DialUDP("udp6", &net.UDPAddr{}, remote)
 	if probeErr == nil {
 		conn.Close()
 		return false
 	}
 	var probe *os.SyscallError
-	return errors.As(probeErr, &probe) && *probe == *call
+	return errors.As(probeErr, &probe) && isConnect(probe) && errors.Is(probe.Err, call.Err)
+}
+
+// isConnect knows the call by either of its names; Windows has the second.
+func isConnect(call *os.SyscallError) bool {
+	return call.Syscall == "connect" || call.Syscall == "connectex"
 }
 
 // asUDPAddr is the address of a UDP socket on the same host; nil if there is

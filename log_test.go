@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,7 +44,7 @@ func observed() (*zap.Logger, *observer.ObservedLogs) {
 func TestLogEveryAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logs := observed()
-		refused := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+		refused := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}, Err: os.NewSyscallError("connect", sysRefused)}
 		s := scripted(refused, errTimeout, nil)
 		d := &redial.Dialer{
 			DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {

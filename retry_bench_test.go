@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"os"
-	"syscall"
 	"testing"
 	"time"
 
@@ -14,7 +13,7 @@ import (
 // A failed attempt that will be retried, without the wait. It is internal, for
 // from outside there is no attempt without a wait of 1 ms at least.
 func BenchmarkFailedAttempt(b *testing.B) {
-	refused := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	refused := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errnoRefused)}
 	connect := func(context.Context) (net.Conn, error) { return nil, refused }
 	d := &Dialer{Logger: zap.NewNop(), MaxElapsed: time.Hour}
 	l := loop{Dialer: d, ctx: context.Background(), network: "tcp", address: "127.0.0.1:1"}

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"slices"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,8 +19,8 @@ import (
 
 // The failures of an inner dialer, one of each kind that matters here.
 var (
-	errRefused = opError("tcp", "connect", syscall.ECONNREFUSED)
-	errReset   = opError("tcp", "connect", syscall.ECONNRESET)
+	errRefused = opError("tcp", "connect", sysRefused)
+	errReset   = opError("tcp", "connect", sysReset)
 	errTimeout = &net.OpError{Op: "dial", Net: "tcp", Err: context.DeadlineExceeded}
 	errNoHost  = dnsOpError(&net.DNSError{Err: "no such host", Name: "a.test", IsNotFound: true})
 	errCustom  = errors.New("a dialer's own")
@@ -419,7 +418,7 @@ func TestRetryCanceledBetween(t *testing.T) {
 			assert.Equal(t, 3, e.Attempts)
 			assert.Equal(t, 150*time.Second, e.Elapsed)
 			assert.Equal(t, redial.Refused, e.Class, "of the last attempt")
-			assert.ErrorIs(t, err, syscall.ECONNREFUSED)
+			assert.ErrorIs(t, err, sysRefused)
 			assert.ErrorIs(t, err, context.Canceled)
 			assert.Equal(t, !byChannel, errors.Is(err, errCause))
 			assert.False(t, err.(net.Error).Timeout())
@@ -473,7 +472,7 @@ func TestRetryDoesNotTrustContexts(t *testing.T) {
 // attempt's timeout.
 func TestRetryTimeoutOfAnAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, err := range []error{context.DeadlineExceeded, os.ErrDeadlineExceeded, errTimeout, opError("tcp", "connect", syscall.ETIMEDOUT)} {
+		for _, err := range []error{context.DeadlineExceeded, os.ErrDeadlineExceeded, errTimeout, opError("tcp", "connect", sysTimedOut)} {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			s := scripted(err, nil)
 			_, got := (&redial.Dialer{DialFunc: s.dial}).DialContext(ctx, "tcp", address)
@@ -596,7 +595,7 @@ func TestScheduleCannotHurt(t *testing.T) {
 func TestExponential(t *testing.T) {
 	const initial, limit = 100 * time.Millisecond, 5 * time.Second
 	newSchedule := redial.Exponential(initial, limit)
-	least, most := map[int]time.Duration{}, map[int]time.Duration{}
+	least, most, atLimit := map[int]time.Duration{}, map[int]time.Duration{}, 0
 	for range 2000 {
 		schedule := newSchedule()
 		schedule.Reset()
@@ -609,6 +608,9 @@ func TestExponential(t *testing.T) {
 				least[i] = delay
 			}
 			most[i] = max(most[i], delay)
+			if delay == limit {
+				atLimit++
+			}
 			interval = min(interval*2, limit)
 		}
 	}
@@ -618,6 +620,7 @@ func TestExponential(t *testing.T) {
 	assert.Greater(t, most[0], initial*14/10)
 	assert.Less(t, least[9], limit*55/100)
 	assert.Greater(t, most[9], limit*95/100)
+	assert.Less(t, atLimit, 10, "cut off at max, half of the delays would be the same")
 
 	for _, test := range []struct{ initial, limit, least, most time.Duration }{
 		{time.Second, time.Millisecond, 500 * time.Millisecond, time.Second},

@@ -1,0 +1,275 @@
+package redial_test
+
+// What only Linux does: the backlogs of listeners that do not accept, a
+// connection to itself, the file permissions of unix sockets, and a process
+// that is out of descriptors.
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+// listenFull listens on addr with a backlog of length zero, that nobody
+// accepts from, and fills it by dial until dial fails. It returns the
+// listener's descriptor and the error.
+func listenFull(t *testing.T, domain int, addr syscall.Sockaddr, dial func(fd int) (net.Conn, error)) (int, error) {
+	t.Helper()
+	fd, err := syscall.Socket(domain, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { syscall.Close(fd) })
+	require.NoError(t, syscall.Bind(fd, addr))
+	require.NoError(t, syscall.Listen(fd, 0))
+	connected := 0
+	for range 16 { // the kernel takes one more than the length of the backlog says
+		conn, err := dial(fd)
+		switch {
+		case err == nil:
+			connected++
+			t.Cleanup(func() { conn.Close() })
+		case connected > 0: // else it was the dial's time that was up, on a busy machine
+			return fd, err
+		}
+	}
+	require.Fail(t, "the backlog is not full")
+	return -1, nil
+}
+
+func TestFullUnixBacklog(t *testing.T) {
+	path := socketPath(t)
+	_, full := listenFull(t, syscall.AF_UNIX, &syscall.SockaddrUnix{Name: path}, func(int) (net.Conn, error) {
+		return net.Dial("unix", path)
+	})
+	require.ErrorIs(t, full, syscall.EAGAIN)
+	a, err := dialOnce(t, redial.Dialer{}, "unix", path)
+	assert.ErrorIs(t, err, syscall.EAGAIN)
+	assert.Equal(t, redial.Refused, a.Class)
+	assert.Equal(t, redial.Refused, redial.Classify(err))
+}
+
+// listenSilent is the address of a listener that answers no SYN, for its
+// backlog is full.
+func listenSilent(t *testing.T) (address string) {
+	t.Helper()
+	loopback := &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
+	fd, full := listenFull(t, syscall.AF_INET, loopback, func(fd int) (net.Conn, error) {
+		return net.DialTimeout("tcp", boundTo(t, fd), 100*time.Millisecond)
+	})
+	var timeout net.Error
+	require.ErrorAs(t, full, &timeout)
+	require.True(t, timeout.Timeout(), "%v", full)
+	return boundTo(t, fd)
+}
+
+// Of the attempts that time out, some end by the context of the attempt and
+// some by the deadline of the socket, which are different errors. The class is
+// the same, and the caller's own context plays no part in it: it is alive.
+func TestFullBacklog(t *testing.T) {
+	address := listenSilent(t)
+	const dials, attempts = 8, 4
+	type outcome struct {
+		records []redial.Attempt
+		err     error
+	}
+	outcomes := make([]outcome, dials)
+	var dialing sync.WaitGroup
+	for i := range outcomes {
+		d := redial.Dialer{
+			Dialer:      net.Dialer{Timeout: 50*time.Millisecond + time.Duration(i)*time.Millisecond},
+			Policy:      atOnce(),
+			MaxAttempts: attempts,
+		}
+		dialing.Go(func() {
+			d.OnAttempt = func(_ context.Context, a redial.Attempt) {
+				outcomes[i].records = append(outcomes[i].records, a)
+			}
+			conn, err := d.DialContext(t.Context(), "tcp", address)
+			if err == nil {
+				conn.Close()
+			}
+			outcomes[i].err = err
+		})
+	}
+	dialing.Wait()
+
+	byContext, bySocket := 0, 0
+	for _, o := range outcomes {
+		require.Error(t, o.err)
+		assert.Equal(t, redial.Timeout, redial.Classify(o.err))
+		assert.ErrorIs(t, o.err, redial.ErrMaxAttempts)
+		var failed *redial.Error
+		require.ErrorAs(t, o.err, &failed)
+		assert.True(t, failed.Timeout())
+		require.Len(t, o.records, attempts)
+		for _, a := range o.records {
+			assert.Equal(t, redial.Timeout, a.Class, "%v", a.Err)
+			assert.Equal(t, redial.Timeout, redial.Classify(a.Err), "%v", a.Err)
+			var timeout net.Error
+			require.ErrorAs(t, a.Err, &timeout)
+			assert.True(t, timeout.Timeout())
+			switch {
+			case errors.Is(a.Err, context.DeadlineExceeded):
+				byContext++
+			case errors.Is(a.Err, os.ErrDeadlineExceeded):
+				bySocket++
+			default:
+				assert.Fail(t, "neither deadline", "%v", a.Err)
+			}
+		}
+	}
+	// How many there are of each is the scheduler's choice.
+	t.Logf("of %d attempts, %d matched context.DeadlineExceeded, %d only os.ErrDeadlineExceeded",
+		dials*attempts, byContext, bySocket)
+}
+
+// Where nothing listens, a dial from the very port that it is for meets its
+// own SYN. It must not be taken for a connection to a service.
+func TestSelfConnect(t *testing.T) {
+	for _, loopback := range []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback} {
+		t.Run(loopback.String(), func(t *testing.T) {
+			if loopback.To4() == nil {
+				skipWithoutIPv6(t)
+			}
+			listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: loopback})
+			require.NoError(t, err)
+			self := listener.Addr()
+			require.NoError(t, listener.Close())
+
+			var socket syscall.RawConn
+			d := redial.Dialer{Dialer: net.Dialer{
+				LocalAddr: self,
+				Control: func(_, _ string, c syscall.RawConn) error {
+					socket = c
+					return nil
+				},
+			}}
+			a, err := dialOnce(t, d, "tcp", self.String())
+			assert.Equal(t, redial.Refused, a.Class, "%v", err)
+			assert.Equal(t, redial.Refused, redial.Classify(err))
+			assert.ErrorIs(t, err, syscall.ECONNREFUSED)
+			assert.NotErrorIs(t, err, syscall.EADDRINUSE)
+			var op *net.OpError
+			require.ErrorAs(t, err, &op)
+			assert.Equal(t, self.String(), op.Source.String())
+			assert.Equal(t, self.String(), op.Addr.String())
+			var errno *os.SyscallError
+			assert.False(t, errors.As(err, &errno), "the kernel refused, it did not connect: %v", err)
+
+			require.NotNil(t, socket)
+			assert.ErrorIs(t, socket.Control(func(uintptr) {}), net.ErrClosed, "the connection was left open")
+		})
+	}
+}
+
+// Root may connect to every unix socket, but a thread of root's can act on
+// files as another user does (setfsuid(2)).
+func TestUnixSocketOfRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can act as another user; TestKernelError has the same for others")
+	}
+	path := socketPath(t)
+	listenUnix(t, path)
+	require.NoError(t, os.Chmod(filepath.Dir(path), 0o755))
+	require.NoError(t, os.Chmod(path, 0o600))
+	t.Run("dialed by nobody", func(t *testing.T) {
+		runtime.LockOSThread() // for good: the thread, and who it is, end with the subtest's goroutine
+		const nobody = 65534
+		syscall.RawSyscall(syscall.SYS_SETFSUID, nobody, 0, 0)
+		a, err := dialOnce(t, redial.Dialer{}, "unix", path)
+		assert.Equal(t, redial.Denied, a.Class, "%v", err)
+		assert.Equal(t, redial.Denied, redial.Classify(err))
+		assert.ErrorIs(t, err, syscall.EACCES)
+	})
+}
+
+// Linux says of a file that is no socket what it says of a stale socket;
+// other systems say ENOTSOCK.
+func TestUnixSocketIsFile(t *testing.T) {
+	path := socketPath(t)
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	a, err := dialOnce(t, redial.Dialer{}, "unix", path)
+	assert.Equal(t, redial.Refused, a.Class, "%v", err)
+	assert.Equal(t, redial.Refused, redial.Classify(err))
+}
+
+// leaveDescriptors takes all but that many of the descriptors that this
+// process may have, until restore is called. In a child only: see inChild.
+func leaveDescriptors(t *testing.T, left int) (restore func()) {
+	t.Helper()
+	const most = 256
+	var limit syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
+	lowered := limit
+	lowered.Cur = min(most, limit.Cur)
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &lowered))
+	var taken []int
+	restore = func() {
+		for _, fd := range taken {
+			syscall.Close(fd)
+		}
+		require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit))
+	}
+	for range most {
+		fd, err := syscall.Open(os.DevNull, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+		if err == syscall.EMFILE {
+			break
+		}
+		require.NoError(t, err)
+		taken = append(taken, fd)
+	}
+	require.Greater(t, len(taken), left)
+	for _, fd := range taken[:left] {
+		require.NoError(t, syscall.Close(fd))
+	}
+	taken = taken[left:]
+	return restore
+}
+
+// With no descriptor left there is no socket, whatever the address. One is
+// all that an address takes, and the library none besides.
+func TestOutOfDescriptors(t *testing.T) {
+	inChild(t, nil, func(t *testing.T) {
+		for _, c := range []struct{ name, network, address string }{
+			{"IPv4", "tcp", "127.0.0.1:0"},
+			{"IPv6", "tcp", "[::1]:0"},
+			{"unix", "unix", socketPath(t)},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				if c.name == "IPv6" {
+					skipWithoutIPv6(t)
+				}
+				listener, err := net.Listen(c.network, c.address)
+				require.NoError(t, err)
+				defer listener.Close()
+				address := listener.Addr().String()
+
+				d := redial.Dialer{Policy: atOnce(), MaxAttempts: 2}
+				restore := leaveDescriptors(t, 0)
+				attempts, err := dialRecorded(t, &d, c.network, address)
+				restore()
+				require.Error(t, err)
+				require.Len(t, attempts, 1, "retried")
+				assert.ErrorIs(t, err, syscall.EMFILE)
+				assert.Equal(t, redial.Exhausted, attempts[0].Class, "%v", err)
+				assert.Equal(t, redial.Exhausted, redial.Classify(err))
+
+				restore = leaveDescriptors(t, 1)
+				_, err = dialRecorded(t, &d, c.network, address)
+				restore()
+				assert.NoError(t, err)
+			})
+		}
+	})
+}

@@ -1,0 +1,372 @@
+package redial_test
+
+// A test that needs descriptors to run out, or a network with black holes in
+// it, runs in a child process: this test binary once more, running that very
+// test. In namespaces of its own (namespaces(7)) the child has a loopback
+// interface and nothing else, resolves by the files and the DNS server that it
+// brings along, and adds what addresses and routes it likes by rtnetlink(7).
+// No tool is needed for it, and nothing of it is seen from outside.
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+// childVariable names, in the environment of a child, the test that it is to
+// run the body of.
+const childVariable = "REDIAL_TEST_CHILD"
+
+// childTimeout ends a child that hangs, with the stacks of its goroutines.
+const childTimeout = time.Minute
+
+// inChild runs body, of the test t, in a child process with env added to its
+// environment. t fails if the child does, or if it did not run body to its
+// end; it is skipped if the child skipped it.
+//
+// The child runs what t's function does before it calls inChild as well: call
+// it first.
+func inChild(t *testing.T, env []string, body func(t *testing.T)) {
+	t.Helper()
+	startChild(t, env, nil, body)
+}
+
+// inNamespace is inChild with network and mount namespaces for the child
+// alone. In there, the loopback interface is up and the only one, with
+// 127.0.0.1/8 and, if the kernel knows IPv6, ::1; names are resolved by
+// /etc/hosts, which has localhost, and a DNS server at 127.0.0.1:53, if the
+// body starts one, that is asked once and given a second to answer.
+//
+// Only root may do that; for others t is skipped.
+func inNamespace(t *testing.T, env []string, body func(t *testing.T)) {
+	t.Helper()
+	attr := &syscall.SysProcAttr{
+		// Unshared, not cloned: package syscall then makes the mounts private too.
+		Unshareflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
+	}
+	startChild(t, env, attr, func(t *testing.T) {
+		mountEtc(t)
+		loopbackUp(t)
+		body(t)
+	})
+}
+
+func startChild(t *testing.T, env []string, attr *syscall.SysProcAttr, body func(t *testing.T)) {
+	t.Helper()
+	if os.Getenv(childVariable) == t.Name() {
+		body(t)
+		fmt.Println(childMarker(t.Name()))
+		return
+	}
+	binary, err := os.Executable()
+	require.NoError(t, err)
+	// The child's own -test.timeout comes first: it tells where it hangs.
+	ctx, cancel := context.WithTimeout(t.Context(), childTimeout+10*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, "-test.run="+onlyTest(t.Name()), "-test.v", "-test.count=1",
+		"-test.timeout="+childTimeout.String())
+	cmd.Env = append(append(os.Environ(), env...), childVariable+"="+t.Name(),
+		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // else each child under -race ends in a second's sleep
+	cmd.SysProcAttr = attr
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	err = cmd.Start()
+	if attr != nil && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC)) {
+		t.Skipf("may not make namespaces, which takes root (CAP_SYS_ADMIN): %v", err)
+	}
+	require.NoError(t, err)
+	skipped, err := childVerdict(t.Name(), output.String, cmd.Wait)
+	require.NoErrorf(t, err, "the child wrote:\n%s", &output)
+	if skipped {
+		t.Skipf("the child wrote:\n%s", &output)
+	}
+	t.Logf("the child wrote:\n%s", &output)
+}
+
+// childMarker is what a child writes when it has run the body of a test to
+// its end: one that found no test to run exits with success as well.
+func childMarker(test string) string { return "child ran to the end: " + test }
+
+// childVerdict waits for a child, and tells whether it skipped the test, or
+// in what way it failed.
+func childVerdict(test string, output func() string, wait func() error) (skipped bool, err error) {
+	if err := wait(); err != nil {
+		return false, err
+	}
+	switch out := output(); {
+	case strings.Contains(out, "--- SKIP: "+test+" ("):
+		return true, nil
+	case !strings.Contains(out, childMarker(test)+"\n"), !strings.Contains(out, "--- PASS: "+test+" ("):
+		return false, errors.New("the child did not run the test")
+	}
+	return false, nil
+}
+
+// onlyTest is the -test.run that matches the test or subtest of that name.
+func onlyTest(name string) string {
+	parts := strings.Split(name, "/")
+	for i, part := range parts {
+		parts[i] = "^" + regexp.QuoteMeta(part) + "$"
+	}
+	return strings.Join(parts, "/")
+}
+
+// mountEtc puts an /etc in place of the machine's that has what a resolver
+// reads and nothing else. One mount hides all of it, also what is a symbolic
+// link elsewhere, or is not there on this machine.
+func mountEtc(t *testing.T) {
+	t.Helper()
+	err := syscall.Mount("tmpfs", "/etc", "tmpfs", 0, "mode=0755")
+	require.NoError(t, err, "mount a tmpfs at /etc")
+	for name, content := range map[string]string{
+		"hosts":         "127.0.0.1 localhost\n::1 localhost\n",
+		"nsswitch.conf": "hosts: files dns\n",
+		"resolv.conf":   "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
+	} {
+		err := os.WriteFile(filepath.Join("/etc", name), []byte(content), 0o644)
+		require.NoError(t, err)
+	}
+}
+
+// writeSysctl sets a variable of the namespace's own, such as
+// "net/ipv4/ip_local_port_range".
+func writeSysctl(t *testing.T, name, value string) {
+	t.Helper()
+	err := os.WriteFile(filepath.Join("/proc/sys", name), []byte(value), 0)
+	if errors.Is(err, syscall.EROFS) {
+		t.Skipf("in this container /proc/sys can't be written: %v", err)
+	}
+	require.NoError(t, err)
+}
+
+// skipWithoutIPv6 skips t if the loopback interface has no IPv6 address.
+func skipWithoutIPv6(t *testing.T) {
+	t.Helper()
+	conn, err := net.ListenPacket("udp6", "[::1]:0")
+	if err != nil {
+		t.Skipf("this machine has no ::1: %v", err)
+	}
+	conn.Close()
+}
+
+// loopbackIndex is the number of the loopback interface in every namespace.
+const loopbackIndex = 1
+
+// loopbackUp switches the loopback interface on: the kernel gives it its
+// addresses then.
+func loopbackUp(t *testing.T) {
+	t.Helper()
+	var link []byte // struct ifinfomsg
+	link = append(link, syscall.AF_UNSPEC, 0)
+	link = binary.NativeEndian.AppendUint16(link, 0)
+	link = binary.NativeEndian.AppendUint32(link, loopbackIndex)
+	link = binary.NativeEndian.AppendUint32(link, syscall.IFF_UP) // the flags,
+	link = binary.NativeEndian.AppendUint32(link, syscall.IFF_UP) // and which of them to change
+	require.NoError(t, rtnetlink(syscall.RTM_NEWLINK, 0, link))
+}
+
+// addAddress gives the loopback interface one more address, such as
+// "192.0.2.1/32".
+func addAddress(t *testing.T, prefix string) {
+	t.Helper()
+	p := netip.MustParsePrefix(prefix)
+	const (
+		ifaFlags    = 8            // IFA_FLAGS, which package syscall lacks, as it does
+		ifaFlagsSet = 0x02 | 0x200 // IFA_F_NODAD | IFA_F_NOPREFIXROUTE: no route but that to the address itself
+	)
+	var addr []byte // struct ifaddrmsg
+	addr = append(addr, family(p.Addr()), byte(p.Bits()), 0, syscall.RT_SCOPE_UNIVERSE)
+	addr = binary.NativeEndian.AppendUint32(addr, loopbackIndex)
+	err := rtnetlink(syscall.RTM_NEWADDR, syscall.NLM_F_CREATE|syscall.NLM_F_EXCL, addr,
+		attribute{syscall.IFA_LOCAL, p.Addr().AsSlice()},
+		attribute{syscall.IFA_ADDRESS, p.Addr().AsSlice()},
+		attribute{ifaFlags, binary.NativeEndian.AppendUint32(nil, ifaFlagsSet)})
+	require.NoErrorf(t, err, "add address %v", p)
+	// The kernel answers before it has made that route, of IPv6. Connecting a
+	// UDP socket asks for it, and sends nothing.
+	require.Eventually(t, func() bool {
+		conn, err := net.Dial("udp", netip.AddrPortFrom(p.Addr(), 9).String())
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	}, 10*time.Second, time.Millisecond, "there is no route to address %v", p)
+}
+
+// addRoute adds a route to prefix, of a kind that refuses to carry packets:
+// syscall.RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT or RTN_THROW. Of a
+// packet that would take it, connect tells at once; see swallow for the other
+// sort. The caller may remove it again.
+func addRoute(t *testing.T, kind byte, prefix string) (remove func()) {
+	t.Helper()
+	err := changeRoute(syscall.RTM_NEWROUTE, kind, syscall.RT_SCOPE_UNIVERSE, prefix)
+	require.NoErrorf(t, err, "add route of kind %d to %v", kind, prefix)
+	return func() {
+		t.Helper()
+		err := changeRoute(syscall.RTM_DELROUTE, kind, syscall.RT_SCOPE_UNIVERSE, prefix)
+		require.NoErrorf(t, err, "remove route of kind %d to %v", kind, prefix)
+	}
+}
+
+// swallow makes packets to prefix vanish without an answer, as a firewall
+// does: they leave by the loopback interface and come back for an address
+// that is not this machine's.
+func swallow(t *testing.T, prefix string) {
+	t.Helper()
+	err := changeRoute(syscall.RTM_NEWROUTE, syscall.RTN_UNICAST, syscall.RT_SCOPE_LINK, prefix,
+		attribute{syscall.RTA_OIF, binary.NativeEndian.AppendUint32(nil, loopbackIndex)})
+	require.NoErrorf(t, err, "add route to %v by the loopback interface", prefix)
+}
+
+// changeRoute adds a route to the main table, or removes it.
+func changeRoute(request uint16, kind, scope byte, prefix string, attributes ...attribute) error {
+	p := netip.MustParsePrefix(prefix)
+	const tos = 0
+	var route []byte // struct rtmsg
+	route = append(route, family(p.Addr()), byte(p.Bits()), 0, tos)
+	route = append(route, syscall.RT_TABLE_MAIN, syscall.RTPROT_STATIC, scope, kind)
+	route = binary.NativeEndian.AppendUint32(route, 0) // no flags
+	attributes = append(attributes, attribute{syscall.RTA_DST, p.Addr().AsSlice()})
+	var flags uint16
+	if request == syscall.RTM_NEWROUTE {
+		flags = syscall.NLM_F_CREATE | syscall.NLM_F_EXCL
+	}
+	return rtnetlink(request, flags, route, attributes...)
+}
+
+func family(addr netip.Addr) byte {
+	if addr.Is4() {
+		return syscall.AF_INET
+	}
+	return syscall.AF_INET6
+}
+
+// An attribute follows the fixed part of a message (struct rtattr).
+type attribute struct {
+	kind  uint16
+	value []byte
+}
+
+// rtnetlink asks the kernel to make a change, and returns its answer.
+func rtnetlink(kind, flags uint16, body []byte, attributes ...attribute) error {
+	for _, a := range attributes {
+		body = binary.NativeEndian.AppendUint16(body, uint16(syscall.SizeofRtAttr+len(a.value)))
+		body = binary.NativeEndian.AppendUint16(body, a.kind)
+		body = append(body, a.value...) // addresses and indexes: all multiples of four long, as they must be
+	}
+	var request []byte // struct nlmsghdr
+	request = binary.NativeEndian.AppendUint32(request, uint32(syscall.SizeofNlMsghdr+len(body)))
+	request = binary.NativeEndian.AppendUint16(request, kind)
+	request = binary.NativeEndian.AppendUint16(request, syscall.NLM_F_REQUEST|syscall.NLM_F_ACK|flags)
+	request = binary.NativeEndian.AppendUint32(request, 1) // sequence number
+	request = binary.NativeEndian.AppendUint32(request, 0) // port: the kernel fills it in
+	request = append(request, body...)
+
+	fd, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC, syscall.NETLINK_ROUTE)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	defer syscall.Close(fd)
+	if err := syscall.Sendto(fd, request, 0, &syscall.SockaddrNetlink{Family: syscall.AF_NETLINK}); err != nil {
+		return os.NewSyscallError("sendto", err)
+	}
+	answer := make([]byte, 4096)
+	n, _, err := syscall.Recvfrom(fd, answer, 0)
+	if err != nil {
+		return os.NewSyscallError("recvfrom", err)
+	}
+	messages, err := syscall.ParseNetlinkMessage(answer[:n])
+	if err != nil || len(messages) == 0 || messages[0].Header.Type != syscall.NLMSG_ERROR || len(messages[0].Data) < 4 {
+		return fmt.Errorf("no answer to a netlink request: %v %v", messages, err)
+	}
+	if errno := -int32(binary.NativeEndian.Uint32(messages[0].Data)); errno != 0 {
+		return os.NewSyscallError("rtnetlink", syscall.Errno(errno))
+	}
+	return nil
+}
+
+// A child that fails, or ran nothing, must not pass for one that succeeded.
+func TestChildVerdict(t *testing.T) {
+	const test = "TestX/y"
+	pass, skip := "    --- PASS: TestX/y (0.00s)\n", "    --- SKIP: TestX/y (0.00s)\n"
+	marker := childMarker(test) + "\n"
+	for _, c := range []struct {
+		name    string
+		output  string
+		wait    error
+		skipped bool
+		fails   bool
+	}{
+		{name: "passed", output: marker + pass},
+		{name: "skipped", output: skip, skipped: true},
+		{name: "failed", output: marker + pass, wait: errors.New("exit status 1"), fails: true},
+		{name: "failed after a skip", output: skip, wait: errors.New("exit status 1"), fails: true},
+		{name: "no test to run", output: "testing: warning: no tests to run\nPASS\n", fails: true},
+		{name: "body not reached", output: pass, fails: true},
+		{name: "another's marker", output: childMarker("TestX") + "\n" + pass, fails: true},
+		{name: "only a subtest skipped", output: "--- SKIP: TestX/y/z (0.00s)\n" + marker + pass},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			skipped, err := childVerdict(test, func() string { return c.output }, func() error { return c.wait })
+			assert.Equal(t, c.skipped, skipped)
+			assert.Equal(t, c.fails, err != nil, "%v", err)
+		})
+	}
+}
+
+// What the other tests trust a namespace with, and that nothing of it shows
+// outside.
+func TestNamespace(t *testing.T) {
+	inNamespace(t, nil, func(t *testing.T) {
+		interfaces, err := net.Interfaces()
+		require.NoError(t, err)
+		require.Len(t, interfaces, 1)
+		assert.Equal(t, "lo", interfaces[0].Name)
+		assert.NotZero(t, interfaces[0].Flags&net.FlagUp)
+		entries, err := os.ReadDir("/etc")
+		require.NoError(t, err)
+		assert.Len(t, entries, 3)
+
+		for _, c := range []struct{ name, own, ownPort, swallowed, target string }{
+			{"IPv4", "192.0.2.1/32", "192.0.2.1:80", "198.51.100.0/24", "198.51.100.7:80"},
+			{"IPv6", "2001:db8:1::1/128", "[2001:db8:1::1]:80", "2001:db8:2::/64", "[2001:db8:2::7]:80"},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				if c.name == "IPv6" {
+					skipWithoutIPv6(t)
+				}
+				addAddress(t, c.own)
+				a, err := dialOnce(t, redial.Dialer{}, "tcp", c.ownPort)
+				assert.Equal(t, redial.Refused, a.Class, "%v", err)
+
+				swallow(t, c.swallowed)
+				d := redial.Dialer{Dialer: net.Dialer{Timeout: 50 * time.Millisecond}}
+				a, err = dialOnce(t, d, "tcp", c.target)
+				assert.Equal(t, redial.Timeout, a.Class, "%v", err)
+				assert.Equal(t, redial.Timeout, redial.Classify(err))
+			})
+		}
+	})
+	if os.Getenv(childVariable) == "" {
+		entries, err := os.ReadDir("/etc")
+		require.NoError(t, err)
+		assert.Greater(t, len(entries), 3, "the machine's own /etc is hidden")
+	}
+}

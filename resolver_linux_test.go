@@ -1,0 +1,199 @@
+package redial_test
+
+// The two resolvers that a Go program may use on Linux, Go's own and the C
+// library's by cgo, against the same DNS server: they word their failures
+// differently, and the class must be the same. The C library's reads
+// /etc/resolv.conf and nothing else, so each runs in a namespace of its own.
+
+import (
+	"context"
+	"net"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+// dnsPort53 is where the C library asks: it takes no other port.
+const dnsPort53 = "127.0.0.1:53"
+
+// eachResolver runs body in a namespace, once with each of the resolvers.
+func eachResolver(t *testing.T, env []string, body func(t *testing.T, resolver string)) {
+	for _, resolver := range []string{"go", "cgo"} {
+		t.Run(resolver, func(t *testing.T) {
+			if resolver == "cgo" && !builtWithCgo() {
+				t.Skip("built without cgo, hence without the C library's resolver")
+			}
+			inNamespace(t, append(env, "GODEBUG=netdns="+resolver), func(t *testing.T) { body(t, resolver) })
+		})
+	}
+}
+
+// builtWithCgo tells whether the C library's resolver is in this binary: else
+// Go's takes its place without a word.
+func builtWithCgo() bool {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return false
+	}
+	cgo, netgo := false, false
+	for _, setting := range info.Settings {
+		switch setting.Key {
+		case "CGO_ENABLED":
+			cgo = setting.Value == "1"
+		case "-tags":
+			for tag := range strings.SplitSeq(setting.Value, ",") {
+				netgo = netgo || tag == "netgo"
+			}
+		}
+	}
+	return cgo && !netgo
+}
+
+// requireResolver checks that it is that resolver that this process uses: only
+// Go's knows which server it had its answer from.
+func requireResolver(t *testing.T, resolver string) {
+	t.Helper()
+	_, err := net.DefaultResolver.LookupHost(t.Context(), "no-such-name.test")
+	var dnsError *net.DNSError
+	require.ErrorAs(t, err, &dnsError)
+	require.True(t, dnsError.IsNotFound, "%v", err)
+	server := map[string]string{"go": dnsPort53, "cgo": ""}[resolver]
+	require.Equal(t, server, dnsError.Server, "this is not the %s resolver", resolver)
+}
+
+func TestResolver(t *testing.T) {
+	eachResolver(t, nil, func(t *testing.T, resolver string) {
+		server := startDNS(t, dnsPort53)
+		requireResolver(t, resolver)
+		port := listenLoopback(t)
+
+		t.Run("fails", func(t *testing.T) {
+			for _, c := range []struct {
+				name    string
+				network string
+				reply   dnsReply
+				timeout time.Duration
+				class   redial.Class
+			}{
+				{name: "NXDOMAIN", reply: dnsNoSuchName, class: redial.NotFound},
+				{name: "no data", reply: dnsNoData, class: redial.NotFound},
+				{name: "no address of the family", network: "tcp6", reply: dnsAddrs("127.0.0.1"), class: redial.NotFound},
+				{name: "SERVFAIL", reply: dnsServFail, class: redial.DNS},
+				{name: "REFUSED", reply: dnsRefused, class: redial.DNS},
+				{name: "silence until the resolver gives up", reply: dnsSilence, class: redial.DNS},
+				{name: "silence until the attempt ends", reply: dnsSilence, timeout: 300 * time.Millisecond, class: redial.DNS},
+			} {
+				t.Run(c.name, func(t *testing.T) {
+					host := strings.ToLower(strings.ReplaceAll(c.name, " ", "-")) + ".test"
+					server.set(host, c.reply)
+					if c.network == "" {
+						c.network = "tcp"
+					}
+					d := redial.Dialer{Dialer: net.Dialer{Timeout: c.timeout}}
+					a, err := dialOnce(t, d, c.network, host+":"+port)
+					assert.Equal(t, c.class, a.Class, "%v", err)
+					assert.Equal(t, c.class, redial.Classify(err), "%v", err)
+					assert.NotZero(t, server.asked(host))
+				})
+			}
+		})
+
+		t.Run("succeeds", func(t *testing.T) {
+			server.set("name.test", dnsAddrs("127.0.0.1"))
+			d := redial.Dialer{}
+			attempts, err := dialRecorded(t, &d, "tcp", "name.test:"+port)
+			require.NoError(t, err)
+			require.Len(t, attempts, 1)
+			assert.Equal(t, "127.0.0.1:"+port, attempts[0].Remote.String())
+		})
+
+		for name, failing := range map[string]dnsReply{"SERVFAIL": dnsServFail, "REFUSED": dnsRefused} {
+			t.Run(name+" once and then well", func(t *testing.T) {
+				host := strings.ToLower(name) + "-once.test"
+				server.set(host, failing, dnsAddrs("127.0.0.1"))
+				d := redial.Dialer{Policy: atOnce()}
+				attempts, err := dialRecorded(t, &d, "tcp4", host+":"+port) // tcp4: one query each time
+				require.NoError(t, err)
+				require.Len(t, attempts, 2)
+				assert.Equal(t, redial.DNS, attempts[0].Class, "%v", attempts[0].Err)
+				assert.Equal(t, 2, server.asked(host))
+			})
+		}
+
+		t.Run("resolves anew", func(t *testing.T) {
+			server.set("moving.test", dnsAddrs("127.0.0.2"))
+			d := redial.Dialer{Policy: atOnce(), OnAttempt: func(context.Context, redial.Attempt) {
+				server.set("moving.test", dnsAddrs("127.0.0.1"))
+			}}
+			attempts, err := dialRecorded(t, &d, "tcp4", "moving.test:"+port)
+			require.NoError(t, err)
+			require.Len(t, attempts, 2)
+			assert.Equal(t, redial.Refused, attempts[0].Class, "%v", attempts[0].Err)
+		})
+	})
+}
+
+// No server is there at all: what the kernel says of its port is not said of
+// the target's.
+func TestResolverWithoutServer(t *testing.T) {
+	eachResolver(t, nil, func(t *testing.T, _ string) {
+		a, err := dialOnce(t, redial.Dialer{}, "tcp", "name.test:80")
+		assert.Equal(t, redial.DNS, a.Class, "%v", err)
+		assert.Equal(t, redial.DNS, redial.Classify(err), "%v", err)
+	})
+}
+
+// Names that exist, dialed with next to no descriptors left: the resolvers say
+// that there is no such host, or name the cause in a text. Each number of
+// descriptors has a process of its own, for what a resolver has read in one
+// look-up, or failed to read, it may not read again in the next.
+func TestResolverOutOfDescriptors(t *testing.T) {
+	const variable = "REDIAL_TEST_DESCRIPTORS"
+	const enough = 4 // for every resolver; Go's takes a socket each for A and AAAA
+	for left := range enough + 1 {
+		t.Run(strconv.Itoa(left), func(t *testing.T) {
+			eachResolver(t, []string{variable + "=" + strconv.Itoa(left)}, func(t *testing.T, _ string) {
+				left, err := strconv.Atoi(os.Getenv(variable))
+				require.NoError(t, err)
+				server := startDNS(t, dnsPort53)
+				server.set("name.test", dnsAddrs("127.0.0.1"))
+				port := listenLoopback(t)
+				for _, c := range []struct{ network, host string }{
+					{"tcp", "name.test"}, {"tcp4", "name.test"}, {"tcp4", "localhost"},
+				} {
+					failed := 0
+					const dials = 10 // with one left, whether A or AAAA has it is chance
+					for range dials {
+						d := redial.Dialer{MaxAttempts: 2}
+						restore := leaveDescriptors(t, left)
+						attempts, err := dialRecorded(t, &d, c.network, c.host+":"+port)
+						restore()
+						require.Len(t, attempts, 1, "retried: %v", err)
+						if err != nil {
+							failed++
+							assert.Equal(t, redial.Exhausted, attempts[0].Class, "%v", err)
+							// The resolver's error alone would not tell anyone.
+							assert.Equal(t, redial.Exhausted, redial.Classify(err), "%v", err)
+							assert.ErrorIs(t, err, redial.ErrPermanent)
+						}
+					}
+					t.Logf("%d descriptors left, %s %s: %d of %d dials failed", left, c.network, c.host, failed, dials)
+					switch left {
+					case 0:
+						assert.Equal(t, dials, failed)
+					case enough:
+						assert.Zero(t, failed)
+					}
+				}
+			})
+		})
+	}
+}
