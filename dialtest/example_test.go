@@ -1,0 +1,166 @@
+package dialtest_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/dialtest"
+)
+
+// A client is what the examples test: it can't start without a connection,
+// keeps trying where the server refuses, and does nothing with it but to keep
+// it open.
+type client struct{ conn net.Conn }
+
+// every is how long the client waits between two tries.
+func start(ctx context.Context, dial dialFunc, every time.Duration, logger *zap.Logger) (*client, error) {
+	dialer := &redial.Dialer{
+		DialFunc:   dial, // nil in production: the network itself
+		MaxElapsed: 10 * time.Minute,
+		Policy:     redial.Policy{redial.Refused: func() backoff.BackOff { return backoff.NewConstantBackOff(every) }},
+		Logger:     logger,
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", "db:5432")
+	if err != nil {
+		return nil, fmt.Errorf("no database: %w", err)
+	}
+	return &client{conn}, nil
+}
+
+func (c *client) stop() { c.conn.Close() }
+
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// A client's start-up against a server that refuses three times, and then
+// greets it.
+func Example() {
+	script := dialtest.Script(dialtest.Refuse.Times(3), dialtest.OK)
+	client, err := start(context.Background(), script.DialContext, time.Millisecond, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	server, _ := script.Accept()
+	fmt.Fprint(server, "hello")
+	greeting := make([]byte, 5)
+	client.conn.Read(greeting)
+	fmt.Printf("%s after %d dials\n", greeting, len(script.Dials()))
+
+	client.stop()
+	fmt.Println("left open:", script.Open())
+	// Output:
+	// hello after 4 dials
+	// left open: []
+}
+
+// An address with a script of its own.
+func ExampleDialer_For() {
+	script := dialtest.Script(dialtest.OK.Forever()).For("db:5432", dialtest.NXDomain)
+	for _, address := range []string{"cache:6379", "db:5432"} {
+		_, err := script.DialContext(context.Background(), "tcp", address)
+		fmt.Println(address, err)
+	}
+	// Output:
+	// cache:6379 <nil>
+	// db:5432 dial tcp: lookup db on 192.0.2.53:53: no such host
+}
+
+// In real time, a delay is known to be no shorter than asked for. A test in a
+// bubble of testing/synctest, as in the package's documentation, knows it to
+// the nanosecond, and takes none.
+func ExampleDialer_Delays() {
+	const every = 2 * time.Millisecond
+	script := dialtest.Script(dialtest.Refuse.Times(3), dialtest.OK)
+	start(context.Background(), script.DialContext, every, nil)
+	for _, delay := range script.Delays() {
+		fmt.Println(delay >= every)
+	}
+	// Output:
+	// true
+	// true
+	// true
+}
+
+// The records that the program logs of a dial, field by field.
+func ExampleScript_logs() {
+	core, logs := observer.New(zap.DebugLevel)
+	script := dialtest.Script(dialtest.Refuse, dialtest.NXDomain)
+	start(context.Background(), script.DialContext, time.Millisecond, zap.New(core))
+	for _, record := range logs.All() {
+		fields := record.ContextMap()
+		fmt.Println(record.Level, record.Message, fields["attempt"], fields["class"], fields["delay"])
+	}
+	// Output:
+	// warn dial attempt failed, will retry 1 refused 1ms
+	// error dial failed 2 not_found <nil>
+}
+
+// What a program makes of Windows' errors, wherever its test runs.
+func ExampleOutcome_Winsock() {
+	script := dialtest.Script(dialtest.Refuse.Winsock(), dialtest.OK)
+	_, err := start(context.Background(), script.DialContext, time.Millisecond, nil)
+	fmt.Println(len(script.Dials()), err)
+	// Output: 2 <nil>
+}
+
+// The test in the package's documentation.
+func TestTriesEveryMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Times(3), dialtest.OK).FailTest(t)
+		client, err := start(t.Context(), script.DialContext, time.Minute, nil)
+		require.NoError(t, err)
+		assert.Equal(t, []time.Duration{time.Minute, time.Minute, time.Minute}, script.Delays())
+
+		client.stop()
+		assert.Empty(t, script.Open())
+	})
+}
+
+// A dialer's own times and a script's, side by side.
+func TestTimesInBubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Timeout, dialtest.Timeout.After(time.Second), dialtest.OK.After(20*time.Millisecond))
+		dialer := &redial.Dialer{
+			Dialer:   net.Dialer{Timeout: 3 * time.Second},
+			DialFunc: script.DialContext,
+			Policy:   redial.Policy{redial.Timeout: func() backoff.BackOff { return backoff.NewConstantBackOff(time.Minute) }},
+			// Or the default of 30 s would be all that there is.
+			MaxElapsed: time.Hour,
+		}
+		begin := time.Now()
+		_, err := dialer.Dial("tcp", "db:5432")
+		require.NoError(t, err)
+
+		dials := script.Dials()
+		assert.Equal(t, begin.Add(3*time.Second), dials[0].Deadline)
+		assert.Equal(t, begin.Add(3*time.Second), dials[0].End)
+		assert.Equal(t, time.Second, dials[1].End.Sub(dials[1].Start))
+		assert.Equal(t, 20*time.Millisecond, dials[2].End.Sub(dials[2].Start))
+		assert.Equal(t, []time.Duration{time.Minute, time.Minute}, script.Delays())
+	})
+}
+
+// A start-up that fails leaves nothing open, and says why.
+func TestGivesUpInBubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Forever())
+		begin := time.Now()
+		_, err := start(t.Context(), script.DialContext, time.Minute, nil)
+		assert.ErrorIs(t, err, redial.ErrMaxElapsed)
+		assert.Equal(t, 9*time.Minute, time.Since(begin))
+		assert.Len(t, script.Dials(), 10)
+		assert.Empty(t, script.Open())
+	})
+}

@@ -1,0 +1,169 @@
+//go:build unix || windows
+
+package dialtest_test
+
+// What the script says beside what the system does: the same tree of errors,
+// to the last field.
+
+import (
+	"context"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial/dialtest"
+)
+
+// assertAsReal dials the same by dialer, which is to fail, and by the script.
+func assertAsReal(t *testing.T, ctx context.Context, dialer *net.Dialer, o dialtest.Outcome, network, address string) {
+	t.Helper()
+	_, real := dialer.DialContext(ctx, network, address)
+	_, scripted := dialtest.Script(o).DialContext(ctx, network, address)
+	require.Error(t, real)
+	assert.Equal(t, real, scripted)
+	assert.Equal(t, real.Error(), scripted.Error())
+}
+
+// refusing is an address that is in use, so that nothing else can come to
+// listen there, by something that does not accept.
+func refusing(t *testing.T, loopback string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", net.JoinHostPort(loopback, "0"))
+	if err != nil {
+		t.Skip(err) // no IPv6
+	}
+	defer listener.Close()
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	return conn.LocalAddr().String()
+}
+
+func TestRefuseAsReal(t *testing.T) {
+	for network, loopback := range map[string]string{"tcp4": "127.0.0.1", "tcp6": "::1"} {
+		t.Run(network, func(t *testing.T) {
+			address := refusing(t, loopback)
+			assertAsReal(t, t.Context(), new(net.Dialer), dialtest.Refuse, network, address)
+			assertAsReal(t, t.Context(), new(net.Dialer), dialtest.Refuse, "tcp", address)
+		})
+	}
+}
+
+// What never leaves package net: nothing here takes an outcome of the script.
+func TestMalformedAsReal(t *testing.T) {
+	for _, test := range []struct{ network, address string }{
+		{"tcp", ""},
+		{"tcp", "db"},
+		{"tcp", "[::1:5432"},
+		{"tcp", "127.0.0.1:65536"},
+		{"tcp", "127.0.0.1:no-such-service"},
+		{"tcp4", "[::1]:5432"},
+		{"udp6", "127.0.0.1:53"},
+		{"tcp7", "127.0.0.1:5432"},
+		{"unix", ""},
+		{"", "127.0.0.1:5432"},
+	} {
+		t.Run(test.network+" "+test.address, func(t *testing.T) {
+			script := dialtest.Script(dialtest.OK)
+			_, real := net.Dial(test.network, test.address)
+			_, scripted := script.DialContext(t.Context(), test.network, test.address)
+			require.Error(t, real)
+			assert.Equal(t, real, scripted)
+
+			_, err := script.DialContext(t.Context(), "tcp", "db:5432")
+			assert.NoError(t, err, "its outcome is still there")
+			assert.Len(t, script.Dials(), 2)
+		})
+	}
+}
+
+// A context that is over before the dial begins, too, takes no outcome.
+func TestContextOverAsReal(t *testing.T) {
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	late, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
+	defer cancel()
+	for _, ctx := range []context.Context{canceled, late} {
+		for _, o := range []dialtest.Outcome{dialtest.OK, dialtest.Refuse, dialtest.NXDomain, dialtest.Timeout} {
+			assertAsReal(t, ctx, new(net.Dialer), o, "tcp", "127.0.0.1:1")
+			assertAsReal(t, ctx, new(net.Dialer), o, "udp", "[::1]:1")
+		}
+		script := dialtest.Script(dialtest.OK)
+		_, err := script.DialContext(ctx, "tcp", "127.0.0.1:1")
+		assert.ErrorIs(t, err, ctx.Err())
+		_, err = script.DialContext(t.Context(), "tcp", "127.0.0.1:1")
+		assert.NoError(t, err)
+	}
+}
+
+// resolver is Go's own, whose only server answers every query with rcode (RFC
+// 1035, section 4.1.1).
+func resolver(t *testing.T, rcode byte) *net.Resolver {
+	if runtime.GOOS == "windows" {
+		t.Skip("the errors are those of getaddrinfow")
+	}
+	server, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	served := make(chan struct{})
+	t.Cleanup(func() { server.Close(); <-served })
+	go func() {
+		defer close(served)
+		for query := make([]byte, 1500); ; {
+			n, client, err := server.ReadFrom(query)
+			if err != nil {
+				return
+			}
+			server.WriteTo(answer(query[:n], rcode), client)
+		}
+	}()
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp4", server.LocalAddr().String())
+	}}
+}
+
+// answer is query's header and question, marked as a reply with no records.
+func answer(query []byte, rcode byte) []byte {
+	const header, typeAndClass = 12, 4
+	question := strings.IndexByte(string(query[header:]), 0) + 1 + typeAndClass
+	reply := append([]byte(nil), query[:header+question]...)
+	reply[2] |= 0x80        // a response
+	reply[3] = 0x80 | rcode // recursion available
+	copy(reply[4:], []byte{0, 1, 0, 0, 0, 0, 0, 0})
+	return reply
+}
+
+func TestResolverAsReal(t *testing.T) {
+	for rcode, o := range map[byte]dialtest.Outcome{3: dialtest.NXDomain, 2: dialtest.ServFail} {
+		t.Run(o.String(), func(t *testing.T) {
+			dialer := &net.Dialer{Resolver: resolver(t, rcode)}
+			_, real := dialer.DialContext(t.Context(), "tcp", "db.test.:5432")
+			_, scripted := dialtest.Script(o).DialContext(t.Context(), "tcp", "db.test.:5432")
+			var dns *net.DNSError
+			require.ErrorAs(t, real, &dns)
+			assert.NotEmpty(t, dns.Server)
+			dns.Server = "192.0.2.53:53" // the one thing that can't be the same
+			assert.Equal(t, real, scripted)
+		})
+	}
+}
+
+func TestContextOverWhileResolvingAsReal(t *testing.T) {
+	hung := make(chan struct{})
+	dialer := &net.Dialer{Resolver: &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		<-hung
+		return nil, context.Canceled
+	}}}
+	defer close(hung)
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	late, cancel := context.WithDeadline(t.Context(), time.Unix(1, 0))
+	defer cancel()
+	for _, ctx := range []context.Context{canceled, late} {
+		assertAsReal(t, ctx, dialer, dialtest.Refuse, "tcp", "db.test.:5432")
+	}
+}

@@ -1,0 +1,122 @@
+package dialtest
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// A target is what a dial aims at, and the place that its errors name.
+type target struct {
+	network string
+	host    string
+	isName  bool     // host is one, to be resolved
+	addr    net.Addr // what it resolves to
+}
+
+// resolve parses network and address as net.Dialer does, with the same errors.
+// It asks no resolver: every name has the same address, of those reserved for
+// documentation.
+func resolve(network, address string) (target, error) {
+	if address == "" {
+		// Package net has an error of its own for this, which it returns
+		// before it does anything.
+		_, err := net.Dial(network, address)
+		return target{}, err
+	}
+	t := target{network: network, host: address}
+	var err error
+	switch network {
+	case "tcp", "tcp4", "tcp6":
+		if address, err = t.named(address); err == nil {
+			t.addr, err = net.ResolveTCPAddr(network, address)
+		}
+	case "udp", "udp4", "udp6":
+		if address, err = t.named(address); err == nil {
+			t.addr, err = net.ResolveUDPAddr(network, address)
+		}
+	case "unix", "unixgram", "unixpacket":
+		t.addr, err = net.ResolveUnixAddr(network, address)
+	default:
+		err = net.UnknownNetworkError(network)
+	}
+	if err != nil {
+		return target{}, t.resolveError(err)
+	}
+	return t, nil
+}
+
+// named notes the host of address, and puts its IP address in place of a name.
+func (t *target) named(address string) (string, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", err
+	}
+	t.host = host
+	if _, err := netip.ParseAddr(host); err == nil || host == "" {
+		return address, nil
+	}
+	t.isName = true
+	return net.JoinHostPort(remoteIP(strings.HasSuffix(t.network, "6")).String(), port), nil
+}
+
+// remoteIP is what every name resolves to, and localIP where every connection
+// comes from, of the blocks for documentation: RFC 5737 and RFC 3849.
+func remoteIP(v6 bool) net.IP {
+	if v6 {
+		return net.ParseIP("2001:db8::1")
+	}
+	return net.IPv4(192, 0, 2, 1)
+}
+
+func localIP(v6 bool) net.IP {
+	if v6 {
+		return net.ParseIP("2001:db8::2")
+	}
+	return net.IPv4(192, 0, 2, 2)
+}
+
+// resolveError is the error of a dial that got no address to connect to.
+func (t target) resolveError(err error) error {
+	return &net.OpError{Op: "dial", Net: t.network, Err: err}
+}
+
+// connectError is the error of a dial that failed to connect.
+func (t target) connectError(err error) error {
+	return &net.OpError{Op: "dial", Net: t.network, Addr: t.addr, Err: err}
+}
+
+// ended is the error of a dial whose ctx is over, while it was resolving or
+// while it was connecting.
+func (t target) ended(ctx context.Context, resolving bool) error {
+	err := ctx.Err()
+	switch err {
+	case context.Canceled:
+		err = errCanceled
+	case context.DeadlineExceeded:
+		err = errTimeout
+	}
+	if !resolving {
+		return t.connectError(err)
+	}
+	isTimeout := err == errTimeout
+	return t.resolveError(&net.DNSError{UnwrapErr: err, Err: err.Error(), Name: t.host, IsTimeout: isTimeout, IsTemporary: isTimeout})
+}
+
+// Package net has errors of its own for a context that is over, and does not
+// export them. It hands them out before it opens a socket.
+var (
+	errCanceled = endOf(context.WithCancel(context.Background()))
+	errTimeout  = endOf(context.WithDeadline(context.Background(), time.Unix(1, 0)))
+)
+
+func endOf(ctx context.Context, cancel context.CancelFunc) error {
+	cancel()
+	_, err := new(net.Dialer).DialContext(ctx, "tcp", "127.0.0.1:1")
+	var op *net.OpError
+	errors.As(err, &op)
+	return op.Err
+}
