@@ -29,6 +29,11 @@ type Dialer struct {
 	// has timed out before its first attempt.
 	//
 	// Deadline and Cancel end the whole dial, waits included.
+	//
+	// FallbackDelay is the Connection Attempt Delay of RFC 8305: the time
+	// after which the next address of a name is tried beside the one before.
+	// Zero means 250 ms. If negative, the addresses are left to net.Dialer,
+	// which tries one after the other.
 	net.Dialer
 
 	// DialFunc makes each attempt in place of the embedded net.Dialer, if
@@ -101,49 +106,54 @@ func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 // is returned as the inner dialer made it. [Classify] takes both.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if d.DialFunc != nil {
-		return d.retry(ctx, network, address, func(ctx context.Context) (net.Conn, error) {
-			return d.DialFunc(ctx, network, address)
+		return d.retry(ctx, network, address, func(ctx context.Context) (net.Conn, *lookup, error) {
+			return alone(d.DialFunc(ctx, network, address))
 		})
 	}
-	return d.retry(ctx, network, address, func(ctx context.Context) (net.Conn, error) {
+	if host, port, ok := d.races(network, address); ok {
+		return d.retry(ctx, network, address, func(ctx context.Context) (net.Conn, *lookup, error) {
+			return d.race(ctx, network, host, port)
+		})
+	}
+	return d.retry(ctx, network, address, func(ctx context.Context) (net.Conn, *lookup, error) {
 		inner := d.unbound()
-		return inner.DialContext(ctx, network, address)
+		return alone(inner.DialContext(ctx, network, address))
 	})
 }
 
 // DialTCP is net.Dialer's DialTCP, retried as DialContext is. It ignores
 // DialFunc.
 func (d *Dialer) DialTCP(ctx context.Context, network string, laddr, raddr netip.AddrPort) (*net.TCPConn, error) {
-	return typed[*net.TCPConn](d.retry(ctx, network, raddr.String(), func(ctx context.Context) (net.Conn, error) {
+	return typed[*net.TCPConn](d.retry(ctx, network, raddr.String(), func(ctx context.Context) (net.Conn, *lookup, error) {
 		inner := d.unbound()
-		return inner.DialTCP(ctx, network, laddr, raddr)
+		return alone(inner.DialTCP(ctx, network, laddr, raddr))
 	}))
 }
 
 // DialUDP is net.Dialer's DialUDP, retried as DialContext is. It ignores
 // DialFunc.
 func (d *Dialer) DialUDP(ctx context.Context, network string, laddr, raddr netip.AddrPort) (*net.UDPConn, error) {
-	return typed[*net.UDPConn](d.retry(ctx, network, raddr.String(), func(ctx context.Context) (net.Conn, error) {
+	return typed[*net.UDPConn](d.retry(ctx, network, raddr.String(), func(ctx context.Context) (net.Conn, *lookup, error) {
 		inner := d.unbound()
-		return inner.DialUDP(ctx, network, laddr, raddr)
+		return alone(inner.DialUDP(ctx, network, laddr, raddr))
 	}))
 }
 
 // DialIP is net.Dialer's DialIP, retried as DialContext is. It ignores
 // DialFunc.
 func (d *Dialer) DialIP(ctx context.Context, network string, laddr, raddr netip.Addr) (*net.IPConn, error) {
-	return typed[*net.IPConn](d.retry(ctx, network, raddr.String(), func(ctx context.Context) (net.Conn, error) {
+	return typed[*net.IPConn](d.retry(ctx, network, raddr.String(), func(ctx context.Context) (net.Conn, *lookup, error) {
 		inner := d.unbound()
-		return inner.DialIP(ctx, network, laddr, raddr)
+		return alone(inner.DialIP(ctx, network, laddr, raddr))
 	}))
 }
 
 // DialUnix is net.Dialer's DialUnix, retried as DialContext is. It ignores
 // DialFunc.
 func (d *Dialer) DialUnix(ctx context.Context, network string, laddr, raddr *net.UnixAddr) (*net.UnixConn, error) {
-	return typed[*net.UnixConn](d.retry(ctx, network, raddr.String(), func(ctx context.Context) (net.Conn, error) {
+	return typed[*net.UnixConn](d.retry(ctx, network, raddr.String(), func(ctx context.Context) (net.Conn, *lookup, error) {
 		inner := d.unbound()
-		return inner.DialUnix(ctx, network, laddr, raddr)
+		return alone(inner.DialUnix(ctx, network, laddr, raddr))
 	}))
 }
 
@@ -168,8 +178,14 @@ func (d *Dialer) unbound() net.Dialer {
 	return inner
 }
 
-// connectFunc makes one attempt at the address that it was made for.
-type connectFunc func(context.Context) (net.Conn, error)
+// connectFunc makes one attempt at the address that it was made for. It has a
+// lookup to tell if that was a name whose addresses it raced.
+type connectFunc func(context.Context) (net.Conn, *lookup, error)
+
+// alone is what a connectFunc that looked up no name returns.
+func alone[C net.Conn](conn C, err error) (net.Conn, *lookup, error) {
+	return conn, nil, err
+}
 
 // These are the failures of a DialFunc that broke its contract.
 var (
@@ -178,32 +194,32 @@ var (
 )
 
 // attempt connects and verifies, until end at the latest; zero: no such time.
-func (d *Dialer) attempt(ctx context.Context, end time.Time, connect connectFunc) (net.Conn, error) {
+func (d *Dialer) attempt(ctx context.Context, end time.Time, connect connectFunc) (net.Conn, *lookup, error) {
 	ctx, cancel := d.attemptContext(ctx, end)
 	defer cancel()
-	conn, err := connect(ctx)
+	conn, seen, err := connect(ctx)
 	switch {
 	case err != nil:
 		if conn != nil && !isNilPointer(conn) {
 			conn.Close()
 		}
 		if isNilPointer(err) {
-			return nil, errNilError // the pointer's methods would panic
+			return nil, seen, errNilError // the pointer's methods would panic
 		}
-		return nil, err
+		return nil, seen, err
 	case conn == nil || isNilPointer(conn):
-		return nil, errNoConn
+		return nil, seen, errNoConn
 	case isSelfConnect(conn):
 		conn.Close()
-		return nil, selfConnectError(conn)
+		return nil, seen, selfConnectError(conn)
 	}
 	if d.Verify != nil {
 		if err := d.verify(ctx, conn); err != nil {
 			conn.Close()
-			return nil, err
+			return nil, seen, err
 		}
 	}
-	return conn, nil
+	return conn, seen, nil
 }
 
 // attemptKey is the key of a context that is of an attempt.

@@ -116,17 +116,7 @@ func (e *Error) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	if e.Stop != nil {
 		enc.AddString("stop", e.Stop.Error())
 	}
-	if len(e.History) == 0 {
-		return nil
-	}
-	return enc.AddArray("history", zapcore.ArrayMarshalerFunc(func(enc zapcore.ArrayEncoder) error {
-		for _, a := range e.History {
-			if err := enc.AppendObject(a); err != nil {
-				return err
-			}
-		}
-		return nil
-	}))
+	return addAll(enc, "history", e.History)
 }
 
 // asOpError puts e where net.Dialer's callers look for an error: in the place

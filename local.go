@@ -6,6 +6,19 @@ import (
 	"os"
 )
 
+// classify asks Classifier, then Classify, then what this machine knows of
+// itself. It tells whether that is not what the error says.
+func (d *Dialer) classify(err error) (class Class, corrected bool) {
+	if d.Classifier != nil {
+		if class := d.Classifier(err); class != Unknown {
+			return class, false
+		}
+	}
+	said := Classify(err)
+	class = localTrouble(said, err)
+	return class, class != said
+}
+
 // localTrouble corrects a class by what only this machine can tell of itself,
 // so that its own trouble is not blamed on the target, nor the target's on it.
 func localTrouble(class Class, err error) Class {

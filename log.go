@@ -18,7 +18,9 @@ type Attempt struct {
 	Number           int           // from 1
 	Start            time.Time     // of this attempt
 	Duration         time.Duration // of this attempt, Dialer.Verify included
+	Resolve          time.Duration // of that, spent resolving the name; 0 if its addresses were not raced
 	Elapsed          time.Duration // from the begin of the dial to the end of this attempt
+	Addrs            []AddrResult  // every address tried of a name, in the order of their starts; nil as Resolve is 0
 	Remote           net.Addr      // of the connection; nil on failure
 	Err              error         // as the inner dialer returned it; nil on success
 	Class            Class         // of Err; Unknown on success
@@ -27,20 +29,27 @@ type Attempt struct {
 }
 
 // MarshalLogObject implements zapcore.ObjectMarshaler with a field of its own
-// for each thing: network, address, attempt, duration, elapsed and, on success
-// remote, on failure class, error, errno (its text, if there is one) and delay
-// or stop. Durations are encoded as the encoder does.
+// for each thing: network, address, attempt, duration, elapsed, resolve if a
+// name was resolved and, on success remote, on failure class, error, errno (its
+// text, if there is one), addrs (an object each) and delay or stop. Durations
+// are encoded as the encoder does.
 func (a Attempt) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("network", a.Network)
 	enc.AddString("address", a.Address)
 	enc.AddInt("attempt", a.Number)
 	enc.AddDuration("duration", a.Duration)
 	enc.AddDuration("elapsed", a.Elapsed)
+	if a.Addrs != nil || a.Resolve > 0 {
+		enc.AddDuration("resolve", a.Resolve)
+	}
 	if a.Remote != nil {
 		enc.AddString("remote", a.Remote.String())
 	}
 	if a.Err != nil {
 		addFailure(enc, a.Class, a.Err)
+		if err := addAll(enc, "addrs", a.Addrs); err != nil {
+			return err
+		}
 	}
 	if a.Delay > 0 {
 		enc.AddDuration("delay", a.Delay)
@@ -49,6 +58,21 @@ func (a Attempt) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		enc.AddString("stop", a.Stop.Error())
 	}
 	return nil
+}
+
+// addAll adds an array of objects, if there are any.
+func addAll[T zapcore.ObjectMarshaler](enc zapcore.ObjectEncoder, key string, all []T) error {
+	if len(all) == 0 {
+		return nil
+	}
+	return enc.AddArray(key, zapcore.ArrayMarshalerFunc(func(enc zapcore.ArrayEncoder) error {
+		for _, one := range all {
+			if err := enc.AppendObject(one); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 }
 
 // addFailure adds the class, the error and the text of the system's own error.

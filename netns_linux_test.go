@@ -201,8 +201,12 @@ func addAddress(t *testing.T, prefix string) {
 	require.NoErrorf(t, err, "add address %v", p)
 	// The kernel answers before it has made that route, of IPv6. Connecting a
 	// UDP socket asks for it, and sends nothing.
+	own := p.Addr()
+	if own.IsLinkLocalUnicast() {
+		own = own.WithZone("lo")
+	}
 	require.Eventually(t, func() bool {
-		conn, err := net.Dial("udp", netip.AddrPortFrom(p.Addr(), 9).String())
+		conn, err := net.Dial("udp", netip.AddrPortFrom(own, 9).String())
 		if err == nil {
 			conn.Close()
 		}

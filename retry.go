@@ -264,7 +264,7 @@ func isClosed(c <-chan struct{}) bool {
 
 // succeeded records the attempt that made conn. Should OnAttempt panic, or end
 // the goroutine, nobody would get conn, so nobody else could close it.
-func (l *loop) succeeded(conn net.Conn, start time.Time) {
+func (l *loop) succeeded(conn net.Conn, start time.Time, seen *lookup) {
 	if level, _ := levelOfSuccess(l.attempts); !l.records(level) {
 		return
 	}
@@ -274,7 +274,7 @@ func (l *loop) succeeded(conn net.Conn, start time.Time) {
 			conn.Close()
 		}
 	}()
-	a := l.newAttempt(start)
+	a := l.newAttempt(start, seen)
 	a.Remote = conn.RemoteAddr()
 	l.record(l.ctx, &a)
 	returned = true
@@ -291,27 +291,27 @@ func (l *loop) try(connect connectFunc) (net.Conn, time.Duration, error) {
 		return nil, 0, l.abandoned(start)
 	}
 	l.attempts++
-	conn, err := l.attempt(l.ctx, l.attemptEnd(start), connect)
+	conn, seen, err := l.attempt(l.ctx, l.attemptEnd(start), connect)
 	if err != nil {
-		delay, err := l.failed(err, start)
+		delay, err := l.failed(err, start, seen)
 		return nil, delay, err
 	}
-	l.succeeded(conn, start)
+	l.succeeded(conn, start, seen)
 	return conn, 0, nil
 }
 
 // failed classifies the attempt that ended in err, decides what comes next,
 // and records both. It returns the delay before the next attempt, or the error
 // of the dial.
-func (l *loop) failed(err error, start time.Time) (time.Duration, error) {
-	a := l.newAttempt(start)
+func (l *loop) failed(err error, start time.Time, seen *lookup) (time.Duration, error) {
+	a := l.newAttempt(start, seen)
 	a.Err = err
 	now := start.Add(a.Duration)
 	over := l.over(now)
 	if l.canceled {
 		a.Class = Canceled
 	} else {
-		a.Class = l.classify(err)
+		a.Class, l.corrected = l.classify(err)
 	}
 	if over {
 		a.Stop = l.gone
@@ -326,9 +326,9 @@ func (l *loop) failed(err error, start time.Time) (time.Duration, error) {
 	return a.Delay, nil
 }
 
-func (l *loop) newAttempt(start time.Time) Attempt {
+func (l *loop) newAttempt(start time.Time, seen *lookup) Attempt {
 	duration := time.Since(start)
-	return Attempt{
+	a := Attempt{
 		Network:  l.network,
 		Address:  l.address,
 		Number:   l.attempts,
@@ -336,21 +336,10 @@ func (l *loop) newAttempt(start time.Time) Attempt {
 		Duration: duration,
 		Elapsed:  start.Sub(l.start) + duration,
 	}
-}
-
-// classify asks Classifier, then Classify, then what this machine knows of
-// itself.
-func (l *loop) classify(err error) Class {
-	l.corrected = false
-	if l.Classifier != nil {
-		if class := l.Classifier(err); class != Unknown {
-			return class
-		}
+	if seen != nil {
+		a.Resolve, a.Addrs = seen.resolve, seen.addrs
 	}
-	class := Classify(err)
-	actual := localTrouble(class, err)
-	l.corrected = actual != class
-	return actual
+	return a
 }
 
 // next decides, after a failure of that class, how long to wait for the next
@@ -424,7 +413,8 @@ func (l *loop) untouched(a *Attempt) bool {
 	}
 	// The caller gave up, but the error does not say so: it is that of an
 	// address tried before. If it was due to be retried, say what stopped it.
-	return l.policy[l.classify(a.Err)] == nil
+	class, _ := l.classify(a.Err)
+	return l.policy[class] == nil
 }
 
 // abandoned is the error of a dial whose caller has given up before the first

@@ -1,0 +1,353 @@
+package redial_test
+
+// Names with several addresses, raced through a real kernel: in a network
+// namespace where some of them swallow packets, as a firewall does.
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http/httptrace"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+// The addresses of raceNetwork. One that is good accepts at racePort, one that
+// refuses is there as well, one that is dead swallows what is sent to it.
+const (
+	racePort = "7777"
+	good4    = "192.0.2.1"
+	refusing = "192.0.2.2"
+	good6    = "2001:db8:1::1"
+	dead6    = "2001:db8:1::2"
+	noRoute6 = "2001:db8:9::1"
+)
+
+func dead4(i int) string { return fmt.Sprint("198.51.100.", i) }
+
+// raceNetwork makes them, and a DNS server that the system's resolver asks.
+func raceNetwork(t *testing.T) *dnsServer {
+	skipWithoutIPv6(t)
+	for _, own := range []string{good4 + "/32", refusing + "/32", good6 + "/128", dead6 + "/128"} {
+		addAddress(t, own)
+	}
+	swallow(t, "198.51.100.0/24")
+	// Of a swallowed IPv6 SYN the kernel tells after a second. A listener whose
+	// backlog is full keeps silent.
+	addr := net.TCPAddrFromAddrPort(netip.MustParseAddrPort("[" + dead6 + "]:" + racePort))
+	_, full := listenFull(t, syscall.AF_INET6, &syscall.SockaddrInet6{Port: addr.Port, Addr: [16]byte(addr.IP)}, func(int) (net.Conn, error) {
+		return net.DialTimeout("tcp", addr.String(), 100*time.Millisecond)
+	})
+	require.Equal(t, redial.Timeout, redial.Classify(full))
+	for _, ip := range []string{good4, good6} {
+		listen(t, "tcp", net.JoinHostPort(ip, racePort), echo)
+	}
+	return startDNS(t, "127.0.0.1:53")
+}
+
+// outcomes are those of an attempt's addresses, as "address class".
+func outcomes(a redial.Attempt) (all []string) {
+	for _, r := range a.Addrs {
+		all = append(all, strings.TrimSuffix(strings.Trim(r.Addr.Addr().String(), "[]")+" "+r.Class.String(), " unknown"))
+	}
+	return all
+}
+
+func TestRaceRealAddresses(t *testing.T) {
+	inNamespace(t, nil, func(t *testing.T) {
+		server := raceNetwork(t)
+		tests := []struct {
+			name   string
+			addrs  []string
+			remote string // "": none connects
+			class  redial.Class
+			want   []string // in the resolver's order, which is RFC 6724's
+			within time.Duration
+		}{
+			{"hole-good.test", []string{dead4(1), good4}, good4, 0, []string{dead4(1) + " canceled", good4}, 2 * time.Second},
+			{"hole3-good.test", []string{dead4(1), dead4(2), dead4(3), good4}, good4, 0,
+				[]string{dead4(1) + " canceled", dead4(2) + " canceled", dead4(3) + " canceled", good4}, 3 * time.Second},
+			{"hole4-good.test", []string{dead4(1), dead4(2), dead4(3), dead4(4), good4}, good4, 0,
+				[]string{dead4(1) + " canceled", dead4(2) + " canceled", dead4(3) + " canceled", dead4(4) + " canceled", good4}, 3 * time.Second},
+			{"hole6-good4.test", []string{dead6, good4}, good4, 0, []string{dead6 + " canceled", good4}, 2 * time.Second},
+			{"refused3-good.test", []string{refusing, "192.0.2.3", "192.0.2.4", good4}, good4, 0,
+				[]string{refusing + " refused", "192.0.2.3 refused", "192.0.2.4 refused", good4}, time.Second},
+			{"noroute6-refused4.test", []string{noRoute6, refusing}, "", redial.Refused, []string{refusing + " refused", noRoute6 + " unreachable"}, time.Second},
+			{"hole6-refused4.test", []string{dead6, refusing}, "", redial.Refused, []string{dead6 + " timeout", refusing + " refused"}, 5 * time.Second},
+		}
+		addAddress(t, "192.0.2.3/32")
+		addAddress(t, "192.0.2.4/32")
+		for _, test := range tests {
+			server.set(test.name, dnsAddrs(test.addrs...))
+		}
+
+		// net.Dialer beside it, all at once, for it takes seconds.
+		took := make([]time.Duration, len(tests))
+		var plain sync.WaitGroup
+		for i, test := range tests {
+			plain.Go(func() {
+				start := time.Now()
+				conn, err := (&net.Dialer{Timeout: 10 * time.Second}).Dial("tcp", test.name+":"+racePort)
+				if took[i] = time.Since(start); err == nil {
+					conn.Close()
+				}
+			})
+		}
+		for i, test := range tests {
+			t.Run(test.name, func(t *testing.T) {
+				var seen []redial.Attempt
+				d := &redial.Dialer{MaxAttempts: 1, OnAttempt: func(_ context.Context, a redial.Attempt) { seen = append(seen, a) }}
+				d.Timeout = 10 * time.Second
+				start := time.Now()
+				conn, err := d.Dial("tcp", test.name+":"+racePort)
+				elapsed := time.Since(start)
+				require.Len(t, seen, 1)
+				assert.Less(t, elapsed, test.within)
+				assert.Equal(t, test.want, outcomes(seen[0]))
+				assert.Positive(t, seen[0].Resolve)
+				assert.Less(t, seen[0].Resolve, seen[0].Duration)
+				if test.remote == "" {
+					assert.Equal(t, test.class, redial.Classify(err))
+					assert.Equal(t, test.class, seen[0].Class)
+					assert.ErrorIs(t, err, syscall.ECONNREFUSED)
+				} else {
+					require.NoError(t, err)
+					assertEchoes(t, conn)
+					assert.Equal(t, net.JoinHostPort(test.remote, racePort), conn.RemoteAddr().String())
+					conn.Close()
+				}
+				if i == len(tests)-1 {
+					plain.Wait()
+				}
+				t.Logf("redial %v", elapsed.Round(time.Millisecond))
+			})
+		}
+		for i, test := range tests {
+			t.Logf("%-24s net.Dialer with Timeout 10 s: %v", test.name, took[i].Round(time.Millisecond))
+		}
+		assert.Greater(t, took[2], 3*time.Second, "net.Dialer with four dead addresses before the good one")
+	})
+}
+
+// An attempt whose addresses all fail shows each of them, in its record and in
+// the error.
+func TestRaceRecordsEveryAddress(t *testing.T) {
+	inNamespace(t, nil, func(t *testing.T) {
+		server := raceNetwork(t)
+		server.set("all.test", dnsAddrs(dead6, refusing, dead4(1)))
+		logger, logs := observed()
+		d := &redial.Dialer{Logger: logger, MaxAttempts: 2, Policy: redial.Policy{redial.Refused: every(time.Millisecond)}}
+		d.Timeout = time.Second
+		_, err := d.Dial("tcp", "all.test:"+racePort)
+		e := asError(t, err)
+		assert.Equal(t, redial.Refused, e.Class)
+		require.Len(t, e.History, 2)
+		for i, a := range e.History {
+			assert.Equal(t, []string{dead6 + " timeout", refusing + " refused", dead4(1) + " timeout"}, outcomes(a))
+			for _, r := range a.Addrs {
+				assert.False(t, r.Start.Before(a.Start))
+				assert.Positive(t, r.Duration)
+				assert.Error(t, r.Err)
+			}
+			fields := logs.All()[i].ContextMap()
+			assert.Equal(t, a.Resolve, fields["resolve"])
+			addrs := fields["addrs"].([]any)
+			require.Len(t, addrs, 3)
+			second := addrs[1].(map[string]any)
+			assert.Equal(t, refusing+":"+racePort, second["addr"])
+			assert.Equal(t, "refused", second["class"])
+			assert.Equal(t, "connection refused", second["errno"])
+			assert.Contains(t, second["error"], "dial tcp "+refusing)
+			assert.Equal(t, a.Addrs[1].Duration, second["duration"])
+		}
+		enc := zapcore.NewMapObjectEncoder()
+		require.NoError(t, e.MarshalLogObject(enc))
+		assert.Len(t, enc.Fields["history"].([]any)[1].(map[string]any)["addrs"], 3)
+
+		op := err.(*net.OpError)
+		assert.Equal(t, "dial", op.Op)
+		assert.Equal(t, refusing+":"+racePort, op.Addr.String())
+	})
+}
+
+// Where one address is tried, or none, the error is net.Dialer's own.
+func TestRaceErrorsAreNetDialers(t *testing.T) {
+	inNamespace(t, nil, func(t *testing.T) {
+		server := raceNetwork(t)
+		server.set("refused.test", dnsAddrs(refusing))
+		server.set("six.test", dnsAddrs(good6))
+		server.set("none.test", dnsNoData)
+		require.NoError(t, os.WriteFile("/etc/hosts", []byte("127.0.0.1 localhost\n"+good4+" hosts4.test\n"), 0o644))
+		for _, test := range []struct {
+			network, address string
+			local            net.Addr
+		}{
+			{"tcp", "refused.test:" + racePort, nil},
+			{"tcp4", "refused.test:" + racePort, nil},
+			{"tcp6", "refused.test:" + racePort, nil},
+			{"tcp", "none.test:" + racePort, nil},
+			{"tcp", "missing.test:" + racePort, nil},
+			{"tcp", "refused.test:no-such-service", nil},
+			{"tcp", "refused.test:99999", nil},
+			{"tcp", "refused.test", nil},
+			{"tcp", "refused.test:1:2", nil},
+			{"tcp4", "six.test:" + racePort, nil},
+			{"tcp", "six.test:" + racePort, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}},
+			{"tcp", "refused.test:" + racePort, &net.TCPAddr{IP: net.ParseIP(good6)}},
+			{"tcp", "refused.test:" + racePort, &net.TCPAddr{IP: net.ParseIP(good4)}},
+			{"tcp", "refused.test:" + racePort, &net.UDPAddr{}},
+			{"tcp6", "hosts4.test:" + racePort, nil},
+			{"tcp", "refused.test:0", nil},
+		} {
+			t.Run(fmt.Sprint(test.network, " ", test.address, " from ", test.local), func(t *testing.T) {
+				plain := net.Dialer{Timeout: 10 * time.Second, LocalAddr: test.local}
+				_, want := plain.Dial(test.network, test.address)
+				require.Error(t, want)
+				_, err := (&redial.Dialer{Dialer: plain, MaxAttempts: 1}).Dial(test.network, test.address)
+				assert.Equal(t, withLongIP(want), withLongIP(err))
+			})
+		}
+	})
+}
+
+// withLongIP gives the address of an error the longer of two forms that mean
+// the same: a resolver's has the one or the other.
+func withLongIP(err error) error {
+	op := *err.(*net.OpError)
+	if addr, ok := op.Addr.(*net.TCPAddr); ok {
+		op.Addr = &net.TCPAddr{IP: addr.IP.To16(), Port: addr.Port, Zone: addr.Zone}
+	}
+	return &op
+}
+
+// The hooks that a client may have set see what they would with net.Dialer.
+func TestRaceHooks(t *testing.T) {
+	inNamespace(t, []string{"GODEBUG=netdns=go"}, func(t *testing.T) {
+		server := raceNetwork(t)
+		server.set("two.test", dnsAddrs(refusing, good4))
+		events := func(dial dialFunc) (all []string) {
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+				DNSStart: func(i httptrace.DNSStartInfo) { all = append(all, "DNSStart "+i.Host) },
+				DNSDone:  func(i httptrace.DNSDoneInfo) { all = append(all, fmt.Sprint("DNSDone ", i.Addrs, i.Err)) },
+				ConnectStart: func(network, addr string) {
+					all = append(all, fmt.Sprint("ConnectStart ", network, " ", addr))
+				},
+				ConnectDone: func(network, addr string, err error) {
+					all = append(all, fmt.Sprint("ConnectDone ", network, " ", addr, " ", err))
+				},
+			})
+			conn, err := dial(ctx, "tcp", "two.test:"+racePort)
+			require.NoError(t, err)
+			conn.Close()
+			return all
+		}
+		var controlled []string
+		control := func(network, address string, _ syscall.RawConn) error {
+			controlled = append(controlled, network+" "+address)
+			return nil
+		}
+		plain := net.Dialer{Timeout: 10 * time.Second, Control: control}
+		want := events(plain.DialContext)
+		assert.Len(t, want, 6)
+		wantControlled := controlled
+		controlled = nil
+		assert.Equal(t, want, events((&redial.Dialer{Dialer: plain}).DialContext))
+		assert.Equal(t, wantControlled, controlled)
+
+		// Hooks for connections alone do not see those to the DNS server, either.
+		var started []string
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			ConnectStart: func(_, addr string) { started = append(started, addr) },
+		})
+		conn, err := (&redial.Dialer{}).DialContext(ctx, "tcp", "two.test:"+racePort)
+		require.NoError(t, err)
+		conn.Close()
+		assert.Equal(t, []string{refusing + ":" + racePort, good4 + ":" + racePort}, started)
+	})
+}
+
+// What a name's address may look like, and how it is reached.
+func TestRaceNames(t *testing.T) {
+	inNamespace(t, nil, func(t *testing.T) {
+		server := raceNetwork(t)
+		server.set("both.test", dnsAddrs(good6, good4))
+		server.set("two.test", dnsAddrs(refusing, good4))
+		addAddress(t, "fe80::77/128")
+		listen(t, "tcp", "[fe80::77%lo]:"+racePort, echo)
+		require.NoError(t, os.WriteFile("/etc/hosts", []byte("127.0.0.1 localhost\nfe80::77%lo zoned.test\n"+good4+" hosts.test\n"), 0o644))
+		require.NoError(t, os.WriteFile("/etc/services", []byte("racing "+racePort+"/tcp\n"), 0o644))
+		for _, test := range []struct {
+			network, address string
+			local            net.Addr
+			remote           string
+		}{
+			{"tcp", "both.test:" + racePort, nil, good6},
+			{"tcp4", "both.test:" + racePort, nil, good4},
+			{"tcp6", "both.test:" + racePort, nil, good6},
+			{"tcp", "both.test:racing", nil, good6},
+			{"tcp", "hosts.test:" + racePort, nil, good4},
+			{"tcp", "zoned.test:" + racePort, nil, "fe80::77%lo"},
+			{"tcp6", "zoned.test:" + racePort, nil, "fe80::77%lo"},
+			{"tcp", "both.test:" + racePort, &net.TCPAddr{IP: net.ParseIP(good4)}, good4},
+			{"tcp", "both.test:" + racePort, &net.TCPAddr{Port: 5555}, good6},
+			{"tcp", "two.test:" + racePort, &net.TCPAddr{Port: 5556}, good4},
+		} {
+			t.Run(fmt.Sprint(test.network, " ", test.address, " from ", test.local), func(t *testing.T) {
+				d := &redial.Dialer{MaxAttempts: 1}
+				d.LocalAddr = test.local
+				conn, err := d.Dial(test.network, test.address)
+				require.NoError(t, err)
+				defer conn.Close()
+				require.IsType(t, &net.TCPConn{}, conn)
+				assertEchoes(t, conn)
+				assert.Equal(t, net.JoinHostPort(test.remote, racePort), conn.RemoteAddr().String())
+				if local, ok := test.local.(*net.TCPAddr); ok && local.Port != 0 {
+					assert.Equal(t, local.Port, conn.LocalAddr().(*net.TCPAddr).Port)
+					conn.(*net.TCPConn).SetLinger(0) // the port is not to be left in TIME_WAIT
+				}
+			})
+		}
+
+		// Without racing there is nothing to tell of addresses.
+		var seen redial.Attempt
+		d := &redial.Dialer{OnAttempt: func(_ context.Context, a redial.Attempt) { seen = a }}
+		d.FallbackDelay = -1
+		conn, err := d.Dial("tcp", "both.test:"+racePort)
+		require.NoError(t, err)
+		conn.Close()
+		assert.Nil(t, seen.Addrs)
+		assert.Zero(t, seen.Resolve)
+	})
+}
+
+// The race is called off with the context that asked for it, though an
+// address before the one that is waited for has refused.
+func TestRaceCanceledAtSecondAddress(t *testing.T) {
+	inNamespace(t, nil, func(t *testing.T) {
+		server := raceNetwork(t)
+		server.set("two.test", dnsAddrs(refusing, dead4(1)))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		d := &redial.Dialer{}
+		d.Control = func(_, address string, _ syscall.RawConn) error {
+			if strings.HasPrefix(address, dead4(1)) {
+				cancel()
+			}
+			return nil
+		}
+		_, err := d.DialContext(ctx, "tcp", "two.test:"+racePort)
+		assert.ErrorIs(t, err, context.Canceled)
+		assert.Equal(t, redial.Canceled, redial.Classify(err))
+	})
+}
