@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -133,7 +134,10 @@ func (d *Dialer) retry(ctx context.Context, network, address string, connect con
 		panic("nil context")
 	}
 	var l loop // field by field, for a literal would take its room on the stack twice
-	l.Dialer, l.ctx, l.network, l.address = d, ctx, network, address
+	l.Dialer, l.ctx, l.attemptCtx, l.network, l.address = d, ctx, ctx, network, address
+	if l.request = requestOf(ctx); l.request != nil {
+		l.ctx = l.request.ctx
+	}
 	l.bound(time.Now())
 	for {
 		conn, delay, err := l.try(connect)
@@ -148,12 +152,15 @@ func (d *Dialer) retry(ctx context.Context, network, address string, connect con
 // lives on the stack of the goroutine that waits in it, so it is kept small.
 type loop struct {
 	*Dialer
-	ctx              context.Context
+	ctx              context.Context // of the caller: with it, the dial is over
+	attemptCtx       context.Context // what attempts derive theirs from
+	request          *request        // that the dial is for, by a Transport; ctx is its, and attemptCtx not
 	network, address string
 
 	start       time.Time
 	end         time.Time // no attempt begins then or later; zero: no such time
 	endReason   error     // what end is due to: ErrDeadline or ErrMaxElapsed
+	attemptsEnd time.Time // all attempts are cut off then; zero: no such time
 	maxAttempts int       // 0: no limit
 	policy      Policy
 
@@ -178,13 +185,11 @@ func (l *loop) bound(now time.Time) {
 		l.policy = defaultPolicy
 	}
 	l.maxAttempts = max(l.MaxAttempts, 0)
-	if withinAttempt(l.ctx) {
+	if withinAttempt(l.attemptCtx) {
 		l.maxAttempts = 1 // the dialer around this one retries, and would multiply our retries
 	}
 
-	if deadline, ok := l.ctx.Deadline(); ok {
-		l.endBy(deadline, ErrDeadline)
-	}
+	deadline, bounded := l.ctx.Deadline()
 	if !l.Deadline.IsZero() {
 		l.endBy(l.Deadline, ErrDeadline)
 	}
@@ -192,11 +197,18 @@ func (l *loop) bound(now time.Time) {
 		l.endBy(now, ErrDeadline)
 	}
 	maxElapsed := l.MaxElapsed
-	if maxElapsed == 0 && l.end.IsZero() && l.maxAttempts != 1 {
+	if maxElapsed == 0 && !bounded && l.end.IsZero() && l.maxAttempts != 1 {
 		maxElapsed = defaultMaxElapsed
 	}
 	if maxElapsed > 0 {
 		l.endBy(now.Add(maxElapsed), ErrMaxElapsed)
+	}
+	l.attemptsEnd = l.end
+	if bounded {
+		l.endBy(deadline, ErrDeadline)
+	}
+	if l.request == nil {
+		l.attemptsEnd = l.end
 	}
 }
 
@@ -213,12 +225,12 @@ func (l *loop) attemptEnd(now time.Time) time.Time {
 		timeout = defaultTimeout
 	}
 	if timeout == 0 {
-		return l.end
+		return l.attemptsEnd
 	}
-	if end := now.Add(timeout); l.end.IsZero() || end.Before(l.end) {
+	if end := now.Add(timeout); l.attemptsEnd.IsZero() || end.Before(l.attemptsEnd) {
 		return end
 	}
-	return l.end
+	return l.attemptsEnd
 }
 
 // dueGrace is how long over waits for a context whose deadline has passed.
@@ -241,16 +253,21 @@ func (l *loop) over(now time.Time) bool {
 	}
 	switch err := l.ctx.Err(); {
 	case err != nil:
-		l.gone, l.canceled = context.Cause(l.ctx), err != context.DeadlineExceeded
-		if l.gone == context.DeadlineExceeded {
-			l.gone = ErrDeadline
-		}
+		l.gone, l.canceled = stopOf(l.ctx), err != context.DeadlineExceeded
 	case isClosed(l.Cancel):
 		l.gone, l.canceled = context.Canceled, true
 	case l.endReason == ErrDeadline && !now.Before(l.end):
 		l.gone = ErrDeadline
 	}
 	return l.gone != nil
+}
+
+// stopOf is the reason for stopping of a context that is over.
+func stopOf(ctx context.Context) error {
+	if cause := context.Cause(ctx); cause != context.DeadlineExceeded {
+		return cause
+	}
+	return ErrDeadline
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -291,7 +308,7 @@ func (l *loop) try(connect connectFunc) (net.Conn, time.Duration, error) {
 		return nil, 0, l.abandoned(start)
 	}
 	l.attempts++
-	conn, seen, err := l.attempt(l.ctx, l.attemptEnd(start), connect)
+	conn, seen, err := l.attempt(l.attemptCtx, l.attemptEnd(start), connect)
 	if err != nil {
 		delay, err := l.failed(err, start, seen)
 		return nil, delay, err
@@ -319,6 +336,9 @@ func (l *loop) failed(err error, start time.Time, seen *lookup) (time.Duration, 
 		a.Delay, a.Stop = l.next(a.Class, now)
 	}
 	l.remember(a)
+	if l.request != nil {
+		l.request.note(l.newError(a.Class, a.Err, nil, a.Elapsed))
+	}
 	l.record(l.ctx, &a)
 	if a.Stop != nil {
 		return 0, l.failure(&a)
@@ -443,7 +463,7 @@ func (l *loop) newError(class Class, err, stop error, elapsed time.Duration) *Er
 		Class:    class,
 		Err:      err,
 		Stop:     stop,
-		History:  l.history,
+		History:  slices.Clone(l.history),
 	}
 	if l.gone != nil {
 		e.ctxErr = l.ctx.Err()

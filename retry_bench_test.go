@@ -16,7 +16,7 @@ func BenchmarkFailedAttempt(b *testing.B) {
 	refused := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errnoRefused)}
 	connect := func(context.Context) (net.Conn, *lookup, error) { return nil, nil, refused }
 	d := &Dialer{Logger: zap.NewNop(), MaxElapsed: time.Hour}
-	l := loop{Dialer: d, ctx: context.Background(), network: "tcp", address: "127.0.0.1:1"}
+	l := loop{Dialer: d, ctx: context.Background(), attemptCtx: context.Background(), network: "tcp", address: "127.0.0.1:1"}
 	l.bound(time.Now())
 	b.ReportAllocs()
 	for b.Loop() {

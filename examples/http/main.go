@@ -1,0 +1,110 @@
+// Http is a client that rides out a restart of its server:
+//
+//	go run ./examples/http
+//
+// It starts an HTTP server of its own, sends it requests from four goroutines,
+// and restarts it in the middle of them. The requests that come while the
+// server is down wait until it is up: none is lost.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+func main() {
+	os.Exit(run(os.Stdout, 2*time.Second))
+}
+
+const (
+	workers  = 4
+	requests = 25 // of each worker
+	pause    = 20 * time.Millisecond
+)
+
+// run returns the exit code: 0 if no request was lost.
+func run(out io.Writer, down time.Duration) int {
+	address, stop := serve("127.0.0.1:0")
+	fmt.Fprintf(out, "the server is up on %s\n", address)
+	restarted := make(chan struct{})
+	time.AfterFunc(requests*pause/2, func() {
+		defer close(restarted)
+		stop()
+		time.Sleep(down)
+		_, stop = serve(address)
+	})
+
+	encoder := zapcore.NewConsoleEncoder(zap.NewDevelopmentEncoderConfig())
+	logger := zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), zap.InfoLevel))
+	client := &http.Client{
+		Transport: redial.NewTransport(&redial.Dialer{Logger: logger}, nil),
+		Timeout:   20 * time.Second, // bounds the dials too: they end with their requests
+	}
+	answered, slowest := load(client, "http://"+address)
+	<-restarted
+	stop()
+	lost := workers*requests - answered
+	fmt.Fprintf(out, "the server was down for %v\n%d requests answered, %d lost; the slowest took %v\n",
+		down, answered, lost, slowest.Round(time.Millisecond))
+	return min(lost, 1)
+}
+
+// serve starts a server; stop ends it when it has answered what it is at, as
+// one that is deployed anew does.
+func serve(address string) (bound string, stop func()) {
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		panic(err) // no loopback, or our port was taken: there is nothing to show
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "hello\n")
+	})}
+	go server.Serve(ln)
+	return ln.Addr().String(), func() { server.Shutdown(context.Background()) }
+}
+
+// load sends all the requests, and returns how many were answered.
+func load(client *http.Client, url string) (answered int, slowest time.Duration) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for range requests {
+				start := time.Now()
+				err := get(client, url)
+				took := time.Since(start)
+				mu.Lock()
+				if err == nil {
+					answered++
+				}
+				slowest = max(slowest, took)
+				mu.Unlock()
+				time.Sleep(pause)
+			}
+		})
+	}
+	wg.Wait()
+	client.CloseIdleConnections()
+	return answered, slowest
+}
+
+func get(client *http.Client, url string) error {
+	resp, err := client.Get(url)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestNoRequestIsLost(t *testing.T) {
+	var out bytes.Buffer
+	assert.Zero(t, run(&out, 500*time.Millisecond))
+	assert.Contains(t, out.String(), "100 requests answered, 0 lost")
+	assert.Contains(t, out.String(), "dial attempt failed, will retry")
+	assert.Contains(t, out.String(), "dial recovered")
+}
+
+// What would be lost is counted: without redial, the same requests are.
+func TestLossIsCounted(t *testing.T) {
+	address, stop := serve("127.0.0.1:0")
+	stop()
+	answered, _ := load(&http.Client{Transport: &http.Transport{}}, "http://"+address)
+	assert.Zero(t, answered)
+	assert.Panics(t, func() { serve("127.0.0.1:99999") })
+	assert.Error(t, get(&http.Client{Transport: half{}}, "http://a.test"))
+}
+
+// half breaks off in the middle of a response.
+type half struct{}
+
+func (half) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{Body: io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF))}, nil
+}

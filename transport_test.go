@@ -1,0 +1,341 @@
+package redial_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/dialtest"
+)
+
+// get makes a request and reads the whole of its response.
+func get(ctx context.Context, client *http.Client, url string) (body, proto string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", "", err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return "", "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return string(text), resp.Proto, err
+}
+
+var hello = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") })
+
+// What a transport can do, it can do as well with ours around it.
+func TestTransportIsAsBase(t *testing.T) {
+	plain := httptest.NewServer(hello)
+	defer plain.Close()
+	secure := httptest.NewUnstartedServer(hello)
+	secure.EnableHTTP2 = true
+	secure.StartTLS()
+	defer secure.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(secure.Certificate())
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "proxied ", r.URL)
+	}))
+	defer proxy.Close()
+	proxyURL, err := url.Parse(proxy.URL)
+	require.NoError(t, err)
+
+	trusting := func(base *http.Transport) *http.Transport {
+		base.Clone() // makes up its mind on HTTP/2, which a TLSClientConfig of ours would change
+		if base.TLSClientConfig == nil {
+			base = base.Clone()
+			base.TLSClientConfig = secure.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+			return base
+		}
+		base.TLSClientConfig.RootCAs = roots
+		return base
+	}
+	for _, test := range []struct {
+		name  string
+		base  *http.Transport
+		url   string
+		dials int32
+	}{
+		{"plain", nil, plain.URL, 1},
+		{"a zero base", &http.Transport{}, plain.URL, 1},
+		{"TLS with HTTP/2 of its own accord", trusting(&http.Transport{}), secure.URL, 1},
+		{"TLS with HTTP/2 forced", trusting(http.DefaultTransport.(*http.Transport).Clone()), secure.URL, 1},
+		{"TLS without HTTP/2", trusting(&http.Transport{TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}), secure.URL, 1},
+		{"a proxy", &http.Transport{Proxy: http.ProxyURL(proxyURL)}, "http://nowhere.test/x", 1},
+		{"a dialer of base's", &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, errCustom }}, plain.URL, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var dials atomic.Int32
+			d := &redial.Dialer{OnAttempt: func(context.Context, redial.Attempt) { dials.Add(1) }}
+			transport := redial.NewTransport(d, test.base)
+			defer transport.CloseIdleConnections()
+			body, proto, err := get(t.Context(), &http.Client{Transport: transport}, test.url)
+			require.NoError(t, err)
+			assert.Equal(t, test.dials, dials.Load())
+			if test.base == nil || test.base.DialContext != nil {
+				return
+			}
+			wantBody, wantProto, err := get(t.Context(), &http.Client{Transport: test.base}, test.url)
+			require.NoError(t, err)
+			defer test.base.CloseIdleConnections()
+			assert.Equal(t, wantBody, body)
+			assert.Equal(t, wantProto, proto)
+		})
+	}
+}
+
+func TestTransportKeepsDialTLS(t *testing.T) {
+	base := &http.Transport{
+		DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return nil, errCustom },
+		//lint:ignore SA1019 it may be set
+		Dial: func(string, string) (net.Conn, error) { return nil, errors.New("replaced") },
+	}
+	client := &http.Client{Transport: redial.NewTransport(&redial.Dialer{DialFunc: dialtest.Script(dialtest.NXDomain).DialContext}, base)}
+	_, _, err := get(t.Context(), client, "https://a.test")
+	assert.ErrorIs(t, err, errCustom)
+	_, _, err = get(t.Context(), client, "http://a.test")
+	assert.Equal(t, redial.NotFound, redial.Classify(err))
+}
+
+// A program may have put a RoundTripper of its own in http.DefaultTransport.
+func TestTransportWithoutDefault(t *testing.T) {
+	server := httptest.NewServer(hello)
+	defer server.Close()
+	original := http.DefaultTransport
+	defer func() { http.DefaultTransport = original }()
+	http.DefaultTransport = http.NewFileTransport(http.Dir("."))
+	transport := redial.NewTransport(nil, nil)
+	defer transport.CloseIdleConnections()
+	body, _, err := get(t.Context(), &http.Client{Transport: transport}, server.URL)
+	require.NoError(t, err)
+	assert.Equal(t, "hello", body)
+}
+
+// A request sees itself in its response, its hooks are called, and its body is
+// sent once, however often the dial is retried.
+func TestTransportRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Times(3), dialtest.OK)
+		var bodies []string
+		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			bodies = append(bodies, string(body))
+		})}
+		go server.Serve(script)
+		defer server.Close()
+		transport := redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext}, nil)
+		defer transport.CloseIdleConnections()
+
+		var hooks []string
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			GetConn:      func(addr string) { hooks = append(hooks, "GetConn "+addr) },
+			GotConn:      func(i httptrace.GotConnInfo) { hooks = append(hooks, fmt.Sprint("GotConn ", i.Reused)) },
+			WroteRequest: func(httptrace.WroteRequestInfo) { hooks = append(hooks, "WroteRequest") },
+		})
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://a.test", strings.NewReader("once"))
+		require.NoError(t, err)
+		resp, err := transport.RoundTrip(req)
+		require.NoError(t, err)
+		resp.Body.Close()
+		assert.Same(t, req, resp.Request)
+		assert.Equal(t, []string{"once"}, bodies)
+		assert.Equal(t, []string{"GetConn a.test:80", "GotConn false", "WroteRequest"}, hooks)
+		assert.Len(t, script.Dials(), 4)
+	})
+}
+
+// When there is no time for another attempt, the request fails then and there,
+// and says why.
+func TestTransportDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Forever())
+		d := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: every(300 * time.Millisecond)}}
+		client := &http.Client{Transport: redial.NewTransport(d, nil)}
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		_, _, err := get(ctx, client, "http://a.test")
+		assert.Equal(t, 900*time.Millisecond, time.Since(start))
+		assertRanOut(t, err, 4)
+		var e *redial.Error
+		require.ErrorAs(t, err, &e)
+		assert.Equal(t, redial.ErrDeadline, e.Stop)
+
+		// http.Client.Timeout, here with its deadline before the next wait's
+		// end, and a request whose time is up in the middle of an attempt.
+		client.Timeout = time.Second
+		start = time.Now()
+		_, _, err = get(t.Context(), client, "http://a.test")
+		assert.Equal(t, 900*time.Millisecond, time.Since(start))
+		assertRanOut(t, err, 4)
+	})
+}
+
+// assertRanOut is of a request whose time ran out while its dial was refused.
+func assertRanOut(t *testing.T, err error, attempts int) {
+	t.Helper()
+	require.Error(t, err)
+	assert.Equal(t, redial.Refused, redial.Classify(err))
+	assert.ErrorIs(t, err, syscall.ECONNREFUSED)
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.True(t, err.(*url.Error).Timeout())
+	var e *redial.Error
+	require.ErrorAs(t, err, &e)
+	assert.Equal(t, attempts, e.Attempts)
+	assert.Len(t, e.History, attempts)
+}
+
+func TestTransportDeadlineInAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		newClient := func() (*http.Client, *dialtest.Dialer) {
+			script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.Timeout.Forever())
+			d := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: every(100 * time.Millisecond)}}
+			return &http.Client{Transport: redial.NewTransport(d, nil)}, script
+		}
+		client, script := newClient()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		_, _, err := get(ctx, client, "http://a.test")
+		assert.Equal(t, time.Second, time.Since(start))
+		assertRanOut(t, err, 2)
+		// The attempt goes on, as net/http means it; it is the last.
+		synctest.Wait()
+		dials := script.Dials()
+		require.Len(t, dials, 3)
+		assert.Zero(t, dials[2].End)
+		time.Sleep(time.Hour)
+		dials = script.Dials()
+		require.Len(t, dials, 3)
+		assert.Equal(t, 10*time.Second, dials[2].End.Sub(dials[2].Start), "the attempt's own time")
+
+		client, _ = newClient()
+		client.Timeout = time.Second
+		_, _, err = get(t.Context(), client, "http://a.test")
+		assert.ErrorContains(t, err, "connection refused (refused, 2 attempts in 100ms: deadline too close)")
+		assert.True(t, err.(*url.Error).Timeout())
+
+		client, script = newClient()
+		ctx, cancelCause := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancelCause(errCause) })
+		_, _, err = get(ctx, client, "http://a.test")
+		assert.ErrorIs(t, err, context.Canceled)
+		assert.ErrorIs(t, err, errCause)
+		assert.ErrorIs(t, err, syscall.ECONNREFUSED)
+		assert.False(t, err.(*url.Error).Timeout())
+		time.Sleep(time.Hour)
+		assert.Len(t, script.Dials(), 3)
+	})
+}
+
+// http.Client.Timeout keeps no more than the text of an error. In real time,
+// for in a bubble the deadline is met, and never missed.
+func TestTransportClientTimeout(t *testing.T) {
+	script := dialtest.Script(dialtest.Refuse, dialtest.Timeout.Forever())
+	d := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: every(time.Millisecond)}}
+	d.Timeout = time.Second
+	client := &http.Client{Transport: redial.NewTransport(d, nil), Timeout: 100 * time.Millisecond}
+	_, _, err := get(t.Context(), client, "http://a.test")
+	assert.ErrorContains(t, err, "connection refused (refused, 1 attempt in ")
+	assert.ErrorContains(t, err, "Client.Timeout")
+	assert.True(t, err.(*url.Error).Timeout())
+}
+
+// The failures of a dial are no part of what befalls the request after it.
+func TestTransportForgetsFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse, dialtest.OK)
+		server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })}
+		go server.Serve(script)
+		defer server.Close()
+		client := &http.Client{Transport: redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext}, nil)}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, _, err := get(ctx, client, "http://a.test")
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.NotErrorIs(t, err, syscall.ECONNREFUSED)
+	})
+}
+
+// A wait ends with the request: when it is canceled, and when it got another's
+// connection and is done.
+func TestTransportEndsWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, logs := observed()
+		script := dialtest.Script(dialtest.Refuse.Forever())
+		d := &redial.Dialer{DialFunc: script.DialContext, Logger: logger, MaxElapsed: -1, Policy: redial.Policy{redial.Refused: every(24 * time.Hour)}}
+		client := &http.Client{Transport: redial.NewTransport(d, nil)}
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		_, _, err := get(ctx, client, "http://a.test")
+		assert.ErrorIs(t, err, context.Canceled)
+		synctest.Wait()
+		assert.Equal(t, "dial canceled", logs.TakeAll()[1].Message)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		logger, logs := observed()
+		script := dialtest.Script(dialtest.OK, dialtest.Refuse.Forever())
+		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { time.Sleep(time.Minute) })}
+		go server.Serve(script)
+		defer server.Close()
+		d := &redial.Dialer{DialFunc: script.DialContext, Logger: logger, MaxElapsed: -1, Policy: redial.Policy{redial.Refused: every(24 * time.Hour)}}
+		transport := redial.NewTransport(d, nil)
+		client := &http.Client{Transport: transport}
+		var requests sync.WaitGroup
+		for range 2 {
+			requests.Go(func() {
+				_, _, err := get(t.Context(), client, "http://a.test")
+				assert.NoError(t, err)
+			})
+		}
+		requests.Wait()
+		synctest.Wait()
+		assert.Equal(t, 1, logs.FilterMessage("dial canceled").Len(), "the second request had the first one's connection")
+		assert.Len(t, script.Dials(), 2)
+		transport.CloseIdleConnections()
+	})
+}
+
+// The connection of an attempt that outlives its request is not lost.
+func TestTransportKeepsLateConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.OK.After(2 * time.Second))
+		server := &http.Server{Handler: hello}
+		go server.Serve(script)
+		defer server.Close()
+		transport := redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext}, nil)
+		client := &http.Client{Transport: transport}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, _, err := get(ctx, client, "http://a.test")
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		time.Sleep(2 * time.Second)
+		body, _, err := get(t.Context(), client, "http://a.test")
+		require.NoError(t, err)
+		assert.Equal(t, "hello", body)
+		assert.Len(t, script.Dials(), 1)
+		transport.CloseIdleConnections()
+	})
+}

@@ -1,0 +1,174 @@
+//go:build unix
+
+package redial_test
+
+// Requests to a real port on which nobody listens, until somebody does.
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+// A downServer is one that is down: its port is taken, so that nobody else can
+// have it, but refuses connections.
+type downServer struct {
+	address string
+	fd      int
+}
+
+func newDownServer(t *testing.T) *downServer {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	require.NoError(t, err)
+	syscall.CloseOnExec(fd)
+	require.NoError(t, syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	s := &downServer{boundTo(t, fd), fd}
+	t.Cleanup(func() { syscall.Close(s.fd) })
+	return s
+}
+
+// up serves handler until t ends, and returns a count of the connections.
+func (s *downServer) up(t *testing.T, handler http.Handler) (accepted *atomic.Int64) {
+	t.Helper()
+	require.NoError(t, syscall.Listen(s.fd, 128))
+	dup, err := syscall.Dup(s.fd)
+	require.NoError(t, err)
+	f := os.NewFile(uintptr(dup), "listener")
+	defer f.Close()
+	ln, err := net.FileListener(f)
+	require.NoError(t, err)
+	accepted = new(atomic.Int64)
+	server := &http.Server{Handler: handler, ConnState: func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			accepted.Add(1)
+		}
+	}}
+	go server.Serve(ln)
+	t.Cleanup(func() { server.Close() })
+	return accepted
+}
+
+// countingDialer counts the connects that it makes, by net.Dialer's hook.
+func countingDialer(connects *atomic.Int64) *redial.Dialer {
+	d := &redial.Dialer{Logger: zap.NewNop()}
+	d.Control = func(string, string, syscall.RawConn) error {
+		connects.Add(1)
+		return nil
+	}
+	return d
+}
+
+// storm makes that many requests at once, each with the timeout, all of which
+// are to fail, and returns when the last has.
+func storm(t *testing.T, client *http.Client, url string, requests int, timeout time.Duration) {
+	var done sync.WaitGroup
+	for range requests {
+		done.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			_, _, err := get(ctx, client, url)
+			assert.Error(t, err)
+		})
+	}
+	done.Wait()
+}
+
+// goroutinesDialing is the number of goroutines in a loop of ours.
+func goroutinesDialing() int {
+	stacks := make([]byte, 1<<22)
+	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "redial.(*Dialer).retry(")
+}
+
+// Two hundred requests to a dead server: when the last has returned there is
+// no loop left, and no connect is made. With a plain DialContext there are two
+// hundred, until MaxElapsed ends them.
+func TestTransportStorm(t *testing.T) {
+	const requests, timeout = 200, 500 * time.Millisecond
+	address := newDownServer(t).address
+	var connects atomic.Int64
+
+	d := countingDialer(&connects)
+	client := &http.Client{Transport: redial.NewTransport(d, nil)}
+	storm(t, client, "http://"+address, requests, timeout)
+	// A loop may be in its last attempt still: on loopback it is refused at once.
+	require.Eventually(t, func() bool { return goroutinesDialing() == 0 }, 5*time.Second, time.Millisecond)
+	ours := connects.Load()
+	assert.Positive(t, ours)
+
+	d = countingDialer(&connects)
+	d.MaxElapsed = 2 * time.Second
+	connects.Store(0)
+	plain := &http.Client{Transport: &http.Transport{DialContext: d.DialContext}}
+	storm(t, plain, "http://"+address, requests, timeout)
+	left, before := goroutinesDialing(), connects.Load()
+	assert.Positive(t, left, "net/http does not tell the dialer")
+	require.Eventually(t, func() bool { return goroutinesDialing() == 0 }, 10*time.Second, 10*time.Millisecond, "MaxElapsed does not end them")
+	t.Logf("%d requests with timeouts of %v: %d connects and no loop left; by plain DialContext with MaxElapsed 2s: %d connects, %d loops left, which made %d more",
+		requests, timeout, ours, before, left, connects.Load()-before)
+}
+
+// With two connections allowed, loops left over from requests that are gone
+// would hold both: one that comes when the server is up again is served at
+// its first attempt, and the server sees one connection for it.
+func TestTransportServerComesBack(t *testing.T) {
+	down := newDownServer(t)
+	address := down.address
+	var connects atomic.Int64
+	d := countingDialer(&connects)
+	base := http.DefaultTransport.(*http.Transport).Clone()
+	base.MaxConnsPerHost = 2
+	transport := redial.NewTransport(d, base)
+	client := &http.Client{Transport: transport}
+	storm(t, client, "http://"+address, 50, 300*time.Millisecond)
+	require.Eventually(t, func() bool { return goroutinesDialing() == 0 }, 5*time.Second, time.Millisecond)
+
+	accepted := down.up(t, hello)
+	before := connects.Load()
+	body, _, err := get(t.Context(), client, "http://"+address)
+	require.NoError(t, err)
+	assert.Equal(t, "hello", body)
+	assert.EqualValues(t, 1, connects.Load()-before)
+	assert.EqualValues(t, 1, accepted.Load())
+	transport.CloseIdleConnections()
+}
+
+// A server that was down sees no more connections than there are requests
+// that still wait for it.
+func TestTransportWaitingRequests(t *testing.T) {
+	const gone, waiting = 100, 10
+	down := newDownServer(t)
+	address := down.address
+	var connects atomic.Int64
+	d := countingDialer(&connects)
+	transport := redial.NewTransport(d, nil)
+	client := &http.Client{Transport: transport}
+	var done sync.WaitGroup
+	for range waiting {
+		done.Go(func() {
+			body, _, err := get(t.Context(), client, "http://"+address)
+			assert.NoError(t, err)
+			assert.Equal(t, "hello", body)
+		})
+	}
+	storm(t, client, "http://"+address, gone, 300*time.Millisecond)
+
+	accepted := down.up(t, hello)
+	done.Wait()
+	assert.LessOrEqual(t, accepted.Load(), int64(waiting))
+	transport.CloseIdleConnections()
+}
