@@ -83,13 +83,18 @@ func BenchmarkDial(b *testing.B) {
 // Around an inner dialer that returns at once: what a Dialer adds by itself.
 func BenchmarkDialFunc(b *testing.B) {
 	conn := newPipeConn()
-	d := &redial.Dialer{
-		DialFunc: func(context.Context, string, string) (net.Conn, error) { return conn, nil },
-		Logger:   zap.NewNop(),
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		d.Dial("tcp", address)
+	for name, gate := range map[string]*redial.Gate{"alone": nil, "at a Gate": new(redial.Gate)} {
+		d := &redial.Dialer{
+			DialFunc: func(context.Context, string, string) (net.Conn, error) { return conn, nil },
+			Logger:   zap.NewNop(),
+			Gate:     gate,
+		}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				d.Dial("tcp", address)
+			}
+		})
 	}
 }
 

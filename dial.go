@@ -76,6 +76,11 @@ type Dialer struct {
 	// Classify; Unknown passes the question on.
 	Classifier func(error) Class
 
+	// Gate, if not nil, shares backoff with the other dials to the same
+	// target that have it, of this Dialer and of others. A dial within
+	// another's attempt does not ask it.
+	Gate *Gate
+
 	// Logger gets one record for each attempt: at level Debug of a success
 	// at the first, Info of one at a later attempt and of a cancellation by
 	// the caller, Warn of a failure that will be retried, Error of one that

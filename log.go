@@ -24,6 +24,7 @@ type Attempt struct {
 	Remote           net.Addr      // of the connection; nil on failure
 	Err              error         // as the inner dialer returned it; nil on success
 	Class            Class         // of Err; Unknown on success
+	Shared           bool          // another dial's probe, learnt of through the Gate: Start, Duration and Err are its
 	Delay            time.Duration // before the next attempt; 0 if there is none
 	Stop             error         // why there is none; nil on success and while retrying
 }
@@ -31,7 +32,7 @@ type Attempt struct {
 // MarshalLogObject implements zapcore.ObjectMarshaler with a field of its own
 // for each thing: network, address, attempt, duration, elapsed, resolve if a
 // name was resolved and, on success remote, on failure class, error, errno (its
-// text, if there is one), addrs (an object each) and delay or stop. Durations
+// text, if there is one), shared if it is, addrs (an object each) and delay or stop. Durations
 // are encoded as the encoder does.
 func (a Attempt) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("network", a.Network)
@@ -47,6 +48,9 @@ func (a Attempt) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	}
 	if a.Err != nil {
 		addFailure(enc, a.Class, a.Err)
+		if a.Shared {
+			enc.AddBool("shared", true)
+		}
 		if err := addAll(enc, "addrs", a.Addrs); err != nil {
 			return err
 		}
@@ -111,6 +115,10 @@ func levelOf(a *Attempt) (zapcore.Level, string) {
 	switch {
 	case a.Err == nil:
 		return levelOfSuccess(a.Number)
+	case a.Shared && a.Stop == nil: // one outage is one stream of warnings: the prober's
+		return zapcore.DebugLevel, msgRetrying
+	case a.Shared:
+		return zapcore.DebugLevel, msgFailed
 	case a.Stop == nil:
 		return zapcore.WarnLevel, msgRetrying
 	case a.Class == Canceled && a.Stop != ErrPermanent: // not an inner dialer's own doing

@@ -1,3 +1,5 @@
+//go:build !plan9
+
 package redial
 
 // The schedule of a race, in virtual time: what is dialed when, and which of

@@ -144,7 +144,9 @@ func (d *Dialer) retry(ctx context.Context, network, address string, connect con
 		if conn != nil || err != nil {
 			return conn, err
 		}
-		l.wait(delay)
+		if delay > 0 {
+			l.wait(delay)
+		}
 	}
 }
 
@@ -164,6 +166,9 @@ type loop struct {
 	maxAttempts int       // 0: no limit
 	policy      Policy
 
+	pass      pass       // of the Gate, for the attempt under way
+	waited    bool       // at the Gate, for the attempt under way
+	nested    bool       // within another dial's attempt, which may hold a pass itself
 	schedules []schedule // of the classes seen: most dials see one
 	attempts  int
 	corrected bool  // the last attempt's class is not what its error says
@@ -185,7 +190,7 @@ func (l *loop) bound(now time.Time) {
 		l.policy = defaultPolicy
 	}
 	l.maxAttempts = max(l.MaxAttempts, 0)
-	if withinAttempt(l.attemptCtx) {
+	if l.nested = withinAttempt(l.attemptCtx); l.nested {
 		l.maxAttempts = 1 // the dialer around this one retries, and would multiply our retries
 	}
 
@@ -298,7 +303,8 @@ func (l *loop) succeeded(conn net.Conn, start time.Time, seen *lookup) {
 }
 
 // try makes one attempt, unless the caller has given up. It returns the
-// connection, the error of the dial, or the delay before the next attempt.
+// connection, the error of the dial, or the delay before the next attempt; with
+// neither, the next is to be made as soon as the Gate lets it.
 func (l *loop) try(connect connectFunc) (net.Conn, time.Duration, error) {
 	start := l.start
 	if l.attempts > 0 {
@@ -307,11 +313,21 @@ func (l *loop) try(connect connectFunc) (net.Conn, time.Duration, error) {
 	if l.over(start) {
 		return nil, 0, l.abandoned(start)
 	}
+	if l.Gate != nil && !l.nested {
+		return l.tryGated(start, connect)
+	}
+	return l.tryOnce(start, connect)
+}
+
+func (l *loop) tryOnce(start time.Time, connect connectFunc) (net.Conn, time.Duration, error) {
 	l.attempts++
 	conn, seen, err := l.attempt(l.attemptCtx, l.attemptEnd(start), connect)
 	if err != nil {
 		delay, err := l.failed(err, start, seen)
 		return nil, delay, err
+	}
+	if l.pass.gate != nil {
+		l.pass.succeeded()
 	}
 	l.succeeded(conn, start, seen)
 	return conn, 0, nil
@@ -330,20 +346,38 @@ func (l *loop) failed(err error, start time.Time, seen *lookup) (time.Duration, 
 	} else {
 		a.Class, l.corrected = l.classify(err)
 	}
-	if over {
-		a.Stop = l.gone
-	} else {
-		a.Delay, a.Stop = l.next(a.Class, now)
+	var probeIn time.Duration
+	gated := false
+	if l.pass.gate != nil {
+		probeIn, gated = l.pass.failed(&a, l.policy)
 	}
-	l.remember(a)
+	switch {
+	case over:
+		a.Stop = l.gone
+	case gated:
+		a.Delay, a.Stop = l.next(a.Class, now, probeIn)
+	default:
+		a.Delay, a.Stop = l.next(a.Class, now, ownSchedule)
+	}
+	err = l.settle(&a)
+	if gated {
+		return 0, err // the Gate says when the wait is over
+	}
+	return a.Delay, err
+}
+
+// settle keeps the record of a failed attempt. It returns the error of the
+// dial, if that was its last.
+func (l *loop) settle(a *Attempt) error {
+	l.remember(*a)
 	if l.request != nil {
 		l.request.note(l.newError(a.Class, a.Err, nil, a.Elapsed))
 	}
-	l.record(l.ctx, &a)
+	l.record(l.ctx, a)
 	if a.Stop != nil {
-		return 0, l.failure(&a)
+		return l.failure(a)
 	}
-	return a.Delay, nil
+	return nil
 }
 
 func (l *loop) newAttempt(start time.Time, seen *lookup) Attempt {
@@ -362,21 +396,26 @@ func (l *loop) newAttempt(start time.Time, seen *lookup) Attempt {
 	return a
 }
 
+// ownSchedule, in place of a delay, is that which the dial's own schedule has.
+const ownSchedule time.Duration = -1 << 63
+
 // next decides, after a failure of that class, how long to wait for the next
 // attempt, or why there is none. A wait that would outlast the dial is not
 // begun: it could not end in an attempt.
-func (l *loop) next(class Class, now time.Time) (delay time.Duration, stop error) {
+func (l *loop) next(class Class, now time.Time, delay time.Duration) (_ time.Duration, stop error) {
 	if l.policy[class] == nil || class == Canceled {
 		return 0, ErrPermanent
 	}
 	if l.maxAttempts > 0 && l.attempts >= l.maxAttempts {
 		return 0, ErrMaxAttempts
 	}
-	schedule := l.schedule(class)
-	if schedule == nil {
-		return 0, ErrPermanent
+	if delay == ownSchedule {
+		schedule := scheduleOf(&l.schedules, class, l.policy)
+		if schedule == nil {
+			return 0, ErrPermanent
+		}
+		delay = schedule.NextBackOff()
 	}
-	delay = schedule.NextBackOff()
 	if delay < 0 {
 		return 0, ErrPermanent
 	}
@@ -387,15 +426,16 @@ func (l *loop) next(class Class, now time.Time) (delay time.Duration, stop error
 	return delay, nil
 }
 
-// schedule is the class's own in this dial; nil if there is none.
-func (l *loop) schedule(class Class) backoff.BackOff {
-	for i := range l.schedules {
-		if l.schedules[i].class == class {
-			return l.schedules[i].BackOff
+// scheduleOf is the class's own among schedules, started by policy if it is
+// not there yet; nil if there is none.
+func scheduleOf(schedules *[]schedule, class Class, policy Policy) backoff.BackOff {
+	for _, s := range *schedules {
+		if s.class == class {
+			return s.BackOff
 		}
 	}
-	started := l.policy.start(class)
-	l.schedules = append(l.schedules, schedule{started, class})
+	started := policy.start(class)
+	*schedules = append(*schedules, schedule{started, class})
 	return started
 }
 

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -198,7 +197,7 @@ func assertRanOut(t *testing.T, err error, attempts int) {
 	t.Helper()
 	require.Error(t, err)
 	assert.Equal(t, redial.Refused, redial.Classify(err))
-	assert.ErrorIs(t, err, syscall.ECONNREFUSED)
+	assert.ErrorIs(t, err, sysRefused)
 	assert.ErrorIs(t, err, context.DeadlineExceeded)
 	assert.True(t, err.(*url.Error).Timeout())
 	var e *redial.Error
@@ -243,7 +242,7 @@ func TestTransportDeadlineInAttempt(t *testing.T) {
 		_, _, err = get(ctx, client, "http://a.test")
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.ErrorIs(t, err, errCause)
-		assert.ErrorIs(t, err, syscall.ECONNREFUSED)
+		assert.ErrorIs(t, err, sysRefused)
 		assert.False(t, err.(*url.Error).Timeout())
 		time.Sleep(time.Hour)
 		assert.Len(t, script.Dials(), 3)
@@ -259,7 +258,6 @@ func TestTransportClientTimeout(t *testing.T) {
 	client := &http.Client{Transport: redial.NewTransport(d, nil), Timeout: 100 * time.Millisecond}
 	_, _, err := get(t.Context(), client, "http://a.test")
 	assert.ErrorContains(t, err, "connection refused (refused, 1 attempt in ")
-	assert.ErrorContains(t, err, "Client.Timeout")
 	assert.True(t, err.(*url.Error).Timeout())
 }
 
@@ -275,7 +273,7 @@ func TestTransportForgetsFailures(t *testing.T) {
 		defer cancel()
 		_, _, err := get(ctx, client, "http://a.test")
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.NotErrorIs(t, err, syscall.ECONNREFUSED)
+		assert.NotErrorIs(t, err, sysRefused)
 	})
 }
 

@@ -1,0 +1,158 @@
+// Storm shows what a thousand goroutines do to one server that is down, and to
+// the same server when it comes back, without and with a redial.Gate:
+//
+//	go run ./examples/storm
+//
+// It counts the connection attempts at a port where nothing listens, opens the
+// port, and measures when the dials get through. It prints a table, and writes
+// a plot of the attempts to storm.svg.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout))
+}
+
+// run returns the exit code.
+func run(args []string, out io.Writer) int {
+	flags := flag.NewFlagSet("storm", flag.ContinueOnError)
+	flags.SetOutput(out)
+	dials := flags.Int("dials", 1000, "goroutines that dial")
+	down := flags.Duration("down", 10*time.Second, "how long the server is down")
+	plot := flags.String("plot", "storm.svg", "the file for the plot; none if empty")
+	if flags.Parse(args) != nil {
+		return 2
+	}
+
+	fmt.Fprintf(out, "%d goroutines dial a server that is down for %v\n\n", *dials, *down)
+	without := measure(*dials, *down, nil)
+	with := measure(*dials, *down, new(redial.Gate))
+	table(out, without, with)
+	if *plot == "" {
+		return 0
+	}
+	svg := draw(*down, series{"without a Gate", "#c0392b", without.attempts}, series{"with a Gate", "#2471a3", with.attempts})
+	if err := os.WriteFile(*plot, []byte(svg), 0o644); err != nil {
+		fmt.Fprintln(out, err)
+		return 1
+	}
+	fmt.Fprintf(out, "\nthe attempts over time are plotted in %s\n", *plot)
+	return 0
+}
+
+// A result is what one storm came to. Times are since its begin.
+type result struct {
+	attempts    []time.Duration // when each connection attempt was made
+	whileDown   int             // how many of them while the server was down
+	up          time.Duration   // when the server was
+	first, last time.Duration   // connection, since the server was up
+}
+
+// measure dials from all the goroutines at once, lets the server come up, and
+// waits until the last has got through.
+func measure(dials int, down time.Duration, gate *redial.Gate) (r result) {
+	server := reserve()
+	begin := time.Now()
+	var mu sync.Mutex
+	var connected []time.Duration
+	d := &redial.Dialer{
+		Policy:     redial.Policy{redial.Refused: redial.Exponential(100*time.Millisecond, time.Second)},
+		MaxElapsed: -1,
+		Gate:       gate,
+		Logger:     zap.NewNop(),
+	}
+	d.Control = func(string, string, syscall.RawConn) error {
+		mu.Lock()
+		defer mu.Unlock()
+		r.attempts = append(r.attempts, time.Since(begin))
+		return nil
+	}
+
+	ctx, cancel := context.WithTimeout(context.Background(), down+time.Minute)
+	defer cancel()
+	var wg sync.WaitGroup
+	for range dials {
+		wg.Go(func() {
+			conn, err := d.DialContext(ctx, "tcp", server)
+			if err != nil {
+				return // it shows in no time of connection
+			}
+			at := time.Since(begin)
+			conn.Close()
+			mu.Lock()
+			defer mu.Unlock()
+			connected = append(connected, at)
+		})
+	}
+	time.Sleep(down - time.Since(begin))
+	mu.Lock()
+	r.whileDown = len(r.attempts)
+	mu.Unlock()
+	r.up = time.Since(begin)
+	stop := serve(server)
+	wg.Wait()
+	stop()
+	r.first, r.last = connected[0]-r.up, connected[len(connected)-1]-r.up
+	return r
+}
+
+// reserve returns an address that nothing listens on. Its port is none that
+// the kernel gives to those who ask for any, as the dials do.
+func reserve() string {
+	for port := 21000; ; port++ {
+		ln, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port))
+		if err == nil {
+			ln.Close()
+			return ln.Addr().String()
+		}
+		if port == 22000 {
+			panic(err) // no loopback: there is nothing to show
+		}
+	}
+}
+
+// serve accepts connections, and drops them, until it is stopped.
+func serve(address string) (stop func() error) {
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		panic(err)
+	}
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+	return ln.Close
+}
+
+func table(out io.Writer, without, with result) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	ms := func(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+	fmt.Fprintln(w, "\twithout a Gate\twith a Gate\t")
+	fmt.Fprintf(w, "attempts while it is down\t%d\t%d\t\n", without.whileDown, with.whileDown)
+	fmt.Fprintf(w, "attempts in all\t%d\t%d\t\n", len(without.attempts), len(with.attempts))
+	fmt.Fprintf(w, "first connection, since it is up\t%v\t%v\t\n", ms(without.first), ms(with.first))
+	fmt.Fprintf(w, "last connection, since it is up\t%v\t%v\t\n", ms(without.last), ms(with.last))
+	fmt.Fprintf(w, "from the first to the last\t%v\t%v\t\n", ms(without.last-without.first), ms(with.last-with.first))
+	w.Flush()
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+func TestRun(t *testing.T) {
+	plot := filepath.Join(t.TempDir(), "plot.svg")
+	var out bytes.Buffer
+	assert.Zero(t, run([]string{"-dials", "50", "-down", "500ms", "-plot", plot}, &out))
+	assert.Contains(t, out.String(), "50 goroutines dial a server that is down for 500ms")
+	assert.Contains(t, out.String(), "attempts while it is down")
+	svg, err := os.ReadFile(plot)
+	require.NoError(t, err)
+	assertWellFormed(t, svg)
+	assert.Contains(t, string(svg), "with a Gate: ")
+}
+
+func assertWellFormed(t *testing.T, svg []byte) {
+	t.Helper()
+	for decoder := xml.NewDecoder(bytes.NewReader(svg)); ; {
+		if _, err := decoder.Token(); err != nil {
+			assert.True(t, errors.Is(err, io.EOF), "%v", err)
+			return
+		}
+	}
+}
+
+func TestUsage(t *testing.T) {
+	var out bytes.Buffer
+	assert.Equal(t, 2, run([]string{"-no-such-flag"}, &out))
+	assert.Zero(t, run([]string{"-dials", "1", "-down", "10ms", "-plot", ""}, &out))
+	assert.Equal(t, 1, run([]string{"-dials", "1", "-down", "10ms", "-plot", t.TempDir()}, &out))
+}
+
+// With a Gate, the attempts do not grow with the number of goroutines.
+func TestGateCalmsTheStorm(t *testing.T) {
+	with, without := measure(200, time.Second, new(redial.Gate)), measure(200, time.Second, nil)
+	assert.LessOrEqual(t, with.whileDown, 30)
+	assert.Greater(t, without.whileDown, 200)
+}
+
+// The storm of the README. It takes its time: run it by
+//
+//	go test -run '^$' -bench Storm -benchtime 1x ./examples/storm
+func BenchmarkStorm(b *testing.B) {
+	for b.Loop() {
+		without, with := measure(1000, 10*time.Second, nil), measure(1000, 10*time.Second, new(redial.Gate))
+		b.ReportMetric(float64(without.whileDown), "attempts-without")
+		b.ReportMetric(float64(with.whileDown), "attempts-with")
+		b.ReportMetric(float64((without.last - without.first).Milliseconds()), "ms-first-to-last-without")
+		b.ReportMetric(float64((with.last - with.first).Milliseconds()), "ms-first-to-last-with")
+	}
+}

@@ -1,0 +1,41 @@
+package redial
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/seed-33f8b841/redial/dialtest"
+)
+
+// What a Gate remembers is bounded by the targets that fail now, not by those
+// that were ever dialed.
+func TestGateForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := new(Gate)
+		script := dialtest.Script(dialtest.OK.Forever())
+		d := &Dialer{DialFunc: script.DialContext, Gate: g, MaxElapsed: 10 * time.Millisecond}
+		for i := range 1000 {
+			d.Dial("tcp", fmt.Sprintf("healthy%d.test:80", i))
+			assert.Empty(t, g.targets)
+		}
+		assert.LessOrEqual(t, len(g.free), maxFree)
+
+		for i := range 1000 {
+			address := fmt.Sprintf("failing%d.test:80", i)
+			script.For(address, dialtest.Refuse.Forever())
+			d.Dial("tcp", address)
+		}
+		assert.Len(t, g.targets, 1000, "they fail now")
+		time.Sleep(2 * forgetAfter)
+		for i := range 2*leastSweep + 1000 {
+			address := fmt.Sprintf("later%d.test:80", i)
+			script.For(address, dialtest.Refuse.Forever())
+			d.Dial("tcp", address)
+		}
+		assert.LessOrEqual(t, len(g.targets), 2*leastSweep+1000, "the thousand are forgotten")
+	})
+}

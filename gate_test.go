@@ -1,0 +1,592 @@
+package redial_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/dialtest"
+)
+
+// doubling is a schedule from 100 ms to a second, with no jitter.
+func doubling() backoff.BackOff {
+	return &backoff.ExponentialBackOff{InitialInterval: 100 * time.Millisecond, Multiplier: 2, MaxInterval: time.Second}
+}
+
+var gated = redial.Policy{redial.Refused: doubling, redial.Timeout: doubling}
+
+// gateDialer dials by script, with the gate.
+func gateDialer(script *dialtest.Dialer, gate *redial.Gate) *redial.Dialer {
+	return &redial.Dialer{DialFunc: script.DialContext, Policy: gated, Gate: gate, MaxElapsed: -1}
+}
+
+// crowd makes that many dials at once, and returns their errors when all are over.
+func crowd(n int, dial func(i int) error) []error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { errs[i] = dial(i) })
+	}
+	wg.Wait()
+	return errs
+}
+
+// starts are the times of a script's dials, since begin.
+func starts(script *dialtest.Dialer, begin time.Time) (all []time.Duration) {
+	for _, dial := range script.Dials() {
+		all = append(all, dial.Start.Sub(begin))
+	}
+	return all
+}
+
+// The dials to a dead server make one probe a step of the backoff, however
+// many they are, and get through when it is back.
+func TestGateProbes(t *testing.T) {
+	for _, dials := range []int{1, 100, 10_000} {
+		t.Run(fmt.Sprint(dials), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				burst := min(dials, 16)
+				// The burst, which is on its way when the first of it fails, then
+				// probes after 100, 200, 400, 800 and 1000 ms; the last gets through.
+				const round = 10 * time.Millisecond
+				script := dialtest.Script(dialtest.Refuse.After(round).Times(burst+4), dialtest.OK.Forever())
+				d := gateDialer(script, new(redial.Gate))
+				begin := time.Now()
+				errs := crowd(dials, func(int) error {
+					_, err := d.Dial("tcp", address)
+					return err
+				})
+				assert.Equal(t, make([]error, dials), errs)
+				const last = 2500*time.Millisecond + 5*round
+				assert.Equal(t, last, time.Since(begin))
+
+				want := make([]time.Duration, burst)
+				for i, probe := range []time.Duration{100, 300, 700, 1500} {
+					want = append(want, probe*time.Millisecond+time.Duration(i+1)*round)
+				}
+				for range dials {
+					want = append(want, last)
+				}
+				assert.Equal(t, want, starts(script, begin))
+			})
+		})
+	}
+}
+
+// A sharer's record is the prober's, but for its own numbers.
+func TestGateSharesFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, logs := observed()
+		gate := &redial.Gate{Burst: 1}
+		script := dialtest.Script(dialtest.Refuse.After(10 * time.Millisecond).Forever())
+		var mu sync.Mutex
+		seen := map[string][]redial.Attempt{}
+		dial := func(name string) error {
+			d := gateDialer(script, gate)
+			d.Logger = logger.Named(name)
+			d.MaxAttempts = 4
+			d.OnAttempt = func(_ context.Context, a redial.Attempt) {
+				mu.Lock()
+				defer mu.Unlock()
+				seen[name] = append(seen[name], a)
+			}
+			_, err := d.Dial("tcp", address)
+			return err
+		}
+		names := []string{"a", "b", "c"}
+		errs := crowd(3, func(i int) error { return dial(names[i]) })
+		own := 0
+		for i, name := range names {
+			e := asError(t, errs[i])
+			assert.Equal(t, redial.ErrMaxAttempts, e.Stop)
+			assert.Equal(t, 4, e.Attempts)
+			require.Len(t, seen[name], 4)
+			for j, a := range seen[name] {
+				assert.Equal(t, j+1, a.Number)
+				assert.Equal(t, redial.Refused, a.Class)
+				assert.Equal(t, 10*time.Millisecond, a.Duration)
+				assert.Equal(t, script.Dials()[j].Start, a.Start)
+				assert.Same(t, script.Dials()[j].Err, a.Err)
+				if !a.Shared {
+					own++
+				}
+			}
+			assert.Equal(t, []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond, 0},
+				[]time.Duration{seen[name][0].Delay, seen[name][1].Delay, seen[name][2].Delay, seen[name][3].Delay})
+		}
+		assert.Equal(t, 4, own)
+		assert.Len(t, script.Dials(), 4)
+
+		// One outage is one stream of warnings.
+		assert.Equal(t, 3, logs.FilterLevelExact(zap.WarnLevel).Len())
+		assert.Equal(t, 1, logs.FilterLevelExact(zap.ErrorLevel).Len())
+		shared := logs.FilterLevelExact(zap.DebugLevel)
+		assert.Equal(t, 8, shared.Len())
+		assert.Equal(t, true, shared.All()[0].ContextMap()["shared"])
+	})
+}
+
+// Who has no time left for the next probe need not wait to hear it.
+func TestGateFailsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Forever())
+		gate := new(redial.Gate)
+		d := gateDialer(script, gate)
+		d.Policy = redial.Policy{redial.Refused: every(time.Minute)}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go d.DialContext(ctx, "tcp", address)
+		synctest.Wait()
+
+		hurried := func(set func(*redial.Dialer), timeout time.Duration) error {
+			d := *d
+			set(&d)
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			start := time.Now()
+			_, err := d.DialContext(ctx, "tcp", address)
+			assert.Zero(t, time.Since(start))
+			assert.ErrorIs(t, err, sysRefused)
+			assert.Equal(t, redial.Refused, redial.Classify(err))
+			assert.True(t, err.(net.Error).Timeout())
+			assert.Equal(t, 1, asError(t, err).Attempts)
+			assert.True(t, asError(t, err).History[0].Shared)
+			return err
+		}
+		err := hurried(func(*redial.Dialer) {}, time.Second)
+		assert.ErrorIs(t, err, redial.ErrDeadline)
+		assert.EqualError(t, err, "dial tcp 192.0.2.1:80: connect: connection refused (refused, 1 attempt in 0s: deadline too close)")
+		err = hurried(func(d *redial.Dialer) { d.Deadline = time.Now().Add(time.Second) }, time.Hour)
+		assert.ErrorIs(t, err, redial.ErrDeadline)
+		err = hurried(func(d *redial.Dialer) { d.MaxElapsed = time.Second }, time.Hour)
+		assert.ErrorIs(t, err, redial.ErrMaxElapsed)
+		assert.Len(t, script.Dials(), 1)
+	})
+}
+
+// The outage outlives the dials that saw it: one that comes before the next
+// probe's time does not make it early.
+func TestGateRemembers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Forever())
+		d := gateDialer(script, new(redial.Gate))
+		d.Policy = redial.Policy{redial.Refused: every(time.Second)}
+		dial := func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			_, err := d.DialContext(ctx, "tcp", address)
+			assert.ErrorIs(t, err, redial.ErrDeadline)
+		}
+		dial()
+		for range 9 {
+			time.Sleep(100 * time.Millisecond)
+			dial()
+		}
+		assert.Len(t, script.Dials(), 1)
+		time.Sleep(100 * time.Millisecond)
+		dial()
+		assert.Len(t, script.Dials(), 2, "its time has come")
+
+		// A minute after the next probe's time, it is forgotten.
+		time.Sleep(time.Second + time.Minute + 1)
+		script.For(address, dialtest.Refuse.After(10*time.Millisecond).Forever())
+		crowd(20, func(int) error { dial(); return nil })
+		assert.Len(t, script.Dials(), 2+16, "a burst, as of a target of which nothing is known")
+	})
+}
+
+// A cold burst is let through in part; each success lets two more go, so that
+// in each round twice as many are in flight.
+func TestGateSlowStart(t *testing.T) {
+	for _, burst := range []int{0, 1, 4} {
+		synctest.Test(t, func(t *testing.T) {
+			const round = 10 * time.Millisecond
+			script := dialtest.Script(dialtest.OK.After(round).Forever())
+			d := gateDialer(script, &redial.Gate{Burst: burst})
+			begin := time.Now()
+			errs := crowd(1000, func(int) error { _, err := d.Dial("tcp", address); return err })
+			assert.Equal(t, make([]error, 1000), errs)
+			if burst == 0 {
+				burst = 16
+			}
+			assertRounds(t, starts(script, begin), burst, round)
+		})
+	}
+}
+
+// assertRounds is of dials of which twice as many go in each round.
+func assertRounds(t *testing.T, starts []time.Duration, first int, round time.Duration) {
+	t.Helper()
+	var want []time.Duration
+	for in, at := first, time.Duration(0); len(want) < len(starts); in, at = in*2, at+round {
+		for range min(in, len(starts)-len(want)) {
+			want = append(want, at)
+		}
+	}
+	assert.Equal(t, want, starts)
+}
+
+// Recovery is a slow start from two, and a failure on the way is one again.
+func TestGateRecovery(t *testing.T) {
+	const round = 10 * time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.After(round).Times(16), dialtest.OK.After(round).Forever())
+		d := gateDialer(script, new(redial.Gate))
+		begin := time.Now()
+		crowd(1000, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
+		all := starts(script, begin)[16:]
+		assert.Equal(t, 100*time.Millisecond+round, all[0])
+		for i := range all {
+			all[i] -= 100*time.Millisecond + round
+		}
+		assertRounds(t, all, 1, round)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		// The probe gets through, then one of the two that follow; the other is
+		// refused, while the first one's two are on their way.
+		script := dialtest.Script(dialtest.Refuse.After(round).Times(16), dialtest.OK.After(round),
+			dialtest.OK.After(round), dialtest.Refuse.After(2*round), dialtest.OK.After(2*round).Times(2), dialtest.Refuse, dialtest.OK.Forever())
+		d := gateDialer(script, new(redial.Gate))
+		begin := time.Now()
+		crowd(100, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
+		all := starts(script, begin)[16:]
+		// The relapse at 140 ms would hold them up for 100 ms, but the two in
+		// flight then get through at 150: the target is back, and two more go.
+		assert.Equal(t, []time.Duration{110, 120, 120, 130, 130, 150, 150}, inMs(all[:7]))
+	})
+}
+
+func inMs(all []time.Duration) []time.Duration {
+	ms := make([]time.Duration, len(all))
+	for i, d := range all {
+		ms[i] = d / time.Millisecond
+	}
+	return ms
+}
+
+// Of a burst, one failure opens the outage; the others were on their way then
+// and say nothing new.
+func TestGateBurstFailsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.After(10*time.Millisecond), dialtest.Refuse.After(20*time.Millisecond),
+			dialtest.Refuse.After(250*time.Millisecond), dialtest.Refuse, dialtest.OK.Forever())
+		d := gateDialer(script, &redial.Gate{Burst: 3})
+		begin := time.Now()
+		crowd(3, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
+		assert.Equal(t, []time.Duration{0, 0, 0, 110, 310, 310, 310}, inMs(starts(script, begin)))
+	})
+}
+
+// A late success of a burst is as good as a probe's.
+func TestGateLateSuccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.After(10*time.Millisecond), dialtest.OK.After(30*time.Millisecond), dialtest.OK.Forever())
+		d := gateDialer(script, &redial.Gate{Burst: 2})
+		d.Policy = redial.Policy{redial.Refused: every(time.Hour)}
+		begin := time.Now()
+		crowd(4, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
+		assert.Equal(t, 30*time.Millisecond, time.Since(begin))
+	})
+}
+
+// The target is never stuck with a prober that does not come back.
+func TestGateHandsOver(t *testing.T) {
+	for name, end := range map[string]func(cancel context.CancelFunc){
+		"canceled": func(cancel context.CancelFunc) { cancel() },
+		"panic":    func(context.CancelFunc) { panic("oops") },
+		"goexit":   func(context.CancelFunc) { runtime.Goexit() },
+	} {
+		for _, probing := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " while probing: ", probing), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					gate := &redial.Gate{Burst: 1}
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					prober := &redial.Dialer{Gate: gate, Policy: gated, MaxElapsed: -1}
+					tries := 0
+					prober.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+						if tries++; tries == 1 || !probing && name == "canceled" {
+							if !probing && tries == 1 && name == "canceled" {
+								time.AfterFunc(50*time.Millisecond, cancel)
+							}
+							return dialtest.Script(dialtest.Refuse).DialContext(ctx, network, address)
+						}
+						time.Sleep(time.Second)
+						end(cancel)
+						<-ctx.Done()
+						return nil, ctx.Err()
+					}
+					if !probing && name != "canceled" {
+						prober.OnAttempt = func(context.Context, redial.Attempt) { end(cancel) }
+					}
+					ended := make(chan any, 1)
+					go func() {
+						defer func() { ended <- recover() }()
+						prober.DialContext(ctx, "tcp", address)
+					}()
+					synctest.Wait()
+
+					script := dialtest.Script(dialtest.OK.Forever())
+					d := gateDialer(script, gate)
+					begin := time.Now()
+					crowd(10, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
+					want := 100 * time.Millisecond
+					if probing {
+						want += time.Second
+					}
+					assert.Equal(t, want, time.Since(begin))
+					<-ended
+				})
+			})
+		}
+	}
+}
+
+// What is not the target's fault neither makes others wait nor goes on their
+// account; nor does a class that the dial's policy does not retry.
+func TestGateIgnores(t *testing.T) {
+	for _, outcome := range []dialtest.Outcome{dialtest.NoDescriptors, dialtest.NoFamily, dialtest.NXDomain, dialtest.Fail(context.Canceled)} {
+		synctest.Test(t, func(t *testing.T) {
+			gate := &redial.Gate{Burst: 1}
+			script := dialtest.Script(outcome.After(time.Second), dialtest.OK.Forever())
+			d := gateDialer(script, gate)
+			d.Policy = redial.DefaultPolicy()
+			begin := time.Now()
+			errs := crowd(5, func(int) error { _, err := d.Dial("tcp", address); return err })
+			failed := 0
+			for _, err := range errs {
+				if err != nil {
+					failed++
+				}
+			}
+			assert.Equal(t, 1, failed, outcome)
+			assert.Equal(t, time.Second, time.Since(begin), outcome)
+
+			// As the probe's result, it hands over to the next.
+			script = dialtest.Script(dialtest.Refuse, outcome, dialtest.OK.Forever())
+			d = gateDialer(script, gate)
+			begin = time.Now()
+			errs = crowd(5, func(int) error { _, err := d.Dial("tcp", address); return err })
+			assert.Len(t, slices.DeleteFunc(errs, func(err error) bool { return err == nil }), 1)
+			assert.Equal(t, 100*time.Millisecond, time.Since(begin), outcome)
+		})
+	}
+}
+
+// A class that the policy retries, but that says nothing of the target, has
+// the dial's own schedule.
+func TestGateLocalTroubleIsRetried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.NoDescriptors, dialtest.OK)
+		d := gateDialer(script, new(redial.Gate))
+		d.Policy = redial.Policy{redial.Exhausted: every(time.Second)}
+		_, err := d.Dial("tcp", address)
+		require.NoError(t, err)
+		assert.Equal(t, []time.Duration{time.Second}, script.Delays())
+	})
+}
+
+// Dialers with a Gate in common wait together; other targets, and other Gates,
+// are no business of theirs.
+func TestGateIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := new(redial.Gate)
+		script := dialtest.Script(dialtest.OK.Forever()).For(address, dialtest.Refuse, dialtest.OK.Forever())
+		first, second := gateDialer(script, gate), gateDialer(script, gate)
+		first.Policy = redial.Policy{redial.Refused: every(time.Minute)}
+		begin := time.Now()
+		go first.Dial("tcp", address)
+		synctest.Wait()
+		_, err := second.Dial("tcp", address)
+		require.NoError(t, err)
+		assert.Equal(t, time.Minute, time.Since(begin), "the first one's schedule is the target's")
+
+		script.For(address, dialtest.Refuse, dialtest.OK.Forever())
+		go first.Dial("tcp", address)
+		synctest.Wait()
+		begin = time.Now()
+		for _, other := range []*redial.Dialer{gateDialer(script, new(redial.Gate)), gateDialer(script, nil)} {
+			_, err = other.Dial("tcp", address)
+			require.NoError(t, err)
+		}
+		_, err = second.Dial("tcp4", address)
+		require.NoError(t, err)
+		_, err = second.Dial("tcp", "b.test:80")
+		require.NoError(t, err)
+		assert.Zero(t, time.Since(begin))
+		time.Sleep(time.Hour)
+	})
+}
+
+// A sharer keeps to its own policy.
+func TestGateSharersOwnPolicy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := &redial.Gate{Burst: 1}
+		script := dialtest.Script(dialtest.Refuse.After(time.Second), dialtest.OK)
+		patient, never := gateDialer(script, gate), gateDialer(script, gate)
+		never.Policy = redial.Policy{}
+		go patient.Dial("tcp", address)
+		synctest.Wait()
+		_, err := never.Dial("tcp", address)
+		assert.Same(t, script.Dials()[0].Err, err)
+		time.Sleep(time.Hour)
+		assert.Len(t, script.Dials(), 2)
+	})
+}
+
+// The end of the schedule ends the dials that wait for the next probe.
+func TestGateScheduleEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const round = 10 * time.Millisecond
+		script := dialtest.Script(dialtest.Refuse.After(round).Times(16+2), dialtest.OK.Forever())
+		d := gateDialer(script, new(redial.Gate))
+		d.Policy = redial.Policy{redial.Refused: after(time.Second, time.Second)}
+		begin := time.Now()
+		for _, err := range crowd(100, func(int) error { _, err := d.Dial("tcp", address); return err }) {
+			assert.Equal(t, redial.ErrPermanent, asError(t, err).Stop)
+		}
+		assert.Equal(t, 2*time.Second+3*round, time.Since(begin))
+		_, err := d.Dial("tcp", address)
+		assert.NoError(t, err, "nothing is known of the target then")
+	})
+}
+
+func TestGateReset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := new(redial.Gate)
+		gate.Reset("tcp", address) // of which nothing is known
+		script := dialtest.Script(dialtest.Refuse, dialtest.OK.Forever())
+		d := gateDialer(script, gate)
+		d.Policy = redial.Policy{redial.Refused: every(time.Hour)}
+		begin := time.Now()
+		time.AfterFunc(time.Minute, func() { gate.Reset("tcp", address) })
+		_, err := d.Dial("tcp", address)
+		require.NoError(t, err)
+		assert.Equal(t, time.Minute, time.Since(begin))
+
+		// Nobody waits: the next that comes is the probe.
+		script.For(address, dialtest.Refuse, dialtest.OK)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = d.DialContext(ctx, "tcp", address)
+		require.Error(t, err)
+		gate.Reset("tcp", address)
+		begin = time.Now()
+		_, err = d.Dial("tcp", address)
+		require.NoError(t, err)
+		assert.Zero(t, time.Since(begin))
+	})
+}
+
+// Those who wait give up by themselves, and take nothing with them.
+func TestGateWaitersGiveUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := &redial.Gate{Burst: 1}
+		script := dialtest.Script(dialtest.OK.After(time.Hour), dialtest.OK.Forever())
+		d := gateDialer(script, gate)
+		d.Timeout = 2 * time.Hour
+		go d.Dial("tcp", address)
+		synctest.Wait()
+
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(errCause) })
+		start := time.Now()
+		_, err := d.DialContext(ctx, "tcp", address)
+		assert.Equal(t, time.Second, time.Since(start))
+		assert.ErrorIs(t, err, errCause)
+		assert.ErrorIs(t, err, context.Canceled)
+		assert.Zero(t, asError(t, err).Attempts)
+
+		limited := *d
+		limited.MaxElapsed = time.Second
+		start = time.Now()
+		_, err = limited.Dial("tcp", address)
+		assert.Equal(t, time.Second, time.Since(start))
+		assert.ErrorIs(t, err, redial.ErrMaxElapsed)
+		assert.EqualError(t, err, "dial tcp a.test:80: not attempted: MaxElapsed too close")
+
+		// One that is let through in the moment in which it gives up passes it on.
+		ctx, cancelAt := context.WithTimeout(t.Context(), time.Hour-2*time.Second)
+		defer cancelAt()
+		go d.DialContext(ctx, "tcp", address)
+		_, err = d.Dial("tcp", address)
+		assert.NoError(t, err)
+	})
+}
+
+// A dial within another's attempt at the same target would wait for itself.
+func TestGateNested(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := &redial.Gate{Burst: 1}
+		script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK)
+		inner := gateDialer(script, gate)
+		outer := gateDialer(nil, gate)
+		outer.DialFunc = inner.DialContext
+		_, err := outer.Dial("tcp", address)
+		require.NoError(t, err)
+		assert.Equal(t, []time.Duration{100 * time.Millisecond, 200 * time.Millisecond}, script.Delays())
+	})
+}
+
+// A target that answers costs no allocation, and is not remembered.
+func TestGateCostsNoAllocation(t *testing.T) {
+	conn := newPipeConn()
+	dial := func(gate *redial.Gate) float64 {
+		d := &redial.Dialer{Gate: gate, Logger: zap.NewNop(), DialFunc: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}
+		ctx := context.Background()
+		return testing.AllocsPerRun(1000, func() { d.DialContext(ctx, "tcp", address) })
+	}
+	assert.Equal(t, dial(nil), dial(new(redial.Gate)))
+}
+
+// Many goroutines, real sockets: nobody is forgotten at the gate.
+func TestGateOnRealSockets(t *testing.T) {
+	const dials = 1000
+	ln := listen(t, "tcp", "127.0.0.1:0", func(net.Conn) {})
+	closed := ln.Addr().String()
+	gate := new(redial.Gate)
+	d := &redial.Dialer{Gate: gate, Logger: zap.NewNop()}
+	errs := crowd(dials, func(int) error {
+		conn, err := d.Dial("tcp", closed)
+		if err == nil {
+			conn.(*net.TCPConn).SetLinger(0)
+			conn.Close()
+		}
+		return err
+	})
+	assert.Equal(t, make([]error, dials), errs)
+
+	ln.Close()
+	var connects atomic.Int64
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	d.OnAttempt = func(_ context.Context, a redial.Attempt) {
+		if !a.Shared {
+			connects.Add(1)
+		}
+	}
+	errs = crowd(dials, func(i int) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Duration(i)*time.Millisecond)
+		defer cancel()
+		_, err := d.DialContext(ctx, "tcp", closed)
+		return err
+	})
+	for _, err := range errs {
+		assert.True(t, errors.Is(err, context.DeadlineExceeded) || errors.Is(err, redial.ErrDeadline), "%v", err)
+	}
+	assert.Less(t, connects.Load(), int64(100))
+}
