@@ -119,11 +119,6 @@ func (e *Error) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	return addAll(enc, "history", e.History)
 }
 
-// stopBy makes the end of ctx the reason for stopping.
-func (e *Error) stopBy(ctx context.Context) {
-	e.Stop, e.ctxErr = stopOf(ctx), ctx.Err()
-}
-
 // asOpError puts e where net.Dialer's callers look for an error: in the place
 // of the last attempt's own *net.OpError, if it was one.
 func (e *Error) asOpError() *net.OpError {

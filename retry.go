@@ -329,6 +329,9 @@ func (l *loop) tryOnce(start time.Time, connect connectFunc) (net.Conn, time.Dur
 	if l.pass.gate != nil {
 		l.pass.succeeded()
 	}
+	if l.request != nil {
+		l.request.note(nil)
+	}
 	l.succeeded(conn, start, seen)
 	return conn, 0, nil
 }

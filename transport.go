@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"sync"
+	"time"
 )
 
 // A Transport is an http.RoundTripper whose dials end with the requests that
@@ -112,14 +113,20 @@ func (r *request) note(failed *Error) {
 
 // withFailure puts what its dial has failed with into the error of a request
 // that ended in the middle of an attempt: net/http does not wait for the dial
-// then, and says no more than that the context is over.
+// then, and says no more than that the request is over.
 func (r *request) withFailure(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var known *Error
-	if r.failed == nil || r.ctx.Err() == nil || errors.As(err, &known) {
+	if r.failed == nil || errors.As(err, &known) || errors.Is(err, r.failed.Err) {
 		return err
 	}
-	r.failed.stopBy(r.ctx)
-	return r.failed.asOpError()
+	e := *r.failed
+	e.Stop, e.ctxErr = err, r.ctx.Err()
+	if deadline, ok := r.ctx.Deadline(); e.ctxErr != nil {
+		e.Stop = stopOf(r.ctx)
+	} else if ok && !time.Now().Before(deadline) { // http.Client's own timer was first
+		e.Stop = ErrDeadline
+	}
+	return e.asOpError()
 }

@@ -249,6 +249,39 @@ func TestTransportDeadlineInAttempt(t *testing.T) {
 	})
 }
 
+// What comes after the dial is not blamed on it: here, a server that speaks no
+// TLS. Nor is a failure that came back as it was wrapped in itself.
+func TestTransportOtherErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse, dialtest.HangUp, dialtest.NXDomain)
+		client := &http.Client{Transport: redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext}, nil)}
+		_, _, err := get(t.Context(), client, "https://a.test")
+		assert.Equal(t, redial.Reset, redial.Classify(err))
+		assert.NotErrorIs(t, err, sysRefused)
+		_, _, err = get(t.Context(), client, "https://a.test")
+		assert.Same(t, script.Dials()[2].Err, err.(*url.Error).Err)
+	})
+}
+
+// A request's own Cancel, which is no context's.
+func TestTransportRequestCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse, dialtest.Timeout)
+		d := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: every(time.Second)}}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://a.test", nil)
+		require.NoError(t, err)
+		cancel := make(chan struct{})
+		//lint:ignore SA1019 old clients set it
+		req.Cancel = cancel
+		time.AfterFunc(2*time.Second, func() { close(cancel) })
+		_, err = redial.NewTransport(d, nil).RoundTrip(req)
+		assert.ErrorIs(t, err, sysRefused)
+		assert.ErrorContains(t, err, "request canceled")
+		time.Sleep(time.Hour)
+		assert.Len(t, script.Dials(), 2)
+	})
+}
+
 // http.Client.Timeout keeps no more than the text of an error. In real time,
 // for in a bubble the deadline is met, and never missed.
 func TestTransportClientTimeout(t *testing.T) {
