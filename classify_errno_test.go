@@ -16,9 +16,8 @@ import (
 
 // The system's errors, for tests that are not about one system.
 const (
-	sysRefused  = syscall.ECONNREFUSED
-	sysReset    = syscall.ECONNRESET
-	sysTimedOut = syscall.ETIMEDOUT
+	sysRefused = syscall.ECONNREFUSED
+	sysReset   = syscall.ECONNRESET
 )
 
 func systemError(errno uint32) error { return syscall.Errno(errno) }

@@ -12,9 +12,8 @@ import (
 
 // The system's errors, for tests that are not about one system.
 const (
-	sysRefused  = syscall.ErrorString("connection refused")
-	sysReset    = syscall.ErrorString("i/o on hungup channel")
-	sysTimedOut = syscall.ErrorString("connection timed out")
+	sysRefused = syscall.ErrorString("connection refused")
+	sysReset   = syscall.ErrorString("i/o on hungup channel")
 )
 
 func systemError(errno uint32) error { return syscall.ErrorString(fmt.Sprint("errno ", errno)) }

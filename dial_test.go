@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/dialtest"
 )
 
 // A method that Go adds to net.Dialer is promoted to Dialer, where it would
@@ -293,15 +294,16 @@ func TestConnOutlivesContext(t *testing.T) {
 // A dial that succeeds as its context ends hands over the connection.
 func TestSuccessAsContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	made := newPipeConn()
-	d := &redial.Dialer{DialFunc: func(context.Context, string, string) (net.Conn, error) {
-		cancel()
-		return made, nil
+	script := dialtest.Script(dialtest.OK)
+	d := &redial.Dialer{DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
+		defer cancel()
+		return script.DialContext(ctx, network, address)
 	}}
 	conn, err := d.DialContext(ctx, "tcp", address)
 	require.NoError(t, err)
-	assert.Same(t, made, conn)
-	assert.Zero(t, made.closed)
+	assert.ErrorIs(t, ctx.Err(), context.Canceled)
+	assert.Same(t, lastOf(t, script, 1).Conn, conn)
+	assert.Len(t, script.Open(), 1)
 }
 
 func TestDialFuncGetsBounds(t *testing.T) {
@@ -323,17 +325,8 @@ func TestDialFuncGetsBounds(t *testing.T) {
 			{"MaxAttempts 1 with MaxElapsed", func(d *redial.Dialer) { d.MaxAttempts = 1; d.MaxElapsed = time.Second }, 0, time.Second},
 			{"no limit but Timeout", func(d *redial.Dialer) { d.MaxElapsed = -1; d.Timeout = time.Hour }, 0, time.Hour},
 		} {
-			asked := false
-			d := &redial.Dialer{DialFunc: func(ctx context.Context, network, addr string) (net.Conn, error) {
-				asked = true
-				deadline, ok := ctx.Deadline()
-				assert.Equal(t, test.want > 0, ok, test.name)
-				if ok {
-					assert.Equal(t, test.want, time.Until(deadline), test.name)
-				}
-				assert.Equal(t, "tcp "+address, network+" "+addr)
-				return newPipeConn(), nil
-			}}
+			script := dialtest.Script(dialtest.OK)
+			d := &redial.Dialer{DialFunc: script.DialContext}
 			test.set(d)
 			ctx := t.Context()
 			if test.ctx > 0 {
@@ -343,7 +336,12 @@ func TestDialFuncGetsBounds(t *testing.T) {
 			}
 			_, err := d.DialContext(ctx, "tcp", address)
 			require.NoError(t, err)
-			assert.True(t, asked)
+			dial := lastOf(t, script, 1)
+			assert.Equal(t, test.want > 0, !dial.Deadline.IsZero(), test.name)
+			if test.want > 0 {
+				assert.Equal(t, test.want, dial.Deadline.Sub(dial.Start), test.name)
+			}
+			assert.Equal(t, "tcp "+address, dial.Network+" "+dial.Address)
 		}
 	})
 }
@@ -353,7 +351,7 @@ func TestDialFuncGetsBounds(t *testing.T) {
 func TestDialFuncGetsCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stop := make(chan struct{})
-		d := &redial.Dialer{DialFunc: blocked}
+		d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Timeout).DialContext}
 		d.Cancel = stop
 		time.AfterFunc(time.Second, func() { close(stop) })
 		start := time.Now()
@@ -362,15 +360,65 @@ func TestDialFuncGetsCancel(t *testing.T) {
 		assert.ErrorIs(t, err, context.Canceled)
 
 		d.Cancel = make(chan struct{})
-		d.DialFunc = scripted(errRefused, nil).dial
+		d.DialFunc = dialtest.Script(dialtest.Refuse, dialtest.OK).DialContext
 		_, err = d.Dial("tcp", address)
 		assert.NoError(t, err)
 	})
 }
 
+// A closeCounter dials as its script says, and its connections count how often
+// each was closed, where the script tells only whether it was.
+type closeCounter struct {
+	*dialtest.Dialer
+	conns []*countedConn
+}
+
+func counting(outcomes ...dialtest.Outcome) *closeCounter {
+	return &closeCounter{Dialer: dialtest.Script(outcomes...)}
+}
+
+func (c *closeCounter) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := c.Dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	counted := &countedConn{Conn: conn}
+	c.conns = append(c.conns, counted)
+	return counted, nil
+}
+
+// assertClosed compares how often each connection was closed, in the order of
+// their dials.
+func (c *closeCounter) assertClosed(t *testing.T, want ...int) {
+	t.Helper()
+	var got []int
+	for _, conn := range c.conns {
+		got = append(got, conn.closed)
+	}
+	assert.Equal(t, want, got)
+}
+
+type countedConn struct {
+	net.Conn
+	closed int
+}
+
+func (c *countedConn) Close() error {
+	c.closed++
+	return c.Conn.Close()
+}
+
+// connected is a connection that counts how often it was closed.
+func connected(t *testing.T) *countedConn {
+	t.Helper()
+	conn, err := counting(dialtest.OK).DialContext(t.Context(), "tcp", address)
+	require.NoError(t, err)
+	return conn.(*countedConn)
+}
+
 // A DialFunc that breaks its contract gets an error that says how.
 func TestDialFuncBreaksContract(t *testing.T) {
-	beside := newPipeConn()
+	beside := connected(t)
 	for _, test := range []struct {
 		name string
 		conn net.Conn
@@ -379,7 +427,7 @@ func TestDialFuncBreaksContract(t *testing.T) {
 	}{
 		{"neither", nil, nil, "redial: DialFunc returned neither a connection nor an error"},
 		{"a nil pointer", (*net.TCPConn)(nil), nil, "redial: DialFunc returned neither a connection nor an error"},
-		{"a nil pointer beside an error", (*pipeConn)(nil), errCustom, "a dialer's own"},
+		{"a nil pointer beside an error", (*countedConn)(nil), errCustom, "a dialer's own"},
 		{"a nil pointer for an error", nil, (*net.OpError)(nil), "redial: DialFunc returned a nil pointer as its error: return nil itself"},
 		{"both", beside, errCustom, "a dialer's own"},
 	} {
@@ -422,7 +470,7 @@ func (nowhere) LocalAddr() net.Addr  { return &net.TCPAddr{IP: net.IPv4zero} }
 func (nowhere) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4zero} }
 
 func TestTunnelIsNoSelfConnect(t *testing.T) {
-	tunnel := nowhere{newPipeConn()}
+	tunnel := nowhere{connected(t)}
 	d := &redial.Dialer{DialFunc: func(context.Context, string, string) (net.Conn, error) { return tunnel, nil }, MaxAttempts: 1}
 	conn, err := d.Dial("tcp", address)
 	require.NoError(t, err)
@@ -430,13 +478,13 @@ func TestTunnelIsNoSelfConnect(t *testing.T) {
 }
 
 // itself is a connection whose ends have the same address.
-type itself struct{ *pipeConn }
+type itself struct{ *countedConn }
 
 func (itself) LocalAddr() net.Addr  { return &net.TCPAddr{IP: net.IPv6loopback, Port: 4711} }
 func (itself) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv6loopback, Port: 4711} }
 
 func TestSelfConnectOfDialFunc(t *testing.T) {
-	conn := itself{newPipeConn()}
+	conn := itself{connected(t)}
 	d := &redial.Dialer{DialFunc: func(context.Context, string, string) (net.Conn, error) { return conn, nil }, MaxAttempts: 1}
 	_, err := d.Dial("tcp", "[::1]:4711")
 	assert.EqualError(t, err, "dial tcp [::1]:4711->[::1]:4711: connected to itself: nothing listens there")
@@ -446,16 +494,14 @@ func TestSelfConnectOfDialFunc(t *testing.T) {
 
 func TestVerify(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := scripted(nil)
-		var conns []*pipeConn
-		fails := []error{io.EOF, errReset, nil}
+		script := counting(dialtest.OK.Times(4))
+		fails := []error{io.EOF, errorOf(dialtest.Reset), nil}
 		d := &redial.Dialer{
-			DialFunc: s.dial,
+			DialFunc: script.DialContext,
 			Verify: func(ctx context.Context, conn net.Conn) error {
-				assert.Same(t, s.conn, conn)
+				assert.Same(t, script.conns[len(script.conns)-1], conn)
 				_, ok := ctx.Deadline()
 				assert.True(t, ok)
-				conns = append(conns, s.conn)
 				err := fails[0]
 				fails = fails[1:]
 				return err
@@ -463,16 +509,14 @@ func TestVerify(t *testing.T) {
 		}
 		conn, err := d.Dial("tcp", address)
 		require.NoError(t, err)
-		require.Len(t, conns, 3)
-		assert.Same(t, conns[2], conn)
-		for i, c := range conns {
-			assert.Equal(t, i < 2, c.closed == 1, "connection %d", i)
-		}
+		assert.Empty(t, fails, "each connection is verified")
+		script.assertClosed(t, 1, 1, 0)
+		assert.Same(t, script.conns[2], conn)
 
 		d.Verify = func(context.Context, net.Conn) error { return errCustom }
 		_, err = d.Dial("tcp", address)
 		assert.Same(t, errCustom, err)
-		assert.Equal(t, 1, s.conn.closed)
+		script.assertClosed(t, 1, 1, 0, 1)
 	})
 }
 
@@ -484,15 +528,15 @@ func TestVerifyIsInterrupted(t *testing.T) {
 			_, err := conn.Read(make([]byte, 1))
 			return err
 		}
-		s := scripted(nil)
-		d := &redial.Dialer{DialFunc: s.dial, Verify: read, MaxAttempts: 2, Policy: redial.Policy{redial.Timeout: every(time.Second)}}
+		script := counting(dialtest.OK.Times(5))
+		d := &redial.Dialer{DialFunc: script.DialContext, Verify: read, MaxAttempts: 2, Policy: redial.Policy{redial.Timeout: every(time.Second)}}
 		d.Timeout = 3 * time.Second
 		start := time.Now()
 		_, err := d.Dial("tcp", address)
 		assert.Equal(t, 7*time.Second, time.Since(start))
 		e := asError(t, err)
 		assert.Equal(t, redial.Timeout, e.Class)
-		assert.Equal(t, 1, s.conn.closed)
+		script.assertClosed(t, 1, 1)
 
 		// The caller's cancellation, too.
 		ctx, cancel := context.WithCancel(t.Context())
@@ -500,6 +544,7 @@ func TestVerifyIsInterrupted(t *testing.T) {
 		_, err = d.DialContext(ctx, "tcp", address)
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.Equal(t, redial.Canceled, redial.Classify(err))
+		script.assertClosed(t, 1, 1, 1)
 
 		// Verified, but too late: the connection has been made useless.
 		d.Verify = func(ctx context.Context, conn net.Conn) error {
@@ -509,26 +554,26 @@ func TestVerifyIsInterrupted(t *testing.T) {
 		}
 		_, err = d.Dial("tcp", address)
 		assert.Equal(t, redial.Timeout, asError(t, err).Class)
-		assert.Equal(t, 1, s.conn.closed)
+		script.assertClosed(t, 1, 1, 1, 1, 1)
 	})
 }
 
 // No connection is lost to a panic, or to a test's FailNow, in a callback.
 func TestPanicsCloseTheConnection(t *testing.T) {
-	s := scripted(nil)
+	script := counting(dialtest.OK.Times(3))
 	for name, d := range map[string]*redial.Dialer{
-		"Verify":    {DialFunc: s.dial, Verify: func(context.Context, net.Conn) error { panic("oops") }},
-		"OnAttempt": {DialFunc: s.dial, OnAttempt: func(context.Context, redial.Attempt) { panic("oops") }},
+		"Verify":    {DialFunc: script.DialContext, Verify: func(context.Context, net.Conn) error { panic("oops") }},
+		"OnAttempt": {DialFunc: script.DialContext, OnAttempt: func(context.Context, redial.Attempt) { panic("oops") }},
 	} {
 		assert.PanicsWithValue(t, "oops", func() { d.Dial("tcp", address) }, name)
-		assert.Equal(t, 1, s.conn.closed, name)
 	}
+	script.assertClosed(t, 1, 1)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		d := &redial.Dialer{DialFunc: s.dial, OnAttempt: func(context.Context, redial.Attempt) { runtime.Goexit() }}
+		d := &redial.Dialer{DialFunc: script.DialContext, OnAttempt: func(context.Context, redial.Attempt) { runtime.Goexit() }}
 		d.Dial("tcp", address)
 	}()
 	<-done
-	assert.Equal(t, 1, s.conn.closed, "Goexit")
+	script.assertClosed(t, 1, 1, 1)
 }

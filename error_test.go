@@ -15,9 +15,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/dialtest"
 )
 
-// The message is net.Dialer's, and what became of the dial.
+// The message is net.Dialer's, and what became of the dial: of failures that
+// read the same on every system, and of some that are no net.Dialer's.
 func TestErrorMessage(t *testing.T) {
 	addr := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5432}
 	local := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 5)}
@@ -42,7 +44,7 @@ func TestErrorMessage(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := &redial.Dialer{DialFunc: scripted(test.err).dial, MaxAttempts: test.max, MaxElapsed: -1,
+				d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Fail(test.err).Forever()).DialContext, MaxAttempts: test.max, MaxElapsed: -1,
 					Policy: redial.Policy{redial.Refused: every(test.delay), redial.DNS: every(test.delay)}}
 				_, err := d.Dial("tcp", address)
 				assert.EqualError(t, err, test.want)
@@ -54,7 +56,8 @@ func TestErrorMessage(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 			defer cancel()
-			d := &redial.Dialer{DialFunc: scripted(&net.OpError{Op: "dial", Net: "tcp", Addr: addr, Err: connect}).dial,
+			refuse := dialtest.Fail(&net.OpError{Op: "dial", Net: "tcp", Addr: addr, Err: connect})
+			d := &redial.Dialer{DialFunc: dialtest.Script(refuse.Forever()).DialContext,
 				Policy: redial.Policy{redial.Refused: every(400 * time.Millisecond)}}
 			_, err := d.DialContext(ctx, "tcp", addr.String())
 			assert.EqualError(t, err, "dial tcp 127.0.0.1:5432: connect: connection refused (refused, 4 attempts in 1.2s: deadline too close)")
@@ -72,12 +75,13 @@ func TestErrorMessage(t *testing.T) {
 	}
 }
 
-// What errors.Is and errors.As find in the error of a dial.
+// What errors.Is and errors.As find in the error of a dial. The failure is not
+// dialtest's, of which the call and the errno are the operating system's.
 func TestErrorKeepsEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		refused := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1},
 			Err: os.NewSyscallError("connect", sysRefused)}
-		d := &redial.Dialer{DialFunc: scripted(refused).dial, MaxElapsed: time.Second}
+		d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Fail(refused).Forever()).DialContext, MaxElapsed: time.Second}
 		_, err := d.Dial("tcp", "127.0.0.1:1")
 
 		op := err.(*net.OpError)
@@ -108,6 +112,7 @@ func TestErrorKeepsEverything(t *testing.T) {
 
 func TestErrorTimeoutAndTemporary(t *testing.T) {
 	temporary := &net.DNSError{Err: "server misbehaving", Name: "a.test", IsTemporary: true}
+	refused := errorOf(dialtest.Refuse)
 	for _, test := range []struct {
 		name               string
 		err                *redial.Error
@@ -117,10 +122,10 @@ func TestErrorTimeoutAndTemporary(t *testing.T) {
 		{"a class that timed out, of an error that does not say so", &redial.Error{Class: redial.Timeout, Err: errCustom, Stop: redial.ErrMaxAttempts}, true, true},
 		{"a resolver's timeout", &redial.Error{Class: redial.DNS, Err: &net.DNSError{IsTimeout: true}, Stop: redial.ErrMaxAttempts}, true, true},
 		{"a resolver's failure", &redial.Error{Class: redial.DNS, Err: temporary, Stop: redial.ErrMaxAttempts}, false, true},
-		{"the deadline", &redial.Error{Class: redial.Refused, Err: errRefused, Stop: redial.ErrDeadline}, true, true},
-		{"MaxElapsed", &redial.Error{Class: redial.Refused, Err: errRefused, Stop: redial.ErrMaxElapsed}, true, true},
-		{"a cause", &redial.Error{Class: redial.Refused, Err: errRefused, Stop: errCause}, false, false},
-		{"permanent", &redial.Error{Class: redial.NotFound, Err: errNoHost, Stop: redial.ErrPermanent}, false, false},
+		{"the deadline", &redial.Error{Class: redial.Refused, Err: refused, Stop: redial.ErrDeadline}, true, true},
+		{"MaxElapsed", &redial.Error{Class: redial.Refused, Err: refused, Stop: redial.ErrMaxElapsed}, true, true},
+		{"a cause", &redial.Error{Class: redial.Refused, Err: refused, Stop: errCause}, false, false},
+		{"permanent", &redial.Error{Class: redial.NotFound, Err: errorOf(dialtest.NXDomain), Stop: redial.ErrPermanent}, false, false},
 	} {
 		op := &net.OpError{Op: "dial", Err: test.err}
 		assert.Equal(t, test.timeout, op.Timeout(), test.name)

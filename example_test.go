@@ -1,5 +1,3 @@
-//go:build !plan9
-
 package redial_test
 
 import (
@@ -9,14 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"syscall"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 	"go.uber.org/zap"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/dialtest"
 )
 
 // A Dialer goes wherever a net.Dialer went.
@@ -30,28 +27,26 @@ func ExampleDialer() {
 	_ = client
 }
 
-// DialFunc puts a dialer of your own in the place of net.Dialer: here, one
-// whose server refuses twice.
+// DialFunc puts a dialer of your own in the place of net.Dialer: here, that of a
+// test, whose server refuses twice.
 func ExampleDialer_dialFunc() {
-	refusals := 2
+	script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK)
 	d := &redial.Dialer{
-		DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if refusals--; refusals >= 0 {
-				return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
-			}
-			client, _ := net.Pipe()
-			return client, nil
-		},
+		DialFunc: script.DialContext,
 		OnAttempt: func(_ context.Context, a redial.Attempt) {
-			fmt.Println("attempt", a.Number, a.Err)
+			if a.Err != nil {
+				fmt.Println("attempt", a.Number, "failed:", a.Class)
+				return
+			}
+			fmt.Println("attempt", a.Number, "connected to", a.Remote)
 		},
 	}
 	conn, err := d.Dial("tcp", "db.example:5432")
 	fmt.Println(conn != nil, err)
 	// Output:
-	// attempt 1 dial tcp: connect: connection refused
-	// attempt 2 dial tcp: connect: connection refused
-	// attempt 3 <nil>
+	// attempt 1 failed: refused
+	// attempt 2 failed: refused
+	// attempt 3 connected to 192.0.2.1:5432
 	// true <nil>
 }
 
@@ -78,22 +73,29 @@ func ExampleClassify() {
 	// reset
 }
 
-// The error of a dial keeps the last errno, and the reason for stopping.
+// The error of a dial keeps that of the last attempt, and the reason for
+// stopping.
 func ExampleError() {
 	d := &redial.Dialer{
+		DialFunc:    dialtest.Script(dialtest.ServFail.Forever()).DialContext, // a name server that is down
 		MaxAttempts: 3,
-		Policy:      redial.Policy{redial.Refused: func() backoff.BackOff { return backoff.NewConstantBackOff(time.Millisecond) }},
+		Policy:      redial.Policy{redial.DNS: func() backoff.BackOff { return backoff.NewConstantBackOff(time.Millisecond) }},
 	}
-	_, err := d.Dial("tcp", "127.0.0.1:1")
+	_, err := d.Dial("tcp", "db.example:5432")
 
 	var e *redial.Error
 	if errors.As(err, &e) {
 		fmt.Println(e.Class, "after", e.Attempts, "attempts:", e.Stop)
 	}
-	fmt.Println(errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, redial.ErrMaxAttempts))
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		fmt.Println("looking up", dns.Name)
+	}
+	fmt.Println(errors.Is(err, redial.ErrMaxAttempts))
 	// Output:
-	// refused after 3 attempts: MaxAttempts reached
-	// true true
+	// dns after 3 attempts: MaxAttempts reached
+	// looking up db.example
+	// true
 }
 
 // A policy is a copy, to adjust.

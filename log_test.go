@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/dialtest"
 )
 
 // A line is what a test expects of one record: its fields are exactly these.
@@ -41,19 +42,26 @@ func observed() (*zap.Logger, *observer.ObservedLogs) {
 	return zap.New(core), logs
 }
 
+// These failures are not dialtest's, whose texts are the operating system's.
+var (
+	errRefused = &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80},
+		Err: os.NewSyscallError("connect", sysRefused)}
+	errReset = opError("tcp", "connect", sysReset)
+)
+
 func TestLogEveryAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logs := observed()
-		refused := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}, Err: os.NewSyscallError("connect", sysRefused)}
-		s := scripted(refused, errTimeout, nil)
+		const after = 20 * time.Millisecond
+		refuse := dialtest.Fail(errRefused).After(after)
+		nxDomain := dialtest.NXDomain.Winsock().After(after) // with the same text on every system
+		script := dialtest.Script(refuse, dialtest.Timeout, dialtest.OK.After(after).Times(2), refuse, dialtest.Timeout, nxDomain)
 		d := &redial.Dialer{
-			DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
-				time.Sleep(20 * time.Millisecond)
-				return s.dial(ctx, network, address)
-			},
-			Policy: redial.Policy{redial.Refused: every(100 * time.Millisecond), redial.Timeout: every(time.Second)},
-			Logger: logger,
+			DialFunc: script.DialContext,
+			Policy:   redial.Policy{redial.Refused: every(100 * time.Millisecond), redial.Timeout: every(time.Second)},
+			Logger:   logger,
 		}
+		d.Timeout = 30 * time.Millisecond
 		_, err := d.Dial("tcp", address)
 		require.NoError(t, err)
 		warned := []line{
@@ -62,25 +70,24 @@ func TestLogEveryAttempt(t *testing.T) {
 				"class": "refused", "error": "dial tcp 192.0.2.1:80: connect: connection refused", "errno": "connection refused",
 				"delay": 100 * time.Millisecond}},
 			{zap.WarnLevel, "dial attempt failed, will retry", map[string]any{
-				"network": "tcp", "address": address, "attempt": 2, "duration": 20 * time.Millisecond, "elapsed": 140 * time.Millisecond,
-				"class": "timeout", "error": "dial tcp: context deadline exceeded",
+				"network": "tcp", "address": address, "attempt": 2, "duration": 30 * time.Millisecond, "elapsed": 150 * time.Millisecond,
+				"class": "timeout", "error": "dial tcp 192.0.2.1:80: i/o timeout",
 				"delay": time.Second}},
 		}
 		assertLogged(t, logs, append(warned, line{zap.InfoLevel, "dial recovered", map[string]any{
-			"network": "tcp", "address": address, "attempt": 3, "duration": 20 * time.Millisecond, "elapsed": 1160 * time.Millisecond,
-			"remote": "pipe"}})...)
+			"network": "tcp", "address": address, "attempt": 3, "duration": 20 * time.Millisecond, "elapsed": 1170 * time.Millisecond,
+			"remote": "192.0.2.1:80"}})...)
 
 		_, err = d.Dial("tcp", address)
 		require.NoError(t, err)
 		assertLogged(t, logs, line{zap.DebugLevel, "dial succeeded", map[string]any{
 			"network": "tcp", "address": address, "attempt": 1, "duration": 20 * time.Millisecond, "elapsed": 20 * time.Millisecond,
-			"remote": "pipe"}})
+			"remote": "192.0.2.1:80"}})
 
-		s = scripted(refused, errTimeout, errNoHost)
 		_, err = d.Dial("tcp", address)
 		require.Error(t, err)
 		assertLogged(t, logs, append(warned, line{zap.ErrorLevel, "dial failed", map[string]any{
-			"network": "tcp", "address": address, "attempt": 3, "duration": 20 * time.Millisecond, "elapsed": 1160 * time.Millisecond,
+			"network": "tcp", "address": address, "attempt": 3, "duration": 20 * time.Millisecond, "elapsed": 1170 * time.Millisecond,
 			"class": "not_found", "error": "dial tcp: lookup a.test: no such host", "stop": "not to be retried"}})...)
 	})
 }
@@ -91,12 +98,12 @@ func TestLogCancellation(t *testing.T) {
 		logger, logs := observed()
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(errCause) })
-		d := &redial.Dialer{DialFunc: blocked, Logger: logger, Policy: redial.Policy{redial.Refused: every(10 * time.Second)}}
+		d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Timeout).DialContext, Logger: logger, Policy: redial.Policy{redial.Refused: every(10 * time.Second)}}
 		_, err := d.DialContext(ctx, "tcp", address)
 		require.Error(t, err)
 		assertLogged(t, logs, line{zap.InfoLevel, "dial canceled", map[string]any{
 			"network": "tcp", "address": address, "attempt": 1, "duration": time.Second, "elapsed": time.Second,
-			"class": "canceled", "error": "dial tcp: context canceled", "stop": "the request is gone"}})
+			"class": "canceled", "error": "dial tcp 192.0.2.1:80: operation was canceled", "stop": "the request is gone"}})
 
 		// Before the first attempt.
 		_, err = d.DialContext(ctx, "tcp", address)
@@ -108,19 +115,19 @@ func TestLogCancellation(t *testing.T) {
 		// In a wait: the attempt has had its record, which promised another.
 		ctx, cancel = context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(errCause) })
-		d.DialFunc = scripted(errRefused).dial
+		d.DialFunc = dialtest.Script(dialtest.Fail(errRefused)).DialContext
 		_, err = d.DialContext(ctx, "tcp", address)
 		require.Error(t, err)
 		assertLogged(t, logs,
 			line{zap.WarnLevel, "dial attempt failed, will retry", map[string]any{
 				"network": "tcp", "address": address, "attempt": 1, "duration": time.Duration(0), "elapsed": time.Duration(0),
-				"class": "refused", "error": "dial tcp: connect: connection refused", "errno": "connection refused", "delay": 10 * time.Second}},
+				"class": "refused", "error": "dial tcp 192.0.2.1:80: connect: connection refused", "errno": "connection refused", "delay": 10 * time.Second}},
 			line{zap.InfoLevel, "dial canceled", map[string]any{
 				"network": "tcp", "address": address, "attempts": 1, "elapsed": time.Second,
-				"class": "refused", "error": "dial tcp: connect: connection refused", "errno": "connection refused", "stop": "the request is gone"}})
+				"class": "refused", "error": "dial tcp 192.0.2.1:80: connect: connection refused", "errno": "connection refused", "stop": "the request is gone"}})
 
 		// Not by the caller, but by something within the inner dialer.
-		d.DialFunc = scripted(context.Canceled).dial
+		d.DialFunc = dialtest.Script(dialtest.Fail(context.Canceled)).DialContext
 		_, err = d.DialContext(t.Context(), "tcp", address)
 		require.Error(t, err)
 		assertLogged(t, logs, line{zap.ErrorLevel, "dial failed", map[string]any{
@@ -136,8 +143,9 @@ func TestOnAttempt(t *testing.T) {
 		ctx := context.WithValue(t.Context(), key{}, "value")
 		logger, logs := observed()
 		var seen []redial.Attempt
+		script := dialtest.Script(dialtest.Refuse, dialtest.OK)
 		d := &redial.Dialer{
-			DialFunc: scripted(errRefused, nil).dial,
+			DialFunc: script.DialContext,
 			Policy:   redial.Policy{redial.Refused: every(time.Second)},
 			Logger:   logger,
 			OnAttempt: func(ctx context.Context, a redial.Attempt) {
@@ -149,10 +157,12 @@ func TestOnAttempt(t *testing.T) {
 		start := time.Now()
 		conn, err := d.DialContext(ctx, "tcp", address)
 		require.NoError(t, err)
+		refused := script.Dials()[0].Err
 		assert.Equal(t, []redial.Attempt{
-			{Network: "tcp", Address: address, Number: 1, Start: start, Err: errRefused, Class: redial.Refused, Delay: time.Second},
+			{Network: "tcp", Address: address, Number: 1, Start: start, Err: refused, Class: redial.Refused, Delay: time.Second},
 			{Network: "tcp", Address: address, Number: 2, Start: start.Add(time.Second), Elapsed: time.Second, Remote: conn.RemoteAddr()},
 		}, seen)
+		assert.Same(t, refused, seen[0].Err)
 	})
 }
 
@@ -160,20 +170,20 @@ func TestOnAttempt(t *testing.T) {
 func TestOnAttemptCancels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		s := scripted(errRefused)
-		d := &redial.Dialer{DialFunc: s.dial, OnAttempt: func(context.Context, redial.Attempt) { cancel() }}
+		script := dialtest.Script(dialtest.Refuse.Forever())
+		d := &redial.Dialer{DialFunc: script.DialContext, OnAttempt: func(context.Context, redial.Attempt) { cancel() }}
 		start := time.Now()
 		_, err := d.DialContext(ctx, "tcp", address)
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.Zero(t, time.Since(start))
-		assert.Len(t, s.dials, 1)
+		assert.Len(t, script.Dials(), 1)
 	})
 }
 
 // Without a Logger, zap's global one is asked at the time of the dial.
 func TestLogGlobal(t *testing.T) {
 	logger, logs := observed()
-	d := &redial.Dialer{DialFunc: scripted(errNoHost).dial}
+	d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.NXDomain.Forever()).DialContext}
 	restore := zap.ReplaceGlobals(logger)
 	_, err := d.Dial("tcp", address)
 	restore()
@@ -194,7 +204,7 @@ func TestLogSampling(t *testing.T) {
 			dropped.Add(1)
 		}
 	}))
-	d := &redial.Dialer{DialFunc: scripted(errNoHost).dial, Logger: zap.New(sampled)}
+	d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.NXDomain.Forever()).DialContext, Logger: zap.New(sampled)}
 	for _, address := range []string{"a.test:1", "b.test:2", "c.test:3", "d.test:4", "e.test:5"} {
 		d.Dial("tcp", address)
 	}
@@ -205,7 +215,11 @@ func TestLogSampling(t *testing.T) {
 // zap.Error makes one line of the error of a dial; as an object it has fields.
 func TestErrorAsLogObject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &redial.Dialer{DialFunc: scripted(errReset, errRefused).dial, MaxAttempts: 2, Policy: redial.Policy{redial.Reset: every(time.Second), redial.Refused: every(time.Second)}}
+		d := &redial.Dialer{
+			DialFunc:    dialtest.Script(dialtest.Fail(errReset), dialtest.Fail(errRefused)).DialContext,
+			MaxAttempts: 2,
+			Policy:      redial.Policy{redial.Reset: every(time.Second), redial.Refused: every(time.Second)},
+		}
 		_, err := d.Dial("tcp", address)
 		var e *redial.Error
 		require.True(t, errors.As(err, &e))
@@ -220,12 +234,12 @@ func TestErrorAsLogObject(t *testing.T) {
 		}
 		assertLogged(t, logs, line{zap.InfoLevel, "gave up", map[string]any{"dial": map[string]any{
 			"network": "tcp", "address": address, "attempts": 2, "elapsed": time.Second,
-			"class": "refused", "error": "dial tcp: connect: connection refused", "errno": "connection refused", "stop": "MaxAttempts reached",
+			"class": "refused", "error": "dial tcp 192.0.2.1:80: connect: connection refused", "errno": "connection refused", "stop": "MaxAttempts reached",
 			"history": []any{
 				with(map[string]any{"attempt": 1, "elapsed": time.Duration(0), "class": "reset",
 					"error": "dial tcp: connect: connection reset by peer", "errno": "connection reset by peer", "delay": time.Second}),
 				with(map[string]any{"attempt": 2, "elapsed": time.Second, "class": "refused",
-					"error": "dial tcp: connect: connection refused", "errno": "connection refused", "stop": "MaxAttempts reached"}),
+					"error": "dial tcp 192.0.2.1:80: connect: connection refused", "errno": "connection refused", "stop": "MaxAttempts reached"}),
 			},
 		}}})
 	})
@@ -234,7 +248,7 @@ func TestErrorAsLogObject(t *testing.T) {
 // A level that is off costs no allocation.
 func TestLogDisabledAllocatesNothing(t *testing.T) {
 	core, _ := observer.New(zapcore.FatalLevel)
-	conn := newPipeConn()
+	conn := connected(t)
 	dial := func(logger *zap.Logger, err error) float64 {
 		d := &redial.Dialer{Logger: logger, MaxAttempts: 1, DialFunc: func(context.Context, string, string) (net.Conn, error) {
 			if err != nil {

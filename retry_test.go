@@ -15,69 +15,25 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/dialtest"
 )
 
-// The failures of an inner dialer, one of each kind that matters here.
-var (
-	errRefused = opError("tcp", "connect", sysRefused)
-	errReset   = opError("tcp", "connect", sysReset)
-	errTimeout = &net.OpError{Op: "dial", Net: "tcp", Err: context.DeadlineExceeded}
-	errNoHost  = dnsOpError(&net.DNSError{Err: "no such host", Name: "a.test", IsNotFound: true})
-	errCustom  = errors.New("a dialer's own")
-)
+// errCustom is an inner dialer's own failure, of class unknown.
+var errCustom = errors.New("a dialer's own")
 
-// A script is an inner dialer: each dial takes the next error, nil for a
-// connection, and the last one stays.
-type script struct {
-	errs  []error
-	dials []time.Time
-	conn  *pipeConn // the last one made
+// errorOf is the error of a dial that ends in outcome.
+func errorOf(outcome dialtest.Outcome) error {
+	_, err := dialtest.Script(outcome).DialContext(context.Background(), "tcp", address)
+	return err
 }
 
-func scripted(errs ...error) *script { return &script{errs: errs} }
-
-func (s *script) dial(context.Context, string, string) (net.Conn, error) {
-	s.dials = append(s.dials, time.Now())
-	err := s.errs[0]
-	if len(s.errs) > 1 {
-		s.errs = s.errs[1:]
-	}
-	if err != nil {
-		return nil, err
-	}
-	s.conn = newPipeConn()
-	return s.conn, nil
-}
-
-// delays are the times between the dials.
-func (s *script) delays() (delays []time.Duration) {
-	for i := range s.dials[1:] {
-		delays = append(delays, s.dials[i+1].Sub(s.dials[i]))
-	}
-	return delays
-}
-
-// pipeConn is a connection that counts how often it was closed.
-type pipeConn struct {
-	net.Conn
-	closed int
-}
-
-func newPipeConn() *pipeConn {
-	conn, _ := net.Pipe()
-	return &pipeConn{Conn: conn}
-}
-
-func (c *pipeConn) Close() error {
-	c.closed++
-	return c.Conn.Close()
-}
-
-// blocked is an inner dialer that no server answers: it returns when its
-// context ends, with the error of net.Dialer.
-func blocked(ctx context.Context, _, _ string) (net.Conn, error) {
-	<-ctx.Done()
-	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: ctx.Err()}
+// lastOf is the record of a script's last dial, which must be the dial of that
+// number.
+func lastOf(t *testing.T, script *dialtest.Dialer, dials int) dialtest.Dial {
+	t.Helper()
+	all := script.Dials()
+	require.Len(t, all, dials)
+	return all[dials-1]
 }
 
 // delays is a schedule of the delays given, and then of backoff.Stop.
@@ -123,9 +79,10 @@ func asError(t *testing.T, err error) *redial.Error {
 
 func TestRetryKeepsScheduleForEachClass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := scripted(errTimeout, errTimeout, errRefused, errTimeout, errRefused, nil)
+		timeout := dialtest.Timeout.After(0)
+		script := dialtest.Script(timeout.Times(2), dialtest.Refuse, timeout, dialtest.Refuse, dialtest.OK)
 		d := &redial.Dialer{
-			DialFunc: s.dial,
+			DialFunc: script.DialContext,
 			Policy: redial.Policy{
 				redial.Timeout: after(1*time.Second, 2*time.Second, 4*time.Second),
 				redial.Refused: after(100*time.Millisecond, 200*time.Millisecond),
@@ -133,21 +90,21 @@ func TestRetryKeepsScheduleForEachClass(t *testing.T) {
 		}
 		conn, err := d.Dial("tcp", address)
 		require.NoError(t, err)
-		assert.Same(t, s.conn, conn, "the inner dialer's own")
-		assert.Zero(t, s.conn.closed)
+		assert.Same(t, lastOf(t, script, 6).Conn, conn, "the inner dialer's own")
+		assert.Len(t, script.Open(), 1)
 		assert.Equal(t, []time.Duration{
 			1 * time.Second, 2 * time.Second, // timeouts
 			100 * time.Millisecond, // the first refused
 			4 * time.Second,        // the third timeout
 			200 * time.Millisecond, // the second refused
-		}, s.delays())
+		}, script.Delays())
 
 		// The next dial starts from the beginning again.
-		s = scripted(errTimeout, errRefused, nil)
-		d.DialFunc = s.dial
+		script = dialtest.Script(timeout, dialtest.Refuse, dialtest.OK)
+		d.DialFunc = script.DialContext
 		_, err = d.Dial("tcp", address)
 		require.NoError(t, err)
-		assert.Equal(t, []time.Duration{1 * time.Second, 100 * time.Millisecond}, s.delays())
+		assert.Equal(t, []time.Duration{1 * time.Second, 100 * time.Millisecond}, script.Delays())
 	})
 }
 
@@ -156,7 +113,7 @@ func TestRetryStops(t *testing.T) {
 	soon := func(d *redial.Dialer) { d.Deadline = time.Now().Add(3500 * time.Millisecond) }
 	for _, test := range []struct {
 		name     string
-		err      error // nil: the attempts time out
+		outcome  dialtest.Outcome // of each attempt
 		set      func(*redial.Dialer)
 		ctx      time.Duration // its deadline; 0: none
 		attempts int
@@ -164,43 +121,40 @@ func TestRetryStops(t *testing.T) {
 		stop     error
 		timeout  bool
 	}{
-		{name: "default MaxElapsed", err: errRefused, attempts: 30, elapsed: 29 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
-		{name: "MaxElapsed", err: errRefused, set: func(d *redial.Dialer) { d.MaxElapsed = 2500 * time.Millisecond },
+		{name: "default MaxElapsed", outcome: dialtest.Refuse, attempts: 30, elapsed: 29 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
+		{name: "MaxElapsed", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.MaxElapsed = 2500 * time.Millisecond },
 			attempts: 3, elapsed: 2 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
-		{name: "MaxElapsed before ctx", err: errRefused, set: func(d *redial.Dialer) { d.MaxElapsed = 2500 * time.Millisecond }, ctx: time.Minute,
+		{name: "MaxElapsed before ctx", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.MaxElapsed = 2500 * time.Millisecond }, ctx: time.Minute,
 			attempts: 3, elapsed: 2 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
-		{name: "ctx's deadline", err: errRefused, ctx: 3500 * time.Millisecond, attempts: 4, elapsed: 3 * time.Second, stop: redial.ErrDeadline, timeout: true},
-		{name: "ctx's deadline, beyond the default of MaxElapsed", err: errRefused, ctx: 90500 * time.Millisecond,
+		{name: "ctx's deadline", outcome: dialtest.Refuse, ctx: 3500 * time.Millisecond, attempts: 4, elapsed: 3 * time.Second, stop: redial.ErrDeadline, timeout: true},
+		{name: "ctx's deadline, beyond the default of MaxElapsed", outcome: dialtest.Refuse, ctx: 90500 * time.Millisecond,
 			attempts: 91, elapsed: 90 * time.Second, stop: redial.ErrDeadline, timeout: true},
-		{name: "a wait that ends with ctx", err: errRefused, ctx: 3 * time.Second, attempts: 3, elapsed: 2 * time.Second, stop: redial.ErrDeadline, timeout: true},
-		{name: "Deadline", err: errRefused, set: soon, attempts: 4, elapsed: 3 * time.Second, stop: redial.ErrDeadline, timeout: true},
-		{name: "Deadline before ctx", err: errRefused, set: soon, ctx: time.Minute, attempts: 4, elapsed: 3 * time.Second, stop: redial.ErrDeadline, timeout: true},
-		{name: "MaxAttempts", err: errRefused, set: func(d *redial.Dialer) { d.MaxAttempts = 5 },
+		{name: "a wait that ends with ctx", outcome: dialtest.Refuse, ctx: 3 * time.Second, attempts: 3, elapsed: 2 * time.Second, stop: redial.ErrDeadline, timeout: true},
+		{name: "Deadline", outcome: dialtest.Refuse, set: soon, attempts: 4, elapsed: 3 * time.Second, stop: redial.ErrDeadline, timeout: true},
+		{name: "Deadline before ctx", outcome: dialtest.Refuse, set: soon, ctx: time.Minute, attempts: 4, elapsed: 3 * time.Second, stop: redial.ErrDeadline, timeout: true},
+		{name: "MaxAttempts", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.MaxAttempts = 5 },
 			attempts: 5, elapsed: 4 * time.Second, stop: redial.ErrMaxAttempts},
-		{name: "MaxAttempts of timeouts", err: errTimeout, set: func(d *redial.Dialer) { d.MaxAttempts = 2 },
+		{name: "MaxAttempts of timeouts", outcome: dialtest.Timeout.After(0), set: func(d *redial.Dialer) { d.MaxAttempts = 2 },
 			attempts: 2, elapsed: time.Second, stop: redial.ErrMaxAttempts, timeout: true},
-		{name: "the schedule's end", err: errRefused, set: func(d *redial.Dialer) { d.Policy[redial.Refused] = after(time.Second, 2*time.Second) },
+		{name: "the schedule's end", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.Policy[redial.Refused] = after(time.Second, 2*time.Second) },
 			attempts: 3, elapsed: 3 * time.Second, stop: redial.ErrPermanent},
 
-		{name: "default Timeout", attempts: 3, elapsed: 30 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
-		{name: "Timeout", set: func(d *redial.Dialer) { d.Timeout = 4 * time.Second; d.MaxAttempts = 2 },
+		{name: "default Timeout", outcome: dialtest.Timeout, attempts: 3, elapsed: 30 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
+		{name: "Timeout", outcome: dialtest.Timeout, set: func(d *redial.Dialer) { d.Timeout = 4 * time.Second; d.MaxAttempts = 2 },
 			attempts: 2, elapsed: 9 * time.Second, stop: redial.ErrMaxAttempts, timeout: true},
-		{name: "MaxElapsed in flight", set: func(d *redial.Dialer) { d.MaxElapsed = 2 * time.Second },
+		{name: "MaxElapsed in flight", outcome: dialtest.Timeout, set: func(d *redial.Dialer) { d.MaxElapsed = 2 * time.Second },
 			attempts: 1, elapsed: 2 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
-		{name: "Deadline in flight", set: func(d *redial.Dialer) { d.Timeout = 2 * time.Second; soon(d) },
+		{name: "Deadline in flight", outcome: dialtest.Timeout, set: func(d *redial.Dialer) { d.Timeout = 2 * time.Second; soon(d) },
 			attempts: 2, elapsed: 3500 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
-		{name: "ctx's deadline in flight", set: func(d *redial.Dialer) { d.Timeout = 2 * time.Second }, ctx: 3500 * time.Millisecond,
+		{name: "ctx's deadline in flight", outcome: dialtest.Timeout, set: func(d *redial.Dialer) { d.Timeout = 2 * time.Second }, ctx: 3500 * time.Millisecond,
 			attempts: 2, elapsed: 3500 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := scripted(test.err)
+				script := dialtest.Script(test.outcome.Forever())
 				d := &redial.Dialer{
-					DialFunc: s.dial,
+					DialFunc: script.DialContext,
 					Policy:   redial.Policy{redial.Refused: every(time.Second), redial.Timeout: every(time.Second)},
-				}
-				if test.err == nil {
-					d.DialFunc = blocked
 				}
 				if test.set != nil {
 					test.set(d)
@@ -220,9 +174,8 @@ func TestRetryStops(t *testing.T) {
 				assert.Equal(t, test.stop, e.Stop)
 				assert.ErrorIs(t, err, test.stop)
 				assert.Equal(t, test.timeout, err.(net.Error).Timeout())
-				if test.err != nil {
-					assert.ErrorIs(t, err, test.err)
-				}
+				assert.Same(t, lastOf(t, script, test.attempts).Err, e.Err)
+				assert.ErrorIs(t, err, e.Err)
 				if test.stop == redial.ErrDeadline {
 					assert.ErrorIs(t, err, context.DeadlineExceeded)
 				}
@@ -233,10 +186,10 @@ func TestRetryStops(t *testing.T) {
 
 func TestRetryWithoutLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := scripted(errRefused)
+		script := dialtest.Script(dialtest.Refuse.Forever())
 		stop := make(chan struct{})
 		time.AfterFunc(24*time.Hour+time.Second, func() { close(stop) })
-		d := &redial.Dialer{DialFunc: s.dial, Policy: redial.Policy{redial.Refused: every(time.Minute)}, MaxElapsed: -1}
+		d := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: every(time.Minute)}, MaxElapsed: -1}
 		d.Cancel = stop
 		_, err := d.Dial("tcp", address)
 		assert.Equal(t, 24*60+1, asError(t, err).Attempts)
@@ -246,37 +199,37 @@ func TestRetryWithoutLimit(t *testing.T) {
 // Failures that retrying was never going to touch come back untouched.
 func TestRetryLeavesErrorsAlone(t *testing.T) {
 	for _, test := range []struct {
-		name string
-		err  error
-		set  func(*redial.Dialer)
-		stop error
+		name    string
+		outcome dialtest.Outcome
+		set     func(*redial.Dialer)
+		stop    error
 	}{
-		{"not found", errNoHost, nil, redial.ErrPermanent},
-		{"unknown", errCustom, nil, redial.ErrPermanent},
-		{"canceled, but not by the caller", context.Canceled, func(d *redial.Dialer) { d.Policy = redial.Policy{redial.Canceled: every(time.Second)} }, redial.ErrPermanent},
-		{"empty policy", errRefused, func(d *redial.Dialer) { d.Policy = redial.Policy{} }, redial.ErrPermanent},
-		{"class not in the policy", errRefused, func(d *redial.Dialer) { d.Policy = redial.DefaultPolicy(); delete(d.Policy, redial.Refused) }, redial.ErrPermanent},
-		{"nil in the policy", errRefused, func(d *redial.Dialer) { d.Policy = redial.Policy{redial.Refused: nil} }, redial.ErrPermanent},
-		{"no schedule", errRefused, func(d *redial.Dialer) {
+		{"not found", dialtest.NXDomain, nil, redial.ErrPermanent},
+		{"unknown", dialtest.Fail(errCustom), nil, redial.ErrPermanent},
+		{"canceled, but not by the caller", dialtest.Fail(context.Canceled), func(d *redial.Dialer) { d.Policy = redial.Policy{redial.Canceled: every(time.Second)} }, redial.ErrPermanent},
+		{"empty policy", dialtest.Refuse, func(d *redial.Dialer) { d.Policy = redial.Policy{} }, redial.ErrPermanent},
+		{"class not in the policy", dialtest.Refuse, func(d *redial.Dialer) { d.Policy = redial.DefaultPolicy(); delete(d.Policy, redial.Refused) }, redial.ErrPermanent},
+		{"nil in the policy", dialtest.Refuse, func(d *redial.Dialer) { d.Policy = redial.Policy{redial.Refused: nil} }, redial.ErrPermanent},
+		{"no schedule", dialtest.Refuse, func(d *redial.Dialer) {
 			d.Policy = redial.Policy{redial.Refused: func() backoff.BackOff { return nil }}
 		}, redial.ErrPermanent},
-		{"a nil pointer for a schedule", errRefused, func(d *redial.Dialer) {
+		{"a nil pointer for a schedule", dialtest.Refuse, func(d *redial.Dialer) {
 			d.Policy = redial.Policy{redial.Refused: func() backoff.BackOff { return (*backoff.ExponentialBackOff)(nil) }}
 		}, redial.ErrPermanent},
-		{"a schedule of none", errRefused, func(d *redial.Dialer) {
+		{"a schedule of none", dialtest.Refuse, func(d *redial.Dialer) {
 			d.Policy = redial.Policy{redial.Refused: func() backoff.BackOff { return &backoff.StopBackOff{} }}
 		}, redial.ErrPermanent},
-		{"MaxAttempts 1", errRefused, func(d *redial.Dialer) { d.MaxAttempts = 1 }, redial.ErrMaxAttempts},
+		{"MaxAttempts 1", dialtest.Refuse, func(d *redial.Dialer) { d.MaxAttempts = 1 }, redial.ErrMaxAttempts},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := scripted(test.err)
+			script := dialtest.Script(test.outcome)
 			var seen []redial.Attempt
-			d := &redial.Dialer{DialFunc: s.dial, OnAttempt: func(_ context.Context, a redial.Attempt) { seen = append(seen, a) }}
+			d := &redial.Dialer{DialFunc: script.DialContext, OnAttempt: func(_ context.Context, a redial.Attempt) { seen = append(seen, a) }}
 			if test.set != nil {
 				test.set(d)
 			}
 			_, err := d.Dial("tcp", address)
-			assert.Same(t, test.err, err)
+			assert.Same(t, lastOf(t, script, 1).Err, err)
 			require.Len(t, seen, 1)
 			assert.Equal(t, test.stop, seen[0].Stop)
 			assert.Zero(t, seen[0].Delay)
@@ -287,8 +240,8 @@ func TestRetryLeavesErrorsAlone(t *testing.T) {
 // A dial that was retried has more to tell than its last error, whatever that is.
 func TestRetryEndsInAnotherClass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := scripted(errRefused, errRefused, errNoHost)
-		d := &redial.Dialer{DialFunc: s.dial}
+		script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.NXDomain)
+		d := &redial.Dialer{DialFunc: script.DialContext}
 		_, err := d.Dial("tcp", address)
 		e := asError(t, err)
 		assert.Equal(t, redial.NotFound, e.Class)
@@ -328,13 +281,13 @@ func TestRetryCanceledBefore(t *testing.T) {
 			redial.Timeout, []error{context.DeadlineExceeded, redial.ErrDeadline}, "deadline too close"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := scripted(nil)
-			d := &redial.Dialer{DialFunc: s.dial, OnAttempt: func(context.Context, redial.Attempt) { t.Error("an attempt") }}
+			script := dialtest.Script(dialtest.OK)
+			d := &redial.Dialer{DialFunc: script.DialContext, OnAttempt: func(context.Context, redial.Attempt) { t.Error("an attempt") }}
 			if test.set != nil {
 				test.set(d)
 			}
 			_, err := d.DialContext(test.ctx, "tcp", address)
-			assert.Empty(t, s.dials, "nothing is dialed")
+			assert.Empty(t, script.Dials(), "nothing is dialed")
 			e := asError(t, err)
 			assert.Zero(t, e.Attempts)
 			assert.Equal(t, test.class, e.Class)
@@ -355,8 +308,9 @@ func TestRetryCanceledDuring(t *testing.T) {
 		untouched bool
 	}{
 		{"the error says so", nil, true},
-		{"the error is of an address tried before", errRefused, false},
-		{"the error is a timeout", errTimeout, false},
+		{"the error is of an address tried before", errorOf(dialtest.Refuse), false},
+		{"the error is a timeout", errorOf(dialtest.Timeout.After(0)), false},
+		{"the error is a deadline's", context.DeadlineExceeded, false},
 		{"the error is not one to retry", errCustom, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -364,9 +318,10 @@ func TestRetryCanceledDuring(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				var inner error
 				var seen []redial.Attempt
+				script := dialtest.Script(dialtest.Timeout)
 				d := &redial.Dialer{
 					DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
-						if _, inner = blocked(ctx, network, address); test.err != nil {
+						if _, inner = script.DialContext(ctx, network, address); test.err != nil {
 							inner = test.err
 						}
 						return nil, inner
@@ -398,8 +353,8 @@ func TestRetryCanceledDuring(t *testing.T) {
 func TestRetryCanceledBetween(t *testing.T) {
 	for _, byChannel := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			s := scripted(errRefused)
-			d := &redial.Dialer{DialFunc: s.dial, Policy: redial.Policy{redial.Refused: every(time.Minute)}, MaxElapsed: -1}
+			script := dialtest.Script(dialtest.Refuse.Forever())
+			d := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: every(time.Minute)}, MaxElapsed: -1}
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
 			stop := make(chan struct{})
@@ -418,11 +373,11 @@ func TestRetryCanceledBetween(t *testing.T) {
 			assert.Equal(t, 3, e.Attempts)
 			assert.Equal(t, 150*time.Second, e.Elapsed)
 			assert.Equal(t, redial.Refused, e.Class, "of the last attempt")
-			assert.ErrorIs(t, err, sysRefused)
+			assert.Same(t, lastOf(t, script, 3).Err, e.Err)
+			assert.ErrorIs(t, err, e.Err)
 			assert.ErrorIs(t, err, context.Canceled)
 			assert.Equal(t, !byChannel, errors.Is(err, errCause))
 			assert.False(t, err.(net.Error).Timeout())
-			assert.Len(t, s.dials, 3)
 		})
 	}
 }
@@ -433,13 +388,12 @@ func TestRetryDeadlineKeepsItsCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 100 {
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, errCause)
-			first := true
+			script := dialtest.Script(dialtest.Refuse)
 			d := &redial.Dialer{
 				Policy: redial.Policy{redial.Refused: every(time.Second)},
 				DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
-					if first {
-						first = false
-						return nil, errRefused
+					if len(script.Dials()) == 0 {
+						return script.DialContext(ctx, network, address)
 					}
 					deadline, _ := ctx.Deadline()
 					time.Sleep(time.Until(deadline))
@@ -461,23 +415,29 @@ type neverDone struct{ context.Context }
 func (neverDone) Deadline() (time.Time, bool) { return time.Now().Add(-time.Second), true }
 
 func TestRetryDoesNotTrustContexts(t *testing.T) {
-	s := scripted(nil)
-	d := &redial.Dialer{DialFunc: s.dial}
+	script := dialtest.Script(dialtest.OK)
+	d := &redial.Dialer{DialFunc: script.DialContext}
 	_, err := d.DialContext(neverDone{t.Context()}, "tcp", address)
 	assert.ErrorIs(t, err, redial.ErrDeadline)
-	assert.Empty(t, s.dials)
+	assert.Empty(t, script.Dials())
 }
 
 // While ctx is alive, an error that matches context.DeadlineExceeded is an
 // attempt's timeout.
 func TestRetryTimeoutOfAnAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, err := range []error{context.DeadlineExceeded, os.ErrDeadlineExceeded, errTimeout, opError("tcp", "connect", sysTimedOut)} {
+		for _, timeout := range []dialtest.Outcome{
+			dialtest.Fail(context.DeadlineExceeded),
+			dialtest.Fail(os.ErrDeadlineExceeded),
+			dialtest.Fail(&net.OpError{Op: "dial", Net: "tcp", Err: context.DeadlineExceeded}),
+			dialtest.Timeout,          // by Dialer.Timeout
+			dialtest.Timeout.After(0), // by the system
+		} {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			s := scripted(err, nil)
-			_, got := (&redial.Dialer{DialFunc: s.dial}).DialContext(ctx, "tcp", address)
-			assert.NoError(t, got)
-			assert.Len(t, s.dials, 2)
+			script := dialtest.Script(timeout, dialtest.OK)
+			_, err := (&redial.Dialer{DialFunc: script.DialContext}).DialContext(ctx, "tcp", address)
+			assert.NoError(t, err, timeout)
+			assert.Len(t, script.Dials(), 2, timeout)
 			cancel()
 		}
 	})
@@ -487,22 +447,22 @@ func TestRetryTimeoutOfAnAttempt(t *testing.T) {
 // bounds of one that retries.
 func TestRetryNested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := scripted(errRefused)
-		inner := &redial.Dialer{DialFunc: s.dial, Policy: redial.Policy{redial.Refused: every(time.Millisecond)}}
+		script := dialtest.Script(dialtest.Refuse.Forever())
+		inner := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: every(time.Millisecond)}}
 		outer := &redial.Dialer{DialFunc: inner.DialContext, Policy: redial.Policy{redial.Refused: every(time.Second)}, MaxAttempts: 3}
 		_, err := outer.Dial("tcp", address)
 		assert.Equal(t, 3, asError(t, err).Attempts)
-		assert.Equal(t, []time.Duration{time.Second, time.Second}, s.delays())
+		assert.Equal(t, []time.Duration{time.Second, time.Second}, script.Delays())
 
-		s = scripted(errRefused, nil)
-		inner.DialFunc = s.dial
+		script = dialtest.Script(dialtest.Refuse, dialtest.OK)
+		inner.DialFunc = script.DialContext
 		_, err = inner.Dial("tcp", address)
 		assert.NoError(t, err, "by itself it retries as ever")
 
 		// By way of Verify, and with a context derived in between.
-		s = scripted(errRefused)
-		inner.DialFunc = s.dial
-		outer.DialFunc = scripted(nil).dial
+		script = dialtest.Script(dialtest.Refuse.Forever())
+		inner.DialFunc = script.DialContext
+		outer.DialFunc = dialtest.Script(dialtest.OK.Forever()).DialContext
 		outer.Verify = func(ctx context.Context, _ net.Conn) error {
 			ctx, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
@@ -511,12 +471,12 @@ func TestRetryNested(t *testing.T) {
 		}
 		_, err = outer.Dial("tcp", address)
 		assert.Equal(t, 3, asError(t, err).Attempts)
-		assert.Len(t, s.dials, 3)
+		assert.Len(t, script.Dials(), 3)
 	})
 }
 
 func TestRetryNilContext(t *testing.T) {
-	d := &redial.Dialer{DialFunc: scripted(nil).dial}
+	d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.OK.Forever()).DialContext}
 	assert.PanicsWithValue(t, "nil context", func() {
 		//lint:ignore SA1012 it is the point
 		d.DialContext(nil, "tcp", address)
@@ -533,16 +493,17 @@ func TestClassifierIsAskedFirst(t *testing.T) {
 			}
 			return redial.Unknown
 		}
-		s := scripted(errCustom, errReset, nil)
-		d := &redial.Dialer{DialFunc: s.dial, Classifier: classifier}
+		script := dialtest.Script(dialtest.Fail(errCustom), dialtest.Reset, dialtest.OK)
+		d := &redial.Dialer{DialFunc: script.DialContext, Classifier: classifier}
 		_, err := d.Dial("tcp", address)
 		require.NoError(t, err, "one by Classifier, the other by Classify")
 		assert.Equal(t, 2, asked)
 
-		d.DialFunc = scripted(errReset).dial
+		script = dialtest.Script(dialtest.Reset)
+		d.DialFunc = script.DialContext
 		d.Classifier = func(error) redial.Class { return redial.Denied }
 		_, err = d.Dial("tcp", address)
-		assert.Same(t, errReset, err, "Classifier overrules")
+		assert.Same(t, lastOf(t, script, 1).Err, err, "Classifier overrules")
 	})
 }
 
@@ -573,21 +534,21 @@ func TestScheduleCannotHurt(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := scripted(errRefused)
-				d := &redial.Dialer{DialFunc: s.dial, Policy: redial.Policy{redial.Refused: test.schedule}, MaxAttempts: 4, MaxElapsed: time.Hour}
+				script := dialtest.Script(dialtest.Refuse.Forever())
+				d := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: test.schedule}, MaxAttempts: 4, MaxElapsed: time.Hour}
 				_, err := d.Dial("tcp", address)
 				require.Error(t, err)
-				assert.Equal(t, test.want, s.delays())
+				assert.Equal(t, test.want, script.Delays())
 			})
 		})
 	}
 
 	t.Run("a literal's own end", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := scripted(errRefused)
-			_, err := (&redial.Dialer{DialFunc: s.dial, Policy: redial.Policy{redial.Refused: literal}, MaxElapsed: -1}).Dial("tcp", address)
+			script := dialtest.Script(dialtest.Refuse.Forever())
+			_, err := (&redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: literal}, MaxElapsed: -1}).Dial("tcp", address)
 			assert.Equal(t, redial.ErrPermanent, asError(t, err).Stop)
-			assert.Equal(t, []time.Duration{time.Second, 1500 * time.Millisecond, 2250 * time.Millisecond, 3375 * time.Millisecond}, s.delays())
+			assert.Equal(t, []time.Duration{time.Second, 1500 * time.Millisecond, 2250 * time.Millisecond, 3375 * time.Millisecond}, script.Delays())
 		})
 	})
 }
@@ -657,7 +618,7 @@ func TestDefaultPolicy(t *testing.T) {
 	clear(policy)
 	assert.Len(t, redial.DefaultPolicy(), len(retried))
 	synctest.Test(t, func(t *testing.T) {
-		_, err := (&redial.Dialer{DialFunc: scripted(errRefused, nil).dial}).Dial("tcp", address)
+		_, err := (&redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse, dialtest.OK).DialContext}).Dial("tcp", address)
 		assert.NoError(t, err)
 	})
 }
@@ -671,7 +632,7 @@ func TestErrorHistory(t *testing.T) {
 			17: {1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17},
 			40: {1, 2, 3, 4, 5, 6, 7, 8, 33, 34, 35, 36, 37, 38, 39, 40},
 		} {
-			d := &redial.Dialer{DialFunc: scripted(errRefused).dial, Policy: redial.Policy{redial.Refused: every(time.Second)},
+			d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse.Forever()).DialContext, Policy: redial.Policy{redial.Refused: every(time.Second)},
 				MaxAttempts: attempts, MaxElapsed: -1}
 			start := time.Now()
 			_, err := d.Dial("tcp", address)
@@ -692,10 +653,8 @@ func TestErrorHistory(t *testing.T) {
 // A dialer is used by many at once, each with a schedule and a history of its own.
 func TestRetryConcurrently(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &redial.Dialer{
-			DialFunc:    func(context.Context, string, string) (net.Conn, error) { return nil, errRefused },
-			MaxAttempts: 4,
-		}
+		script := dialtest.Script(dialtest.Refuse.Forever())
+		d := &redial.Dialer{DialFunc: script.DialContext, MaxAttempts: 4}
 		const dials = 100
 		errs := make(chan error, dials)
 		for range dials {
@@ -709,5 +668,6 @@ func TestRetryConcurrently(t *testing.T) {
 			assert.Equal(t, 4, e.Attempts)
 			assert.Len(t, e.History, 4)
 		}
+		assert.Len(t, script.Dials(), 4*dials)
 	})
 }
