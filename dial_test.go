@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http/httptest"
@@ -253,18 +254,20 @@ func TestDropInMultipathTCP(t *testing.T) {
 	defer ln.Close()
 	var plain net.Dialer
 	plain.SetMultipathTCP(true)
-	want := usesMultipathTCP(t, ln, plain.DialContext)
+	want := usesMultipathTCP(t, ln, "127.0.0.1", plain.DialContext)
 
 	var d redial.Dialer
 	d.SetMultipathTCP(true)
-	assert.Equal(t, want, usesMultipathTCP(t, ln, d.DialContext))
+	assert.Equal(t, want, usesMultipathTCP(t, ln, "127.0.0.1", d.DialContext))
+	assert.Equal(t, want, usesMultipathTCP(t, ln, "localhost", d.DialContext), "of a name's address, too")
 	if !want {
 		t.Log("this kernel has no multipath TCP")
 	}
 }
 
-func usesMultipathTCP(t *testing.T, ln net.Listener, dial func(context.Context, string, string) (net.Conn, error)) bool {
-	conn, err := dial(context.Background(), "tcp", ln.Addr().String())
+func usesMultipathTCP(t *testing.T, ln net.Listener, host string, dial dialFunc) bool {
+	t.Helper()
+	conn, err := dial(context.Background(), "tcp", fmt.Sprint(host, ":", ln.Addr().(*net.TCPAddr).Port))
 	require.NoError(t, err)
 	defer conn.Close()
 	accepted, err := ln.Accept()

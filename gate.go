@@ -243,18 +243,18 @@ func (l *loop) waitAt(t *target, w *waiter) *sharedFailure {
 	for {
 		now := time.Now()
 		over := l.over(now)
-		if !over && !l.end.IsZero() && !now.Before(l.end) {
-			l.gone, over = l.endReason, true
-		}
 		g.mu.Lock()
 		switch {
-		case over:
-			t.withdraw(w)
-			g.mu.Unlock()
-			return nil
 		case w.shared != nil:
 			g.mu.Unlock()
 			return w.shared
+		case over, !l.end.IsZero() && !now.Before(l.end):
+			t.withdraw(w)
+			g.mu.Unlock()
+			if !over {
+				l.gone = l.endReason
+			}
+			return nil
 		case w.passed:
 			l.pass = pass{gate: g, target: t, episode: t.episode}
 			g.mu.Unlock()

@@ -95,7 +95,7 @@ func (e *exponential) NextBackOff() time.Duration {
 // the class is not to be retried.
 func (p Policy) start(class Class) backoff.BackOff {
 	newSchedule := p[class]
-	if newSchedule == nil || class == Canceled {
+	if newSchedule == nil {
 		return nil
 	}
 	schedule := newSchedule()
