@@ -76,7 +76,7 @@ func (f *failure) advise() advice {
 	if f.dial != nil && f.dial.Attempts == 0 {
 		return f.notAttempted()
 	}
-	if f.class == Canceled {
+	if f.gaveUp() {
 		return f.canceled()
 	}
 	results := f.results()
@@ -144,22 +144,33 @@ func outcomes(results []AddrResult) string {
 // inTime adds how many attempts it took and, if it was time that ended the
 // dial, how much of it each had: with more it might have got through.
 func (f *failure) inTime(a advice) advice {
-	if f.dial == nil {
-		return a
-	}
-	switch f.dial.Stop {
-	case ErrDeadline:
-		a.what += fmt.Sprintf(" (%s, until its deadline; %s)", f.spent(), f.durations())
-		a.checks = append(a.checks, "Does it take longer by nature, as a server's start does? Then give it a later deadline.")
-	case ErrMaxElapsed:
+	switch {
+	case f.dial == nil:
+	case f.dial.Stop == ErrMaxElapsed:
 		a.what += fmt.Sprintf(" (%s, which is all of MaxElapsed; %s)", f.spent(), f.durations())
 		a.checks = append(a.checks, "Does it take longer by nature, as a server's start does? Then raise Dialer.MaxElapsed.")
-	default:
-		if f.dial.Attempts > 1 {
-			a.what += fmt.Sprintf(" (%s)", f.spent())
-		}
+	case f.timeWasUp():
+		a.what += fmt.Sprintf(" (%s, until its deadline; %s)", f.spent(), f.durations())
+		a.checks = append(a.checks, "Does it take longer by nature, as a server's start does? Then give it a later deadline.")
+	case f.dial.Attempts > 1:
+		a.what += fmt.Sprintf(" (%s)", f.spent())
 	}
 	return a
+}
+
+// timeWasUp tells whether it was the time of the whole dial that ended it. The
+// cause of a context's deadline may be anything.
+func (f *failure) timeWasUp() bool {
+	return f.dial.Stop == ErrMaxElapsed || f.dial.Stop == ErrDeadline || f.dial.ctxErr == context.DeadlineExceeded
+}
+
+// gaveUp tells whether the caller ended the dial, in an attempt or between
+// two: the reason is its own then, and none of ours.
+func (f *failure) gaveUp() bool {
+	if f.class == Canceled || f.dial == nil || f.dial.Stop == nil || f.timeWasUp() {
+		return f.class == Canceled
+	}
+	return f.dial.Stop != ErrPermanent && f.dial.Stop != ErrMaxAttempts
 }
 
 // spent is how often and how long it was tried: "4 attempts in 1.2s".
@@ -213,35 +224,24 @@ func (f *failure) notAttempted() advice {
 // canceled tells what the caller gave up on, and what stood in its way until
 // then, which is the more useful to know.
 func (f *failure) canceled() advice {
-	a := advice{what: "The caller gave up on " + f.where() + " before it was connected"}
-	own := "The program itself ended it: a signal, a request that was over, the first error of a group." + f.cause()
-	if f.dial == nil {
-		a.checks = []string{own, "Is it slow to connect? Look at each attempt's duration, by Logger or OnAttempt."}
+	a := advice{what: "The caller gave up on " + f.where() + " before it was connected", checks: []string{
+		"The program itself ended it: a signal, a request that was over, the first error of a group." + f.cause(),
+	}}
+	if f.dial == nil || len(f.dial.History) == 0 {
+		a.checks = append(a.checks, "Is it slow to connect? Look at each attempt's duration, by Logger or OnAttempt.")
 		return a
 	}
-	a.what = fmt.Sprintf("The caller gave up on %s after %s", f.where(), f.spent())
-	a.checks = []string{own, "Is it slow? " + f.tried()}
-	if before := f.before(); before != nil {
+	a.what = fmt.Sprintf("The caller gave up on %s after %s, before it was connected (%s)", f.where(), f.spent(), f.durations())
+	if class, before := f.before(); before != nil {
+		a.what += "; until then, it met " + class.String()
 		a.checks = append(a.checks, before.checks...)
 	}
 	return a
 }
 
-// tried is how long each attempt took, and what the first and the last met.
-func (f *failure) tried() string {
-	history := f.dial.History
-	if len(history) == 0 {
-		return "Look at each attempt's duration, by Logger or OnAttempt."
-	}
-	first, last := history[0].Class, history[len(history)-1].Class
-	if len(history) == 1 || first == last {
-		return fmt.Sprintf("It %s, and came to %v.", f.durations(), last)
-	}
-	return fmt.Sprintf("The attempts %s, from %v at first to %v at last.", f.durations(), first, last)
-}
-
-// before is the advice on the last failure that was not the caller's doing.
-func (f *failure) before() *advice {
+// before is the class of the last failure that was not the caller's doing, and
+// the advice on it; nil if there was none.
+func (f *failure) before() (Class, *advice) {
 	for _, attempt := range slices.Backward(f.dial.History) {
 		if attempt.Err == nil || attempt.Class == Canceled || attempt.Class >= numClasses {
 			continue
@@ -252,9 +252,9 @@ func (f *failure) before() *advice {
 			met.network, met.address = f.network, f.address
 		}
 		a := explainers[met.class](met)
-		return &a
+		return met.class, &a
 	}
-	return nil
+	return Canceled, nil
 }
 
 // cause is why the caller gave up, if it told.

@@ -126,13 +126,13 @@ func (f *failure) ends(with ...error) bool {
 
 func explainTimeout(f *failure) advice {
 	if f.connected() {
-		return advice{sentence(f.where() + " accepted the connection, and then said nothing in time" + f.patience()), []string{
+		return advice{sentence(f.where() + " accepted the connection, and then said nothing" + f.patience()), []string{
 			"Does the server hang, or is it too busy to answer? A kernel accepts for a server that does not.",
 			"Does it wait for us to speak first, or in another protocol, such as TLS?",
 			"Do only small packets get through (MTU of a VPN or tunnel)? Then a handshake stalls: try with a smaller MTU.",
 		}}
 	}
-	a := advice{what: "No answer from " + f.where() + " in time" + f.patience() + ", neither yes nor no"}
+	a := advice{what: "No answer from " + f.where() + f.patience() + ", neither yes nor no"}
 	switch {
 	case f.address == "":
 		a.checks = []string{
@@ -160,24 +160,12 @@ func explainTimeout(f *failure) advice {
 	return a
 }
 
-// patience is how long it was waited for, if that is known: " (3s)".
+// patience is how long it was waited for, if that is known: " within 3s".
 func (f *failure) patience() string {
-	if d := f.lastDuration(); d > 0 && !f.ended() {
-		return " (" + rounded(d).String() + ")"
+	if a := f.last(); a != nil && a.Duration > 0 && !f.timeWasUp() {
+		return " within " + rounded(a.Duration).String()
 	}
-	return ""
-}
-
-// ended tells whether it was the dial's time that was up: that is told apart.
-func (f *failure) ended() bool {
-	return f.dial.Stop == ErrDeadline || f.dial.Stop == ErrMaxElapsed
-}
-
-func (f *failure) lastDuration() time.Duration {
-	if a := f.last(); a != nil {
-		return a.Duration
-	}
-	return 0
+	return " in time"
 }
 
 // longest is the most time that an attempt had; 0 if that is not known.

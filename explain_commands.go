@@ -3,6 +3,7 @@ package redial
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // commands are those by which a user looks into a failure on one system: %s
@@ -19,6 +20,7 @@ type commands struct {
 	identity     string // of this user
 	route        string
 	links        string
+	addresses    string
 	addresses6   string
 	neighbour    string // whether it answers on the local network
 	firewall     string
@@ -62,6 +64,7 @@ var linuxCommands = commands{
 	identity:     "id",
 	route:        "ip route get %s",
 	links:        "ip -br link",
+	addresses:    "ip -br addr",
 	addresses6:   "ip -6 -br addr show scope global",
 	neighbour:    "ip neigh show %s",
 	firewall:     "nft list ruleset",
@@ -88,6 +91,7 @@ var darwinCommands = commands{
 	identity:     "id",
 	route:        "route -n get %s",
 	links:        "ifconfig -a",
+	addresses:    "ifconfig -a",
 	addresses6:   "ifconfig -a inet6",
 	neighbour:    "arp -an",
 	firewall:     "pfctl -s rules",
@@ -110,6 +114,7 @@ var windowsCommands = commands{
 	identity:     "whoami /groups",
 	route:        "powershell Find-NetRoute -RemoteIPAddress %s",
 	links:        "ipconfig /all",
+	addresses:    "ipconfig",
 	addresses6:   "ipconfig",
 	neighbour:    "arp -a",
 	firewall:     "netsh advfirewall show currentprofile",
@@ -130,6 +135,7 @@ var unixCommands = commands{
 	identity:     "id",
 	route:        "route -n get %s",
 	links:        "ifconfig -a",
+	addresses:    "ifconfig -a",
 	addresses6:   "ifconfig -a",
 	neighbour:    "arp -an",
 	resolve:      "getent hosts %s",
@@ -153,6 +159,9 @@ func seeThere(check, command string, what ...any) string {
 func withCommand(check, lead, command string, what []any) string {
 	if command == "" || slices.Contains(what, any("")) {
 		return check // a command with a hole in it helps nobody
+	}
+	if !strings.Contains(command, "%s") {
+		what = nil // it shows all there are
 	}
 	return check + lead + fmt.Sprintf(command, what...)
 }

@@ -206,7 +206,12 @@ func (f *failure) isUDP() bool  { return strings.HasPrefix(f.network, "udp") }
 func (f *failure) isIPv6() bool { return f.remote.Addr().Is6() && !f.remote.Addr().Is4In6() }
 
 // connected tells whether it failed at what came after connect.
-func (f *failure) connected() bool { return f.op == "read" || f.op == "write" }
+func (f *failure) connected() bool {
+	if a := f.last(); a != nil && slices.ContainsFunc(a.Addrs, func(r AddrResult) bool { return r.Err == nil }) {
+		return true
+	}
+	return f.op == "read" || f.op == "write"
+}
 
 // host is the name or address that was dialed, without the port.
 func (f *failure) host() string {

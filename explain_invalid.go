@@ -48,7 +48,14 @@ func explainInvalid(f *failure) advice {
 		return f.unknownNetwork(string(e))
 	}
 	if e, ok := find[*net.DNSError](f); ok && strings.Contains(e.Name, "/") {
-		_, service, _ := strings.Cut(e.Name, "/")
+		_, service, _ := strings.Cut(e.Name, "/") // "network/service"
+		if host, ok := strings.CutPrefix(service, "//"); ok {
+			host, _, _ = strings.Cut(host, "/")
+			return advice{"The address is a URL, and no host:port: what follows its first colon is taken for the port", []string{
+				"Right is " + hostPort(host, "443") + " for https, " + hostPort(host, "80") + " for http.",
+				"Is it an HTTP client that was meant? That takes the whole URL.",
+			}}
+		}
 		return advice{"The port " + service + " is no number, and no service of that name is known here", []string{
 			"Give the port as a number: " + hostPort(f.host(), "80") + ".",
 			"Is the name spelt right, and in /etc/services? Small images of containers have no such file.",
@@ -119,6 +126,9 @@ func (f *failure) unknownNetwork(network string) advice {
 	case "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "unix", "unixgram", "unixpacket":
 		a.checks = []string{"Right is " + lower + ", in small letters."}
 	}
+	if strings.ContainsAny(network, ".:/") {
+		a.checks = []string{"It looks like an address."}
+	}
 	a.checks = append(a.checks,
 		"Right is one of tcp, tcp4, tcp6, udp, udp4, udp6, unix, unixgram, unixpacket, or ip:PROTOCOL.",
 		"Are network and address the wrong way round? The network comes first: Dial(\"tcp\", \"db.example:5432\").")
@@ -132,7 +142,7 @@ func (f *failure) invalidToSystem() advice {
 	switch {
 	case f.call == "bind" && f.trouble == noLocalAddress:
 		return advice{"Dialer.LocalAddr is no address of this machine", []string{
-			see("Which addresses has it?", f.links),
+			see("Which addresses has it?", f.addresses),
 			"Right is no LocalAddr at all, unless it must be a certain one: the system chooses.",
 		}}
 	case f.isUnix() && f.trouble == wrongSocketType:
@@ -169,7 +179,7 @@ func (f *failure) invalidToSystem() advice {
 // hostPortOfURL is what to dial for a URL, as far as it has that.
 func hostPortOfURL(raw string) string {
 	u, err := url.Parse(raw)
-	if err != nil || u.Hostname() == "" {
+	if err != nil || u.Hostname() == "" || strings.HasPrefix(u.Host, ":") {
 		return "its host and port alone"
 	}
 	port := u.Port()

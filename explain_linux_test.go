@@ -1,0 +1,263 @@
+package redial_test
+
+// Explanations of real failures: each is brought about on this machine, in a
+// namespace where that takes a network of its own.
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"math/big"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+// dialRetried makes a dial of several attempts, as most are.
+func dialRetried(t *testing.T, d redial.Dialer, network, address string) error {
+	t.Helper()
+	d.MaxAttempts, d.Policy = 2, atOnce()
+	_, err := dialRecorded(t, &d, network, address)
+	require.Error(t, err)
+	return err
+}
+
+func TestExplainLoopback(t *testing.T) {
+	address := closedPort(t, "tcp")
+	_, port, _ := net.SplitHostPort(address)
+	_, err := net.Dial("tcp", address)
+	assertGolden(t, "refused_loopback", err, port, "5432")
+	err = dialRetried(t, redial.Dialer{}, "tcp", address)
+	assertGoldenReal(t, "refused_loopback_retried", err, port, "5432")
+
+	// What a name tells more than its address, no golden file can hold: it
+	// is the machine's own.
+	err = dialRetried(t, redial.Dialer{}, "tcp4", "localhost:"+port)
+	assert.True(t, strings.HasPrefix(redial.Explain(err), "Nothing listens on localhost:"+port+" (127.0.0.1) on this machine"), "%s", redial.Explain(err))
+}
+
+func TestExplainUnixSocket(t *testing.T) {
+	path := socketPath(t)
+	_, err := net.Dial("unix", path)
+	assertGolden(t, "refused_unix_missing", err, path, "/run/app.sock")
+
+	listener := listenUnix(t, path)
+	listener.SetUnlinkOnClose(false)
+	listener.Close()
+	_, err = net.Dial("unix", path)
+	assertGolden(t, "refused_unix_stale", err, path, "/run/app.sock")
+
+	full := socketPath(t)
+	_, err = listenFull(t, syscall.AF_UNIX, &syscall.SockaddrUnix{Name: full}, func(int) (net.Conn, error) {
+		return net.Dial("unix", full)
+	})
+	assertGolden(t, "refused_unix_full", err, full, "/run/app.sock")
+
+	long := "/run/" + strings.Repeat("x", 120)
+	_, err = net.Dial("unix", long)
+	assertGolden(t, "invalid_unix_long", err, long, "/run/xxx")
+}
+
+func TestExplainFullBacklog(t *testing.T) {
+	address := listenSilent(t)
+	_, port, _ := net.SplitHostPort(address)
+	err := dialRetried(t, redial.Dialer{Dialer: net.Dialer{Timeout: 50 * time.Millisecond}}, "tcp", address)
+	assertGoldenReal(t, "timeout_loopback", err, port, "5432")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	d := redial.Dialer{Dialer: net.Dialer{Timeout: 50 * time.Millisecond}, Policy: atOnce(),
+		OnAttempt: func(context.Context, redial.Attempt) { cancel() }}
+	_, err = d.DialContext(ctx, "tcp", address)
+	assertGoldenReal(t, "canceled_loopback", err, port, "5432")
+}
+
+func TestExplainLocalAddr(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	_, err = (&net.Dialer{LocalAddr: listener.Addr()}).Dial("tcp", "127.0.0.1:1")
+	require.ErrorIs(t, err, syscall.EADDRINUSE)
+	assertGolden(t, "exhausted_in_use", err, port, "4000")
+
+	_, err = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 123)}}).Dial("tcp", "127.0.0.1:1")
+	require.ErrorIs(t, err, syscall.EADDRNOTAVAIL)
+	assertGolden(t, "invalid_local_address", err)
+}
+
+func TestExplainDescriptors(t *testing.T) {
+	inChild(t, updateEnv(), func(t *testing.T) {
+		restore := leaveDescriptors(t, 0)
+		_, err := net.Dial("tcp", "192.0.2.1:80")
+		restore() // the golden file takes one to read
+		require.ErrorIs(t, err, syscall.EMFILE)
+		assertGolden(t, "exhausted_descriptors", err)
+	})
+}
+
+func TestExplainRoutes(t *testing.T) {
+	inNamespace(t, updateEnv(), func(t *testing.T) {
+		for _, c := range []struct {
+			name    string
+			kind    byte
+			prefix  string
+			address string
+		}{
+			{"unreachable_no_route", 0, "", "198.51.100.7:80"},
+			{"unreachable_no_ipv6", 0, "", "[2001:db8::7]:80"},
+			{"unreachable_no_host", syscall.RTN_UNREACHABLE, "198.51.100.7/32", "198.51.100.7:80"},
+			{"denied_prohibit", syscall.RTN_PROHIBIT, "198.51.100.7/32", "198.51.100.7:80"},
+			{"invalid_blackhole", syscall.RTN_BLACKHOLE, "198.51.100.7/32", "198.51.100.7:80"},
+			{"invalid_no_zone", 0, "", "[fe80::1]:80"},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				if strings.HasPrefix(c.address, "[") {
+					skipWithoutIPv6(t)
+				}
+				if c.kind != 0 {
+					defer addRoute(t, c.kind, c.prefix)()
+				}
+				_, err := net.Dial("tcp", c.address)
+				assertGolden(t, c.name, err)
+			})
+		}
+		t.Run("no source", func(t *testing.T) {
+			skipWithoutIPv6(t)
+			writeSysctl(t, "net/ipv6/conf/all/disable_ipv6", "1")
+			err := dialRetried(t, redial.Dialer{}, "tcp", "[2001:db8::7]:80")
+			assertGoldenReal(t, "unreachable_no_source", err)
+		})
+	})
+}
+
+func TestExplainElsewhere(t *testing.T) {
+	inNamespace(t, updateEnv(), func(t *testing.T) {
+		addAddress(t, "192.0.2.1/32")
+		swallow(t, "198.51.100.0/24")
+		server := startDNS(t, "127.0.0.1:53")
+		server.set("db.test", dnsAddrs("192.0.2.1"))
+		server.set("both.test", dnsAddrs("192.0.2.1", "198.51.100.7"))
+		server.set("failing.test", dnsServFail)
+		server.set("v4.test", dnsAddrs("192.0.2.1"))
+
+		d := redial.Dialer{Dialer: net.Dialer{Timeout: 3 * time.Second}}
+		assertGoldenReal(t, "refused_elsewhere", dialRetried(t, d, "tcp", "db.test:5432"))
+		_, err := d.Dial("tcp", "nosuch.test:5432")
+		assertGolden(t, "not_found_real", err)
+		_, err = d.Dial("tcp6", "v4.test:5432")
+		assertGolden(t, "not_found_family_real", err)
+		assertGoldenReal(t, "dns_failing_real", dialRetried(t, d, "tcp", "failing.test:5432"))
+
+		d.Timeout = 1200 * time.Millisecond
+		_, err = net.DialTimeout("tcp", "198.51.100.7:5432", 50*time.Millisecond)
+		assertGolden(t, "timeout_dropped", err)
+		assertGoldenReal(t, "timeout_dropped_retried", dialRetried(t, d, "tcp", "198.51.100.7:5432"))
+		assertGoldenReal(t, "mixed_real", dialRetried(t, d, "tcp", "both.test:5432"))
+
+		writeSysctl(t, "net/ipv4/ip_local_port_range", "40000 40001")
+		listener, err := net.Listen("tcp", "127.0.0.1:50000")
+		require.NoError(t, err)
+		defer listener.Close()
+		defer useUpPorts(t, "tcp", "127.0.0.1:50000")()
+		_, err = net.Dial("tcp", "127.0.0.1:50000")
+		assertGolden(t, "exhausted_ports", err)
+	})
+}
+
+// Connections that are made, and then fail.
+func TestExplainHandshake(t *testing.T) {
+	handshake := func(config *tls.Config) func(context.Context, net.Conn) error {
+		return func(ctx context.Context, conn net.Conn) error { return tls.Client(conn, config).HandshakeContext(ctx) }
+	}
+	authority, pool := certificateFor(t, "ca.example", time.Hour, nil)
+	good, _ := certificateFor(t, "db.example", time.Hour, authority)
+	expired, _ := certificateFor(t, "db.example", -time.Hour, authority)
+	serve := func(config *tls.Config) func(net.Conn) {
+		return func(conn net.Conn) {
+			defer conn.Close()
+			if tls.Server(conn, config).Handshake() == nil {
+				conn.Read(make([]byte, 1))
+			}
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		handle func(net.Conn)
+		config *tls.Config
+	}{
+		{"tls_real_plain_text", func(conn net.Conn) { conn.Write([]byte("220 ready\r\n")); conn.Read(make([]byte, 512)); conn.Close() },
+			&tls.Config{ServerName: "db.example"}},
+		{"tls_real_name", serve(&tls.Config{Certificates: []tls.Certificate{*good}}), &tls.Config{ServerName: "www.example", RootCAs: pool}},
+		{"tls_real_authority", serve(&tls.Config{Certificates: []tls.Certificate{*good}}), &tls.Config{ServerName: "db.example", RootCAs: x509.NewCertPool()}},
+		{"tls_real_expired", serve(&tls.Config{Certificates: []tls.Certificate{*expired}}), &tls.Config{ServerName: "db.example", RootCAs: pool}},
+		{"tls_real_version", serve(&tls.Config{Certificates: []tls.Certificate{*good}, MinVersion: tls.VersionTLS13}),
+			&tls.Config{ServerName: "db.example", RootCAs: pool, MaxVersion: tls.VersionTLS12}},
+		{"reset_real_closed", func(conn net.Conn) { conn.Read(make([]byte, 512)); conn.Close() }, &tls.Config{ServerName: "db.example"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			address := listen(t, "tcp", "127.0.0.1:0", c.handle).Addr().String()
+			_, port, _ := net.SplitHostPort(address)
+			d := redial.Dialer{Verify: handshake(c.config)}
+			a, _ := dialOnce(t, d, "tcp", address)
+			// What a program that keeps the record of its only attempt
+			// has to explain it by.
+			err := &redial.Error{Network: a.Network, Address: a.Address, Attempts: 1, Class: a.Class, Err: a.Err, Stop: a.Stop, History: []redial.Attempt{a}}
+			assertGoldenReal(t, c.name, err, port, "443", day(expired.Leaf.NotAfter), "LATELY", day(expired.Leaf.NotBefore), "BEFORE")
+		})
+	}
+}
+
+func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
+
+// certificateFor makes a certificate that is valid until that time from now,
+// issued by an authority or, without one, by itself.
+func certificateFor(t *testing.T, name string, valid time.Duration, authority *tls.Certificate) (*tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(valid),
+		IsCA: authority == nil, BasicConstraintsValid: true,
+	}
+	parent, signer := template, any(key)
+	if authority != nil {
+		parent, signer = authority.Leaf, authority.PrivateKey
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	require.NoError(t, err)
+	leaf, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
+}
+
+// Explain is no part of a dial: it must not open, look up or connect.
+func TestExplainWithoutIO(t *testing.T) {
+	inChild(t, nil, func(t *testing.T) {
+		err := connectError("192.0.2.1:80", syscall.ECONNREFUSED)
+		want := redial.Explain(err)
+		restore := leaveDescriptors(t, 0)
+		got := redial.Explain(err)
+		dns := redial.Explain(&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Name: "db.example", IsNotFound: true}})
+		_, openErr := os.Open(os.DevNull)
+		restore()
+		require.True(t, errors.Is(openErr, syscall.EMFILE))
+		assert.Equal(t, want, got)
+		assert.Contains(t, dns, "No host of the name db.example exists")
+	})
+}
