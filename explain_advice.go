@@ -56,8 +56,8 @@ func explainRefusedHere(f *failure) advice {
 func (f *failure) otherFamily() string {
 	var tried4, tried6 bool
 	for _, ip := range append(f.alike, f.remote.Addr()) {
-		tried4 = tried4 || ip.Is4() || ip.Is4In6()
-		tried6 = tried6 || ip.Is6() && !ip.Is4In6()
+		tried4 = tried4 || ip.Is4()
+		tried6 = tried6 || ip.Is6()
 	}
 	other := "[::1]"
 	switch {

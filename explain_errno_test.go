@@ -185,3 +185,9 @@ func TestExplainEveryErrno(t *testing.T) {
 		}
 	}
 }
+
+// An IPv4 address is one, however it comes.
+func TestExplainMappedAddress(t *testing.T) {
+	err := failedAt("localhost:5432", redial.Refused, 1, refusedAt("[::ffff:127.0.0.1]:5432"))
+	assert.Contains(t, redial.Explain(err), "Nothing listens on localhost:5432 (127.0.0.1) on this machine")
+}

@@ -129,7 +129,7 @@ func (f *failure) noteOp(e *net.OpError) {
 		f.address = address
 	}
 	if remote, err := netip.ParseAddrPort(address); err == nil {
-		f.remote = remote
+		f.remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
 	} else if ip, err := netip.ParseAddr(address); err == nil {
 		f.remote = netip.AddrPortFrom(ip, 0) // a raw socket's
 	}
@@ -195,6 +195,7 @@ func (f *failure) results() []AddrResult {
 		case r.Err == nil:
 			return nil
 		case r.Class != Canceled:
+			r.Addr = netip.AddrPortFrom(r.Addr.Addr().Unmap(), r.Addr.Port()) // as it is written
 			failed = append(failed, r)
 		}
 	}
@@ -203,7 +204,7 @@ func (f *failure) results() []AddrResult {
 
 func (f *failure) isUnix() bool { return strings.HasPrefix(f.network, "unix") }
 func (f *failure) isUDP() bool  { return strings.HasPrefix(f.network, "udp") }
-func (f *failure) isIPv6() bool { return f.remote.Addr().Is6() && !f.remote.Addr().Is4In6() }
+func (f *failure) isIPv6() bool { return f.remote.Addr().Is6() }
 
 // connected tells whether it failed at what came after connect.
 func (f *failure) connected() bool {
@@ -244,7 +245,7 @@ func (f *failure) port() string {
 // ":80", and the unspecified ones are connected to it too.
 func (f *failure) isLocal() bool {
 	if ip := f.remote.Addr(); ip.IsValid() {
-		return ip.Unmap().IsLoopback() || ip.IsUnspecified()
+		return ip.IsLoopback() || ip.IsUnspecified()
 	}
 	host := strings.ToLower(strings.TrimSuffix(f.host(), "."))
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "" && f.address != ""
