@@ -1,0 +1,408 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+// binary is waitfor, built as go run builds it; empty where no processes can
+// be started.
+var binary string
+
+func TestMain(m *testing.M) {
+	os.Exit(withBinary(m))
+}
+
+func withBinary(m *testing.M) int {
+	if runtime.GOOS == "js" || runtime.GOOS == "wasip1" {
+		return m.Run()
+	}
+	dir, err := os.MkdirTemp("", "waitfor")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "waitfor.exe")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		log.Fatalf("go build: %v\n%s", err, out)
+	}
+	return m.Run()
+}
+
+// A process is waitfor as a user runs it.
+type process struct {
+	t              *testing.T
+	cmd            *exec.Cmd
+	stdout, stderr output
+}
+
+// start starts it, and ends it with t if it has not ended by itself.
+func start(t *testing.T, args ...string) *process {
+	t.Helper()
+	if binary == "" {
+		t.Skip("no processes on " + runtime.GOOS)
+	}
+	p := &process{t: t, cmd: exec.Command(binary, args...)}
+	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
+	require.NoError(t, p.cmd.Start())
+	t.Cleanup(func() {
+		if p.cmd.ProcessState == nil {
+			p.cmd.Process.Kill()
+			p.cmd.Wait()
+		}
+	})
+	return p
+}
+
+// code waits for its end, and returns the exit code.
+func (p *process) code() int {
+	p.t.Helper()
+	kill := time.AfterFunc(patience, func() { p.cmd.Process.Kill() })
+	defer kill.Stop()
+	err := p.cmd.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		require.NoError(p.t, err)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// patience is how long a test waits for what should take no time.
+const patience = 30 * time.Second
+
+// An output can be read while it is written.
+type output struct {
+	mu      sync.Mutex
+	content bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.content.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.content.String()
+}
+
+// await returns once what was written contains text.
+func (o *output) await(t *testing.T, text string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !strings.Contains(o.String(), text); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			require.Fail(t, "not written in time", "%q, but:\n%s", text, o.String())
+		}
+	}
+}
+
+func listen(t *testing.T) (address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { listener.Close() })
+	return listener.Addr().String()
+}
+
+// closed is an address that nobody listens on: its port is below those that
+// systems hand out.
+const closed = "127.0.0.1:1"
+
+// socketPath is short enough for every system's limit.
+func socketPath(t *testing.T) string {
+	t.Helper()
+	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
+		t.Skip("no unix sockets, or with other errors")
+	}
+	dir, err := os.MkdirTemp("", "waitfor")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "socket")
+}
+
+func listenUnix(t *testing.T, path string) net.Listener {
+	t.Helper()
+	listener, err := net.Listen("unix", path)
+	require.NoError(t, err)
+	t.Cleanup(func() { listener.Close() })
+	return listener
+}
+
+// serve answers with the status that it has at the time.
+func serve(t *testing.T, status int) (*httptest.Server, *atomic.Int32) {
+	var current atomic.Int32
+	current.Store(int32(status))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, ok := r.BasicAuth(); ok && user+password != "userpass" {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		w.WriteHeader(int(current.Load()))
+	}))
+	t.Cleanup(server.Close)
+	return server, &current
+}
+
+func TestAllThere(t *testing.T) {
+	server, _ := serve(t, http.StatusNotFound)
+	address, path := listen(t), socketPath(t)
+	listenUnix(t, path)
+	p := start(t, address, "tcp://"+address, server.URL+"/health", "unix:"+path)
+	assert.Zero(t, p.code(), "%s", &p.stderr)
+	assert.Empty(t, p.stdout.String())
+	for _, name := range []string{address, "tcp://" + address, server.URL + "/health", "unix:" + path} {
+		assert.Contains(t, p.stderr.String(), "waitfor: "+name+": there after 1 attempt in ")
+	}
+}
+
+// All are waited for at once, each comes when it comes, and then the command
+// has the process, and its standard output to itself.
+func TestComeLater(t *testing.T) {
+	server, status := serve(t, http.StatusServiceUnavailable)
+	path := socketPath(t)
+	p := start(t, "-timeout=0", "unix:"+path, server.URL, "--", "sh", "-c", `echo "$$ $1"; exit 7`, "sh", "--")
+	p.stderr.await(t, "unix:"+path+": refused: ")
+	p.stderr.await(t, server.URL+": status 503: it answered 503 Service Unavailable (attempt 1, next in ")
+	listenUnix(t, path)
+	p.stderr.await(t, "unix:"+path+": there after ")
+	status.Store(http.StatusUnauthorized)
+	assert.Equal(t, 7, p.code())
+	assert.Equal(t, fmt.Sprintf("%d --\n", p.cmd.Process.Pid), p.stdout.String(), "not in its place")
+	assert.NotContains(t, p.stderr.String(), "\x1b", "drawn, though it is no terminal")
+}
+
+func TestTimedOut(t *testing.T) {
+	server, _ := serve(t, http.StatusBadGateway)
+	there := listen(t)
+	p := start(t, "-timeout", "300ms", closed, server.URL, there, "--", "echo", "not to be run")
+	assert.Equal(t, exitTimedOut, p.code())
+	errOut := p.stderr.String()
+	assert.Empty(t, p.stdout.String())
+	assert.Contains(t, errOut, "\n"+closed+": dial tcp "+closed+": ")
+	assert.Contains(t, errOut, "\nNothing listens on "+closed+" on this machine")
+	assert.Contains(t, errOut, "\n  - Is the server running")
+	assert.Contains(t, errOut, "\nThe server is there and answers, but says that it can't serve: it answered 502 Bad Gateway.\n")
+	assert.NotContains(t, errOut, "\n"+there+": ", "explained, though it was there")
+}
+
+func TestGone(t *testing.T) {
+	path := socketPath(t)
+	listener := listenUnix(t, path)
+	p := start(t, "-not", "-timeout=0", "unix:"+path, closed, "--", "echo", "run")
+	p.stderr.await(t, closed+": gone after 1 attempt in ")
+	p.stderr.await(t, "unix:"+path+": still there: ")
+	listener.Close()
+	assert.Zero(t, p.code())
+	assert.Equal(t, "run\n", p.stdout.String())
+
+	p = start(t, "-not", "-timeout=300ms", listen(t))
+	assert.Equal(t, exitTimedOut, p.code())
+	assert.Contains(t, p.stderr.String(), "\nIt accepts connections still: ")
+}
+
+func TestSignals(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no process can be sent a signal")
+	}
+	for s, code := range map[os.Signal]int{os.Interrupt: 130, syscall.SIGTERM: 143} {
+		// One waits for its next attempt, one for an answer that does not come.
+		p := start(t, "-timeout=0", "-attempt=1h", closed, "http://"+listen(t), "--", "echo", "not to be run")
+		p.stderr.await(t, closed+": refused")
+		require.NoError(t, p.cmd.Process.Signal(s))
+		assert.Equal(t, code, p.code(), "%v", s)
+		assert.Contains(t, p.stderr.String(), "waitfor: got signal "+s.String()+"\n")
+		assert.Empty(t, p.stdout.String())
+	}
+}
+
+func TestCommand(t *testing.T) {
+	address := listen(t)
+	p := start(t, address, "--", "no-such-command-"+fmt.Sprint(os.Getpid()))
+	assert.Equal(t, exitNotFound, p.code())
+	assert.NotContains(t, p.stderr.String(), "there after", "it waited first")
+
+	if runtime.GOOS == "windows" {
+		return
+	}
+	script := filepath.Join(t.TempDir(), "script")
+	require.NoError(t, os.WriteFile(script, []byte("no program"), 0o600))
+	assert.Equal(t, exitCantRun, start(t, address, "--", script).code())
+	require.NoError(t, os.Chmod(script, 0o700))
+	assert.Equal(t, exitCantRun, start(t, address, "--", script).code())
+}
+
+// inProcess runs without a command, which would take the test's place.
+func inProcess(t *testing.T, args ...string) (code int, errOut string) {
+	t.Helper()
+	var out bytes.Buffer
+	return run(t.Context(), args, &out, terminal{}), out.String()
+}
+
+func TestUsage(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"", "wait for what?"},
+		{"-- echo", "wait for what?"},
+		{"-nosuch", "flag provided but not defined"},
+		{"-timeout -1s a:1", "-timeout must not be negative"},
+		{"-attempt 0s a:1", "-attempt must be positive"},
+		{"a:1 -timeout 3s", "flags go before the targets: -timeout"},
+		{"db", "db: The address db lacks a port.\n  - Right is db:80"},
+		{"2001:db8::1", "brackets"},
+		{"unix:", "which path?"},
+		{"http:///x", "which host?"},
+		{"http://[::1", "missing ']'"},
+		{"redis://db", "how to wait for redis is not known here"},
+	} {
+		code, errOut := inProcess(t, strings.Fields(c.args)...)
+		assert.Equal(t, exitUsage, code, "%q", c.args)
+		assert.Contains(t, errOut, c.want)
+		assert.Contains(t, errOut, "usage: waitfor", "%q", c.args)
+	}
+	code, errOut := inProcess(t, "-h")
+	assert.Zero(t, code)
+	assert.Contains(t, errOut, "usage: waitfor")
+	p := start(t)
+	assert.Equal(t, exitUsage, p.code())
+	assert.Contains(t, p.stderr.String(), "usage: waitfor")
+	code, errOut = inProcess(t, "a:1", "--", "no-such-command")
+	assert.Equal(t, exitNotFound, code)
+	assert.Contains(t, errOut, "no-such-command")
+}
+
+// What only the dial finds out to be wrong ends the wait for the others.
+func TestWrongTarget(t *testing.T) {
+	code, errOut := inProcess(t, "-timeout=0", closed, "127.0.0.1:no-such-service")
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errOut, "The port no-such-service is no number")
+	assert.NotContains(t, errOut, "Nothing listens", "what was not its fault is explained")
+}
+
+func TestParseTarget(t *testing.T) {
+	for arg, want := range map[string]string{
+		"db:5432":              "tcp db:5432",
+		"tcp://db:5432":        "tcp db:5432",
+		"unix:/run/app.sock":   "unix /run/app.sock",
+		"unix:///run/app.sock": "unix /run/app.sock",
+		"unix:app.sock":        "unix app.sock",
+		"http://api/x":         "tcp api:80",
+		"https://api":          "tcp api:443",
+		"https://[::1]":        "tcp [::1]:443",
+		"http://api:8080/x":    "tcp api:8080",
+	} {
+		got, err := parseTarget(arg)
+		assert.NoError(t, err)
+		assert.Equal(t, want, got.network+" "+got.address)
+		assert.Equal(t, arg, got.name)
+		assert.Equal(t, strings.HasPrefix(arg, "http"), got.url != nil)
+	}
+}
+
+func TestInProcess(t *testing.T) {
+	server, status := serve(t, http.StatusOK)
+	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
+	code, errOut := inProcess(t, server.URL, "http://user:pass@127.0.0.1:"+port)
+	assert.Zero(t, code, "%s", errOut)
+
+	status.Store(http.StatusInternalServerError)
+	code, errOut = inProcess(t, "-timeout=100ms", server.URL)
+	assert.Equal(t, exitTimedOut, code)
+	assert.Contains(t, errOut, "it answered 500 Internal Server Error")
+
+	code, errOut = inProcess(t, "-not", "-timeout=100ms", server.URL)
+	assert.Equal(t, exitTimedOut, code)
+	assert.Contains(t, errOut, "It accepts connections still")
+	code, _ = inProcess(t, "-not", closed)
+	assert.Zero(t, code)
+
+	code, errOut = inProcess(t, "-timeout=100ms", closed)
+	assert.Equal(t, exitTimedOut, code)
+	assert.Contains(t, errOut, "Nothing listens on")
+}
+
+// A server that speaks no HTTP, or whose TLS is not to be trusted, is not there.
+func TestNoHTTP(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	defer listener.Close()
+	serving.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conn.Write([]byte("220 mail.example\r\n"))
+			conn.Close()
+		}
+	})
+	code, errOut := inProcess(t, "-timeout=100ms", "http://"+listener.Addr().String())
+	assert.Equal(t, exitTimedOut, code, "%s", errOut)
+
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	code, errOut = inProcess(t, "-timeout=300ms", secure.URL)
+	assert.Equal(t, exitTimedOut, code)
+	assert.Contains(t, errOut, "that this program does not trust")
+	assert.Contains(t, errOut, ": tls: ", "it may yet get another certificate: retried")
+}
+
+func TestSignaledInProcess(t *testing.T) {
+	for s, code := range map[os.Signal]int{os.Interrupt: 130, syscall.SIGTERM: 143} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(signaled{s})
+		var out bytes.Buffer
+		assert.Equal(t, code, run(ctx, []string{closed}, &out, terminal{}))
+		assert.Equal(t, "waitfor: got signal "+s.String()+"\n", out.String())
+	}
+	ctx, stop := withSignals(t.Context())
+	stop()
+	assert.ErrorIs(t, ctx.Err(), context.Canceled)
+}
+
+// The last attempt is made shortly before the end, however long the wait for
+// it would be otherwise; there is none after.
+func TestToTheEnd(t *testing.T) {
+	next := func(left time.Duration) time.Duration {
+		end := time.Time{}
+		if left != 0 {
+			end = time.Now().Add(left)
+		}
+		schedule := policy(end, nil)[redial.Refused]()
+		schedule.Reset() // as a dial does
+		return schedule.NextBackOff()
+	}
+	assert.LessOrEqual(t, next(lastAttempt+20*time.Millisecond), 20*time.Millisecond)
+	assert.GreaterOrEqual(t, next(lastAttempt-time.Millisecond), 50*time.Millisecond)
+	assert.GreaterOrEqual(t, next(0), 50*time.Millisecond)
+	assert.GreaterOrEqual(t, next(time.Hour), 50*time.Millisecond)
+	p := policy(time.Time{}, hopeless)
+	assert.NotContains(t, p, redial.Invalid)
+	assert.Contains(t, p, redial.NotFound, "the record may yet be created")
+}

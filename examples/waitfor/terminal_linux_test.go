@@ -1,0 +1,141 @@
+package main
+
+// waitfor on a terminal: a pseudoterminal (pty(7)), whose other end the test
+// holds, as a terminal emulator does.
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// openPty opens both ends of a new pseudoterminal of that size.
+func openPty(t *testing.T, columns, rows uint16) (master, slave *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		t.Skipf("this machine has no pseudoterminals: %v", err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { master.Close() })
+	var number uint32
+	var unlock int32
+	ioctl(t, master, syscall.TIOCGPTN, unsafe.Pointer(&number))
+	ioctl(t, master, syscall.TIOCSPTLCK, unsafe.Pointer(&unlock))
+	slave, err = os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|syscall.O_NOCTTY, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { slave.Close() })
+	size := [4]uint16{rows, columns}
+	ioctl(t, slave, syscall.TIOCSWINSZ, unsafe.Pointer(&size))
+	return master, slave
+}
+
+func ioctl(t *testing.T, f *os.File, request uintptr, argument unsafe.Pointer) {
+	t.Helper()
+	raw, err := f.SyscallConn()
+	require.NoError(t, err)
+	var errno syscall.Errno
+	require.NoError(t, raw.Control(func(fd uintptr) {
+		_, _, errno = syscall.Syscall(syscall.SYS_IOCTL, fd, request, uintptr(argument))
+	}))
+	require.Zero(t, errno, "ioctl %#x: %v", request, errno)
+}
+
+// startOnPty starts waitfor with a terminal as its controlling one and its
+// standard error. What is shown on it is copied to the process's stderr.
+func startOnPty(t *testing.T, columns, rows uint16, args ...string) (p *process, keyboard io.Writer) {
+	t.Helper()
+	master, slave := openPty(t, columns, rows)
+	p = &process{t: t, cmd: exec.Command(binary, args...)}
+	p.cmd.Env = append(os.Environ(), "TERM=xterm", "NO_COLOR=")
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = slave, &p.stdout, slave
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
+	require.NoError(t, p.cmd.Start())
+	slave.Close()
+	copied := make(chan struct{})
+	go func() {
+		io.Copy(&p.stderr, master) // until EIO, when nobody has the other end any more
+		close(copied)
+	}()
+	t.Cleanup(func() {
+		if p.cmd.ProcessState == nil {
+			p.cmd.Process.Kill()
+			p.cmd.Wait()
+		}
+		<-copied
+	})
+	return p, master
+}
+
+func TestOnTerminal(t *testing.T) {
+	server, status := serve(t, http.StatusServiceUnavailable)
+	path := socketPath(t)
+	p, _ := startOnPty(t, 100, 24, "-timeout=0", "unix:"+path, server.URL, "--", "sh", "-c", "echo run; echo last words >&2")
+	p.stderr.await(t, "refused      ")
+	p.stderr.await(t, "status 503   ")
+	p.stderr.await(t, ", next try in ")
+	p.stderr.await(t, "\x1b[2A") // drawn in place
+	listenUnix(t, path)
+	p.stderr.await(t, "\x1b[32munix:"+path)
+	status.Store(http.StatusOK)
+	assert.Zero(t, p.code())
+	assert.Equal(t, "run\n", p.stdout.String(), "standard output is the command's alone")
+	p.stderr.await(t, "last words")
+
+	lines := strings.Split(strings.TrimSpace(screenOf(p.stderr.String())), "\n")
+	require.Len(t, lines, 3, "%q", lines)
+	assert.Regexp(t, `^unix:\S+ +there +after \d+ attempts in \S+s$`, lines[0])
+	assert.Regexp(t, `^http:\S+ +there +after \d+ attempts in \S+s$`, lines[1])
+	assert.Equal(t, "last words", lines[2])
+}
+
+// Ctrl-C, by the terminal's driver, ends it; what it waited for is to be seen.
+func TestInterruptOnTerminal(t *testing.T) {
+	p, keyboard := startOnPty(t, 100, 24, "-timeout=0", closed, "--", "echo", "not to be run")
+	p.stderr.await(t, ", next try in ")
+	_, err := keyboard.Write([]byte{3})
+	require.NoError(t, err)
+	assert.Equal(t, 130, p.code())
+	p.stderr.await(t, "waitfor: got signal interrupt")
+	assert.Empty(t, p.stdout.String())
+}
+
+// A terminal too low for all of them gets plain lines, as does a dumb one.
+func TestLowTerminal(t *testing.T) {
+	p, _ := startOnPty(t, 100, 2, listen(t), listen(t))
+	assert.Zero(t, p.code())
+	p.stderr.await(t, "there after 1 attempt in ")
+	assert.NotContains(t, p.stderr.String(), "\x1b")
+}
+
+func TestTerminalOf(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	_, slave := openPty(t, 100, 30)
+	size := terminalOf(slave).size
+	require.NotNil(t, size)
+	columns, rows := size()
+	assert.Equal(t, []int{100, 30}, []int{columns, rows})
+
+	_, unset := openPty(t, 0, 0)
+	columns, rows = terminalOf(unset).size()
+	assert.Equal(t, []int{80, 24}, []int{columns, rows})
+
+	t.Setenv("TERM", "dumb")
+	assert.Nil(t, terminalOf(slave).size)
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	require.NoError(t, err)
+	defer null.Close()
+	t.Setenv("TERM", "xterm")
+	assert.Nil(t, terminalOf(null).size, "a device, but no terminal")
+}
