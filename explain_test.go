@@ -230,6 +230,20 @@ func TestExplainCanceled(t *testing.T) {
 		Class: redial.Timeout, Err: slow, Stop: redial.ErrDeadline, History: attempts[:2]})
 	assertGolden(t, "deadline_no_history", &redial.Error{Network: "tcp", Address: "192.0.2.1:5432", Attempts: 2, Elapsed: 20100 * time.Millisecond,
 		Class: redial.Timeout, Err: slow, Stop: redial.ErrDeadline})
+	// The last attempt was cut off; it is the one before that tells.
+	cut := []redial.Attempt{
+		{Number: 1, Duration: time.Second, Err: opDial("192.0.2.1:5432", io.EOF), Class: redial.Reset},
+		{Number: 2, Duration: 3 * time.Millisecond, Err: slow, Class: redial.Timeout},
+	}
+	cutOff := &redial.Error{Network: "tcp", Address: "192.0.2.1:5432", Attempts: 2, Elapsed: 1100 * time.Millisecond,
+		Class: redial.Timeout, Err: slow, Stop: redial.ErrDeadline, History: cut}
+	assertGolden(t, "deadline_cut_off", cutOff)
+	cut[1].Duration = time.Second // long enough to tell something
+	assert.Contains(t, redial.Explain(cutOff), "No answer from 192.0.2.1:5432")
+	cut[1].Duration = 3 * time.Millisecond
+	cut[0].Class = redial.Canceled // tells nothing either
+	assert.Contains(t, redial.Explain(cutOff), "No answer from 192.0.2.1:5432")
+
 	brief := []redial.Attempt{{Number: 1, Duration: 200 * time.Millisecond, Err: slow, Class: redial.Timeout}}
 	assertGolden(t, "timeout_brief", &redial.Error{Network: "tcp", Address: "192.0.2.1:5432", Attempts: 1, Elapsed: 200 * time.Millisecond,
 		Class: redial.Timeout, Err: slow, Stop: redial.ErrMaxAttempts, History: brief})

@@ -120,6 +120,9 @@ func (o *output) await(t *testing.T, text string) {
 	}
 }
 
+// enough is a -timeout within which an attempt on a busy machine gets through.
+const enough = "2s"
+
 func listen(t *testing.T) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -196,9 +199,10 @@ func TestComeLater(t *testing.T) {
 }
 
 func TestTimedOut(t *testing.T) {
+	t.Parallel()
 	server, _ := serve(t, http.StatusBadGateway)
 	there := listen(t)
-	p := start(t, "-timeout", "300ms", closed, server.URL, there, "--", "echo", "not to be run")
+	p := start(t, "-timeout", enough, closed, server.URL, there, "--", "echo", "not to be run")
 	assert.Equal(t, exitTimedOut, p.code())
 	errOut := p.stderr.String()
 	assert.Empty(t, p.stdout.String())
@@ -219,7 +223,11 @@ func TestGone(t *testing.T) {
 	assert.Zero(t, p.code())
 	assert.Equal(t, "run\n", p.stdout.String())
 
-	p = start(t, "-not", "-timeout=300ms", listen(t))
+}
+
+func TestNotGone(t *testing.T) {
+	t.Parallel()
+	p := start(t, "-not", "-timeout", enough, listen(t))
 	assert.Equal(t, exitTimedOut, p.code())
 	assert.Contains(t, p.stderr.String(), "\nIt accepts connections still: ")
 }
@@ -322,28 +330,42 @@ func TestParseTarget(t *testing.T) {
 }
 
 func TestInProcess(t *testing.T) {
-	server, status := serve(t, http.StatusOK)
+	server, _ := serve(t, http.StatusOK)
 	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
 	code, errOut := inProcess(t, server.URL, "http://user:pass@127.0.0.1:"+port)
 	assert.Zero(t, code, "%s", errOut)
-
-	status.Store(http.StatusInternalServerError)
-	code, errOut = inProcess(t, "-timeout=100ms", server.URL)
-	assert.Equal(t, exitTimedOut, code)
-	assert.Contains(t, errOut, "it answered 500 Internal Server Error")
-
-	code, errOut = inProcess(t, "-not", "-timeout=100ms", server.URL)
-	assert.Equal(t, exitTimedOut, code)
-	assert.Contains(t, errOut, "It accepts connections still")
 	code, _ = inProcess(t, "-not", closed)
 	assert.Zero(t, code)
-
-	code, errOut = inProcess(t, "-timeout=100ms", closed)
-	assert.Equal(t, exitTimedOut, code)
-	assert.Contains(t, errOut, "Nothing listens on")
 }
 
-// A server that speaks no HTTP, or whose TLS is not to be trusted, is not there.
+func TestTimedOutInProcess(t *testing.T) {
+	t.Parallel()
+	server, _ := serve(t, http.StatusInternalServerError)
+	code, errOut := inProcess(t, "-timeout", enough, server.URL, closed)
+	assert.Equal(t, exitTimedOut, code)
+	assert.Contains(t, errOut, "\nThe server is there and answers, but says that it can't serve: it answered 500 Internal Server Error.\n")
+	assert.Contains(t, errOut, "\nNothing listens on "+closed)
+}
+
+// firstAttempt is the record of the first attempt at a target, after which the
+// caller gives up.
+func firstAttempt(t *testing.T, o *options, arg string) (first redial.Attempt, err error) {
+	t.Helper()
+	target, err := parseTarget(arg)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	o.attempt = patience
+	err = target.wait(ctx, o, func(a redial.Attempt) {
+		first = a
+		cancel()
+	})
+	require.Equal(t, 1, first.Number)
+	return first, err
+}
+
+// A server that speaks no HTTP, or whose TLS is not to be trusted, is not
+// there, but may yet be.
 func TestNoHTTP(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -360,17 +382,42 @@ func TestNoHTTP(t *testing.T) {
 			conn.Close()
 		}
 	})
-	code, errOut := inProcess(t, "-timeout=100ms", "http://"+listener.Addr().String())
-	assert.Equal(t, exitTimedOut, code, "%s", errOut)
+	a, err := firstAttempt(t, &options{}, "http://"+listener.Addr().String())
+	assert.Error(t, err)
+	assert.Error(t, a.Err)
+	assert.Positive(t, a.Delay)
 
 	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
 	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
 	secure.StartTLS()
 	defer secure.Close()
-	code, errOut = inProcess(t, "-timeout=300ms", secure.URL)
-	assert.Equal(t, exitTimedOut, code)
-	assert.Contains(t, errOut, "that this program does not trust")
-	assert.Contains(t, errOut, ": tls: ", "it may yet get another certificate: retried")
+	a, err = firstAttempt(t, &options{}, secure.URL)
+	assert.Error(t, err)
+	assert.Equal(t, redial.TLS, a.Class, "%v", a.Err)
+	assert.Positive(t, a.Delay)
+}
+
+func TestExplainFailure(t *testing.T) {
+	a, err := firstAttempt(t, &options{not: true}, listen(t))
+	assert.ErrorIs(t, a.Err, errStillThere)
+	assert.Contains(t, explain(err), "It accepts connections still")
+
+	// The last attempt was cut off, and tells nothing.
+	cutOff := &redial.Error{Attempts: 2, Class: redial.Timeout, Err: context.DeadlineExceeded, Stop: redial.ErrDeadline, History: []redial.Attempt{
+		{Err: statusError("503 Service Unavailable"), Class: redial.Unknown},
+		{Err: context.DeadlineExceeded, Class: redial.Timeout},
+	}}
+	assert.Contains(t, explain(cutOff), "it answered 503 Service Unavailable.")
+	cutOff.History = cutOff.History[1:]
+	assert.Equal(t, redial.Explain(cutOff), explain(cutOff))
+
+	// The only attempt: its error alone does not say what was dialed.
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	silent, err := parseTarget("http://" + listen(t))
+	require.NoError(t, err)
+	err = silent.wait(ctx, &options{attempt: patience}, func(redial.Attempt) {})
+	assert.Contains(t, explain(err), silent.address)
 }
 
 func TestSignaledInProcess(t *testing.T) {

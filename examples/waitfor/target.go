@@ -109,11 +109,12 @@ func (s *toTheEnd) NextBackOff() time.Duration {
 // retried, and the classes that tell that the target is gone end it.
 func (t target) wait(ctx context.Context, o *options, attempted func(redial.Attempt)) error {
 	end, _ := ctx.Deadline()
+	var last redial.Attempt
 	d := &redial.Dialer{
 		Dialer:     net.Dialer{Timeout: o.attempt},
 		Policy:     policy(end, hopeless),
 		MaxElapsed: -1, // ctx has the limit, if there is one
-		OnAttempt:  func(_ context.Context, a redial.Attempt) { attempted(a) },
+		OnAttempt:  func(_ context.Context, a redial.Attempt) { last = a; attempted(a) },
 	}
 	switch {
 	case o.not:
@@ -130,7 +131,14 @@ func (t target) wait(ctx context.Context, o *options, attempted func(redial.Atte
 	if o.not && slices.Contains(gone, redial.Classify(err)) {
 		return nil
 	}
-	return err
+	var failed *redial.Error
+	if errors.As(err, &failed) || last.Err == nil {
+		return err
+	}
+	// The only attempt's error, as net.Dialer or Verify made it: the record
+	// knows more, the target for one.
+	return &redial.Error{Network: t.network, Address: t.address, Attempts: last.Number, Elapsed: last.Elapsed,
+		Class: last.Class, Err: err, Stop: last.Stop, History: []redial.Attempt{last}}
 }
 
 // errStillThere is the failure of a target that is to be gone.
