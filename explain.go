@@ -173,10 +173,10 @@ func (f *failure) inTime(a advice) advice {
 	switch {
 	case f.dial == nil:
 	case f.dial.Stop == ErrMaxElapsed:
-		a.what += fmt.Sprintf(" (%s, which is all of MaxElapsed; %s)", f.spent(), f.durations())
+		a.what += fmt.Sprintf(" (%s, until MaxElapsed was too close; %s)", f.spent(), f.durations())
 		a.checks = append(a.checks, "Does it take longer by nature, as a server's start does? Then raise Dialer.MaxElapsed.")
 	case f.timeWasUp():
-		a.what += fmt.Sprintf(" (%s, until its deadline; %s)", f.spent(), f.durations())
+		a.what += fmt.Sprintf(" (%s, until its deadline was too close; %s)", f.spent(), f.durations())
 		a.checks = append(a.checks, "Does it take longer by nature, as a server's start does? Then give it a later deadline.")
 	case f.dial.Attempts > 1:
 		a.what += fmt.Sprintf(" (%s)", f.spent())

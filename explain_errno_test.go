@@ -61,7 +61,7 @@ func noRouteTo(address string) redial.AddrResult {
 func TestExplainAddresses(t *testing.T) {
 	canceled := result("192.0.2.9:5432", redial.Canceled, connectError("192.0.2.9:5432", 0))
 	connected := redial.AddrResult{Addr: netip.MustParseAddrPort("192.0.2.1:443")}
-	after := failedAt("db.example:443", redial.Refused, 1, refusedAt("192.0.2.2:443"), connected)
+	after := failedAt("db.example:443", redial.Refused, 1, refusedAt("192.0.2.2:443"), silentAt("192.0.2.3:443"), connected)
 	after.Class, after.Err = redial.Reset, &net.OpError{Op: "read", Net: "tcp", Addr: net.TCPAddrFromAddrPort(connected.Addr),
 		Err: os.NewSyscallError("read", syscall.ECONNRESET)}
 	many := []redial.AddrResult{noRouteTo("[2001:db8::1]:80")}
@@ -114,6 +114,7 @@ func TestExplainErrno(t *testing.T) {
 		{"refused_unix_relative", &net.OpError{Op: "dial", Net: "unix", Addr: &net.UnixAddr{Net: "unix", Name: "app.sock"}, Err: os.NewSyscallError("connect", syscall.ENOENT)}},
 		{"timeout_unix", onUnix(syscall.ETIMEDOUT)},
 		{"unreachable_link_down", connectError("192.0.2.1:80", syscall.ENETDOWN)},
+		{"unreachable_no_host_ipv6", connectError("[2001:db8::1]:80", syscall.EHOSTUNREACH)},
 		{"denied_firewall", connectError("192.0.2.1:80", syscall.EPERM)},
 		{"denied_unix", onUnix(syscall.EACCES)},
 		{"denied_socket", &net.OpError{Op: "dial", Net: "ip4:icmp", Addr: &net.IPAddr{IP: net.IPv4(192, 0, 2, 1)}, Err: os.NewSyscallError("socket", syscall.EPERM)}},

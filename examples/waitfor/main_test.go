@@ -303,7 +303,7 @@ func TestUsage(t *testing.T) {
 
 // What only the dial finds out to be wrong ends the wait for the others.
 func TestWrongTarget(t *testing.T) {
-	code, errOut := inProcess(t, "-timeout=0", closed, "127.0.0.1:no-such-service")
+	code, errOut := inProcess(t, "-timeout=30s", closed, "127.0.0.1:no-such-service")
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errOut, "The port no-such-service is no number")
 	assert.NotContains(t, errOut, "Nothing listens", "what was not its fault is explained")
@@ -452,4 +452,5 @@ func TestToTheEnd(t *testing.T) {
 	p := policy(time.Time{}, hopeless)
 	assert.NotContains(t, p, redial.Invalid)
 	assert.Contains(t, p, redial.NotFound, "the record may yet be created")
+	assert.Equal(t, []redial.Class{redial.Refused, redial.NotFound}, gone, "no other class is proof of it")
 }
