@@ -39,3 +39,22 @@ func TestGateForgets(t *testing.T) {
 		assert.LessOrEqual(t, len(g.targets), 2*leastSweep+1000, "the thousand are forgotten")
 	})
 }
+
+// A dial that is let through in the very moment in which it gives up hands its
+// place on.
+func TestGateWithdraw(t *testing.T) {
+	g := &Gate{Burst: 1}
+	target := g.enter(targetKey{"tcp", "a.test:80"})
+	target.admit(g)
+	first, second := &waiter{wake: make(chan struct{}, 1)}, &waiter{wake: make(chan struct{}, 1)}
+	for _, w := range []*waiter{first, second} {
+		w.place = target.waiting.PushBack(w)
+	}
+	target.inFlight--
+	target.admitWaiting()
+	assert.True(t, first.passed)
+	assert.False(t, second.passed)
+	target.withdraw(first)
+	assert.True(t, second.passed)
+	assert.Equal(t, 1, target.inFlight)
+}

@@ -136,6 +136,8 @@ func TestGateSharesFailures(t *testing.T) {
 		shared := logs.FilterLevelExact(zap.DebugLevel)
 		assert.Equal(t, 8, shared.Len())
 		assert.Equal(t, true, shared.All()[0].ContextMap()["shared"])
+		assert.Equal(t, 6, shared.FilterMessage("dial attempt failed, will retry").Len())
+		assert.Equal(t, 2, shared.FilterMessage("dial failed").Len())
 	})
 }
 
@@ -396,6 +398,16 @@ func TestGateLocalTroubleIsRetried(t *testing.T) {
 		_, err := d.Dial("tcp", address)
 		require.NoError(t, err)
 		assert.Equal(t, []time.Duration{time.Second}, script.Delays())
+
+		// Others need not wait for it.
+		script.For(address, dialtest.NoDescriptors, dialtest.OK.Forever())
+		go d.Dial("tcp", address)
+		synctest.Wait()
+		begin := time.Now()
+		_, err = d.Dial("tcp", address)
+		require.NoError(t, err)
+		assert.Zero(t, time.Since(begin))
+		time.Sleep(time.Minute)
 	})
 }
 
@@ -459,8 +471,51 @@ func TestGateScheduleEnds(t *testing.T) {
 			assert.Equal(t, redial.ErrPermanent, asError(t, err).Stop)
 		}
 		assert.Equal(t, 2*time.Second+3*round, time.Since(begin))
+		script.For(address, dialtest.OK.After(round).Forever())
+		begin = time.Now()
+		crowd(16, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
+		assert.Equal(t, round, time.Since(begin), "nothing is known of the target then")
+	})
+}
+
+// A schedule of no delay makes no storm of probes.
+func TestGateLeastDelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Times(3), dialtest.OK)
+		d := gateDialer(script, new(redial.Gate))
+		d.Policy = redial.Policy{redial.Refused: func() backoff.BackOff { return &backoff.ZeroBackOff{} }}
 		_, err := d.Dial("tcp", address)
-		assert.NoError(t, err, "nothing is known of the target then")
+		require.NoError(t, err)
+		assert.Equal(t, []time.Duration{time.Millisecond, time.Millisecond, time.Millisecond}, script.Delays())
+	})
+}
+
+// What is left in flight of a burst does not count against those who are let
+// through when the target is back.
+func TestGateRecoversBesideSilentDials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const round = 10 * time.Millisecond
+		script := dialtest.Script(dialtest.Refuse.After(round), dialtest.Timeout.Times(2), dialtest.OK.After(round).Forever())
+		d := gateDialer(script, &redial.Gate{Burst: 3})
+		d.MaxAttempts = 2
+		begin := time.Now()
+		go crowd(2, func(int) error { d.Dial("tcp", address); return nil })
+		synctest.Wait()
+		crowd(5, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
+		assert.Equal(t, []time.Duration{0, 0, 0, 110, 120, 120}, inMs(starts(script, begin)[:6]))
+		time.Sleep(time.Minute)
+	})
+}
+
+// After a recovery, a relapse begins with the first delay again.
+func TestGateRelapseStartsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK, // the probe at 300 ms
+			dialtest.Refuse.After(10*time.Millisecond), dialtest.OK.After(9*time.Second), dialtest.OK.Forever())
+		d := gateDialer(script, &redial.Gate{Burst: 1})
+		begin := time.Now()
+		crowd(3, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
+		assert.Equal(t, []time.Duration{0, 100, 300, 300, 300, 410}, inMs(starts(script, begin)))
 	})
 }
 

@@ -107,12 +107,7 @@ func (d *Dialer) race(ctx context.Context, network, host, port string) (net.Conn
 // dialAddr connects to one address of a name. Its error is net.Dialer's own.
 func (d *Dialer) dialAddr(ctx context.Context, network string, addr netip.AddrPort) (net.Conn, error) {
 	inner := d.unbound()
-	conn, err := inner.DialContext(ctx, network, addr.String())
-	if err == nil && isSelfConnect(conn) {
-		conn.Close()
-		return nil, selfConnectError(conn)
-	}
-	return conn, err
+	return inner.DialContext(ctx, network, addr.String())
 }
 
 // resolve returns the addresses of host in the resolver's order, which is that
@@ -140,10 +135,17 @@ func (d *Dialer) resolve(ctx context.Context, network, host, port string) ([]net
 
 // lookupIPs asks for the families that network wants, and keeps the zones.
 func lookupIPs(ctx context.Context, resolver *net.Resolver, network, host string) ([]netip.Addr, error) {
-	if family := network[len("tcp"):]; family != "" {
+	family := network[len("tcp"):]
+	if family != "" {
 		ips, err := resolver.LookupNetIP(ctx, "ip"+family, host)
-		if err != nil || !slices.ContainsFunc(ips, netip.Addr.IsLinkLocalUnicast) || family == "4" {
-			return ips, err
+		if err != nil {
+			return nil, err
+		}
+		if family == "4" || !slices.ContainsFunc(ips, netip.Addr.IsLinkLocalUnicast) {
+			for i := range ips {
+				ips[i] = ips[i].Unmap() // those of /etc/hosts come in the long form
+			}
+			return ips, nil
 		}
 		// That dropped the zones, which these are nothing without.
 	}
@@ -154,7 +156,7 @@ func lookupIPs(ctx context.Context, resolver *net.Resolver, network, host string
 	ips := make([]netip.Addr, 0, len(withZones))
 	for _, addr := range withZones {
 		ip, ok := netip.AddrFromSlice(addr.IP)
-		if ip = ip.Unmap(); ok && (network == "tcp" || ip.Is6()) {
+		if ip = ip.Unmap(); ok && (family == "" || ip.Is6()) {
 			ips = append(ips, ip.WithZone(addr.Zone))
 		}
 	}

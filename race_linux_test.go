@@ -283,9 +283,11 @@ func TestRaceNames(t *testing.T) {
 		server := raceNetwork(t)
 		server.set("both.test", dnsAddrs(good6, good4))
 		server.set("two.test", dnsAddrs(refusing, good4))
+		server.set("silent.test", dnsAddrs(dead4(1), good4))
 		addAddress(t, "fe80::77/128")
 		listen(t, "tcp", "[fe80::77%lo]:"+racePort, echo)
-		require.NoError(t, os.WriteFile("/etc/hosts", []byte("127.0.0.1 localhost\nfe80::77%lo zoned.test\n"+good4+" hosts.test\n"), 0o644))
+		require.NoError(t, os.WriteFile("/etc/hosts", []byte("127.0.0.1 localhost\nfe80::77%lo zoned.test\n"+good4+" hosts.test\n"+
+			refusing+" hosts2.test\n"+good4+" hosts2.test\n"), 0o644))
 		require.NoError(t, os.WriteFile("/etc/services", []byte("racing "+racePort+"/tcp\n"), 0o644))
 		for _, test := range []struct {
 			network, address string
@@ -302,9 +304,11 @@ func TestRaceNames(t *testing.T) {
 			{"tcp", "both.test:" + racePort, &net.TCPAddr{IP: net.ParseIP(good4)}, good4},
 			{"tcp", "both.test:" + racePort, &net.TCPAddr{Port: 5555}, good6},
 			{"tcp", "two.test:" + racePort, &net.TCPAddr{Port: 5556}, good4},
+			{"tcp", "silent.test:" + racePort, &net.TCPAddr{Port: 5557}, good4}, // one after the other: the port is one
 		} {
 			t.Run(fmt.Sprint(test.network, " ", test.address, " from ", test.local), func(t *testing.T) {
 				d := &redial.Dialer{MaxAttempts: 1}
+				d.Timeout = 4 * time.Second
 				d.LocalAddr = test.local
 				conn, err := d.Dial(test.network, test.address)
 				require.NoError(t, err)
@@ -317,6 +321,20 @@ func TestRaceNames(t *testing.T) {
 					conn.(*net.TCPConn).SetLinger(0) // the port is not to be left in TIME_WAIT
 				}
 			})
+		}
+
+		// /etc/hosts has IPv4 addresses in the long form, which must not be
+		// taken for IPv6: the first of two refuses.
+		for _, network := range []string{"tcp", "tcp4"} {
+			for _, local := range []net.Addr{nil, &net.TCPAddr{IP: net.ParseIP(good4)}} {
+				var seen redial.Attempt
+				d := &redial.Dialer{MaxAttempts: 1, OnAttempt: func(_ context.Context, a redial.Attempt) { seen = a }}
+				d.LocalAddr = local
+				conn, err := d.Dial(network, "hosts2.test:"+racePort)
+				require.NoError(t, err)
+				conn.Close()
+				assert.Equal(t, []string{refusing + " refused", good4}, outcomes(seen))
+			}
 		}
 
 		// Without racing there is nothing to tell of addresses.

@@ -136,7 +136,7 @@ func (d *Dialer) retry(ctx context.Context, network, address string, connect con
 	var l loop // field by field, for a literal would take its room on the stack twice
 	l.Dialer, l.ctx, l.attemptCtx, l.network, l.address = d, ctx, ctx, network, address
 	if l.request = requestOf(ctx); l.request != nil {
-		l.ctx = l.request.ctx
+		l.ctx = l.request.context()
 	}
 	l.bound(time.Now())
 	for {
@@ -330,7 +330,7 @@ func (l *loop) tryOnce(start time.Time, connect connectFunc) (net.Conn, time.Dur
 		l.pass.succeeded()
 	}
 	if l.request != nil {
-		l.request.note(nil)
+		l.request.note(l.ctx, nil)
 	}
 	l.succeeded(conn, start, seen)
 	return conn, 0, nil
@@ -374,7 +374,7 @@ func (l *loop) failed(err error, start time.Time, seen *lookup) (time.Duration, 
 func (l *loop) settle(a *Attempt) error {
 	l.remember(*a)
 	if l.request != nil {
-		l.request.note(l.newError(a.Class, a.Err, nil, a.Elapsed))
+		l.request.note(l.ctx, l.newError(a.Class, a.Err, nil, a.Elapsed))
 	}
 	l.record(l.ctx, a)
 	if a.Stop != nil {

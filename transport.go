@@ -18,9 +18,10 @@ import (
 // each new request to a dead server adds another. A Transport tells it:
 //
 //   - No wait is begun that would outlast the request's deadline, and a wait
-//     ends with the request: with its context, or when RoundTrip returns. No
-//     attempt starts for a request that is gone. The attempt in flight may
-//     finish, as net/http means it, and its connection is kept for others.
+//     ends with the request: with its context, when RoundTrip returns, or when
+//     the request has got another's connection. No attempt starts for a request
+//     that is gone. The attempt in flight may finish, as net/http means it, and
+//     its connection is kept for others.
 //   - A request whose time runs out while its dial is failing gets an error
 //     that holds an [*Error] with the last failure: at once, if there is no
 //     time for another attempt.
@@ -57,8 +58,7 @@ func NewTransport(d *Dialer, base *http.Transport) *Transport {
 		// Of its own accord a transport with a DialContext has no HTTP/2.
 		clone.ForceAttemptHTTP2 = true
 	}
-	clone.Dial = nil //lint:ignore SA1019 it may be set
-	clone.DialContext = d.DialContext
+	clone.DialContext = d.DialContext // before Dial, if base has that
 	return &Transport{base: clone}
 }
 
@@ -66,9 +66,13 @@ func NewTransport(d *Dialer, base *http.Transport) *Transport {
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	over, end := context.WithCancelCause(req.Context())
 	defer end(errRequestOver)
-	r := &request{ctx: over}
+	r := &request{over: over}
+	r.want()
 	ctx := context.WithValue(req.Context(), requestKey{}, r)
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { r.note(nil) }})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { r.want() },
+		GotConn: func(httptrace.GotConnInfo) { r.got() },
+	})
 	resp, err := t.base.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		return nil, r.withFailure(err)
@@ -83,8 +87,11 @@ func (t *Transport) CloseIdleConnections() {
 	t.base.CloseIdleConnections()
 }
 
-// errRequestOver ends the dial of a request that needs it no more.
-var errRequestOver = errors.New("the request is over")
+// These end the dial of a request that needs it no more.
+var (
+	errRequestOver   = errors.New("the request is over")
+	errRequestServed = errors.New("the request has another's connection")
+)
 
 // requestKey is the key of the request that a dial is for: net/http detaches
 // the dial from a request's cancellation, but not from its values.
@@ -92,10 +99,12 @@ type requestKey struct{}
 
 // A request is one call of RoundTrip, as its dial sees it.
 type request struct {
-	ctx context.Context // ends with the request, or with RoundTrip
+	over context.Context // ends with the request, or with RoundTrip
 
 	mu     sync.Mutex
-	failed *Error // its dial so far; nil if that has not failed, or it has a connection
+	wanted context.Context // ends with over, or when there is a connection
+	stop   context.CancelCauseFunc
+	failed *Error // its dial so far; nil if that has not failed, or has a connection
 }
 
 // requestOf is the request that a dial with ctx is for; nil if there is none.
@@ -104,11 +113,38 @@ func requestOf(ctx context.Context) *request {
 	return r
 }
 
-// note keeps what has come of the dial so far.
-func (r *request) note(failed *Error) {
+// want begins a wait for a connection. There may be several: net/http tries
+// again if an idle connection turns out to be closed.
+func (r *request) want() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.failed = failed
+	r.wanted, r.stop = context.WithCancelCause(r.over)
+	r.failed = nil
+}
+
+// got ends it: the request's own dial may be waiting while another's
+// connection has become free.
+func (r *request) got() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stop(errRequestServed)
+	r.failed = nil
+}
+
+// context is that of the wait for a connection.
+func (r *request) context() context.Context {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.wanted
+}
+
+// note keeps what has come of the dial with ctx so far.
+func (r *request) note(ctx context.Context, failed *Error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if ctx == r.wanted && context.Cause(ctx) != errRequestServed {
+		r.failed = failed
+	}
 }
 
 // withFailure puts what its dial has failed with into the error of a request
@@ -122,9 +158,9 @@ func (r *request) withFailure(err error) error {
 		return err
 	}
 	e := *r.failed
-	e.Stop, e.ctxErr = err, r.ctx.Err()
-	if deadline, ok := r.ctx.Deadline(); e.ctxErr != nil {
-		e.Stop = stopOf(r.ctx)
+	e.Stop, e.ctxErr = err, r.over.Err()
+	if deadline, ok := r.over.Deadline(); e.ctxErr != nil {
+		e.Stop = stopOf(r.over)
 	} else if ok && !time.Now().Before(deadline) { // http.Client's own timer was first
 		e.Stop = ErrDeadline
 	}

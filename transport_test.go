@@ -310,6 +310,34 @@ func TestTransportForgetsFailures(t *testing.T) {
 	})
 }
 
+// Nor are those of a request's own dial, if it got another's connection.
+func TestTransportForgetsFailuresOfAnotherDial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.OK, dialtest.Refuse.Forever())
+		var requests atomic.Int32
+		server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if requests.Add(1) == 1 {
+				time.Sleep(time.Minute)
+				return
+			}
+			<-r.Context().Done()
+		})}
+		go server.Serve(script)
+		defer server.Close()
+		d := &redial.Dialer{DialFunc: script.DialContext, MaxElapsed: -1, Policy: redial.Policy{redial.Refused: every(10 * time.Minute)}}
+		client := &http.Client{Transport: redial.NewTransport(d, nil)}
+		go get(t.Context(), client, "http://a.test")
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		_, _, err := get(ctx, client, "http://a.test")
+		assert.EqualValues(t, 2, requests.Load())
+		assert.Len(t, script.Dials(), 2, "no attempt was made for a request that had a connection")
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.NotErrorIs(t, err, sysRefused)
+	})
+}
+
 // A wait ends with the request: when it is canceled, and when it got another's
 // connection and is done.
 func TestTransportEndsWaits(t *testing.T) {
@@ -343,7 +371,9 @@ func TestTransportEndsWaits(t *testing.T) {
 		}
 		requests.Wait()
 		synctest.Wait()
-		assert.Equal(t, 1, logs.FilterMessage("dial canceled").Len(), "the second request had the first one's connection")
+		canceled := logs.FilterMessage("dial canceled").All()
+		require.Len(t, canceled, 1)
+		assert.Equal(t, "the request has another's connection", canceled[0].ContextMap()["stop"])
 		assert.Len(t, script.Dials(), 2)
 		transport.CloseIdleConnections()
 	})
