@@ -45,7 +45,7 @@ func run(args []string, out io.Writer, down time.Duration) int {
 	d := &redial.Dialer{Logger: newLogger(out)}
 	conn, err := d.Dial("tcp", address)
 	if err != nil {
-		fmt.Fprintln(out, "error:", err)
+		fmt.Fprintf(out, "error: %v\n\n%s\n", err, redial.Explain(err))
 		return 1
 	}
 	defer conn.Close()
