@@ -5,7 +5,8 @@
 // its DialContext to whatever takes a dialer:
 //
 //	d := &redial.Dialer{Dialer: net.Dialer{Timeout: 3 * time.Second}, Logger: logger}
-//	client := &http.Client{Transport: &http.Transport{DialContext: d.DialContext}}
+//	conn, err := d.DialContext(ctx, "tcp", "db:5432")
+//	client := &http.Client{Transport: redial.NewTransport(d, nil)}
 //
 // Each failed attempt gets a [Class]: refused, dns, timeout, unreachable and so
 // on, decided by the structure of its error, the same on every operating
@@ -16,4 +17,9 @@
 //
 // The error of a dial keeps everything: [Error] has the class, the number of
 // attempts and the reason for stopping, and errors.Is finds the last errno.
+// [Explain] says what most likely happened, and what to check.
+//
+// The addresses of a name are raced (RFC 8305). [NewTransport] ends HTTP dials
+// with the requests that wanted them. A [Gate] shares the backoff among the
+// dials to one target. Package dialtest is for tests of programs that dial.
 package redial

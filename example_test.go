@@ -23,7 +23,7 @@ func ExampleDialer() {
 		Dialer: net.Dialer{Timeout: 3 * time.Second}, // bounds one attempt
 		Logger: logger,
 	}
-	client := &http.Client{Transport: &http.Transport{DialContext: d.DialContext}}
+	client := &http.Client{Transport: redial.NewTransport(d, nil)}
 	_ = client
 }
 

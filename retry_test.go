@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -504,122 +503,6 @@ func TestClassifierIsAskedFirst(t *testing.T) {
 		d.Classifier = func(error) redial.Class { return redial.Denied }
 		_, err = d.Dial("tcp", address)
 		assert.Same(t, lastOf(t, script, 1).Err, err, "Classifier overrules")
-	})
-}
-
-// Whatever a schedule returns, there is a wait between two attempts and an end.
-func TestScheduleCannotHurt(t *testing.T) {
-	literal := func() backoff.BackOff {
-		return &backoff.ExponentialBackOff{InitialInterval: time.Second, MaxElapsedTime: 10 * time.Second}
-	}
-	for _, test := range []struct {
-		name     string
-		schedule func() backoff.BackOff
-		want     []time.Duration
-	}{
-		{"zero", func() backoff.BackOff { return &backoff.ZeroBackOff{} }, []time.Duration{time.Millisecond, time.Millisecond, time.Millisecond}},
-		{"under 1 ms", every(time.Microsecond), []time.Duration{time.Millisecond, time.Millisecond, time.Millisecond}},
-		{"negative", after(time.Second, -2), []time.Duration{time.Second}},
-		{"for ever", after(time.Second, 1<<63-1), []time.Duration{time.Second}},
-		{"backoff's retries", func() backoff.BackOff { return backoff.WithMaxRetries(backoff.NewConstantBackOff(time.Second), 2) },
-			[]time.Duration{time.Second, time.Second}},
-		// Without Clock it panics; with Stop 0 it would never end; with Multiplier 0 it would not wait.
-		{"a literal", literal, []time.Duration{time.Second, 1500 * time.Millisecond, 2250 * time.Millisecond}},
-		{"a literal with a clock", func() backoff.BackOff {
-			b := literal().(*backoff.ExponentialBackOff)
-			b.Clock, b.Multiplier, b.MaxInterval = backoff.SystemClock, 3, 4*time.Second
-			b.MaxElapsedTime = 0
-			return b
-		}, []time.Duration{time.Second, 3 * time.Second, 4 * time.Second}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				script := dialtest.Script(dialtest.Refuse.Forever())
-				d := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: test.schedule}, MaxAttempts: 4, MaxElapsed: time.Hour}
-				_, err := d.Dial("tcp", address)
-				require.Error(t, err)
-				assert.Equal(t, test.want, script.Delays())
-			})
-		})
-	}
-
-	t.Run("a literal's own end", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			script := dialtest.Script(dialtest.Refuse.Forever())
-			_, err := (&redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: literal}, MaxElapsed: -1}).Dial("tcp", address)
-			assert.Equal(t, redial.ErrPermanent, asError(t, err).Stop)
-			assert.Equal(t, []time.Duration{time.Second, 1500 * time.Millisecond, 2250 * time.Millisecond, 3375 * time.Millisecond}, script.Delays())
-		})
-	})
-}
-
-func TestExponential(t *testing.T) {
-	const initial, limit = 100 * time.Millisecond, 5 * time.Second
-	newSchedule := redial.Exponential(initial, limit)
-	least, most, atLimit := map[int]time.Duration{}, map[int]time.Duration{}, 0
-	for range 2000 {
-		schedule := newSchedule()
-		schedule.Reset()
-		interval := initial
-		for i := range 10 {
-			delay := schedule.NextBackOff()
-			require.GreaterOrEqual(t, delay, interval/2)
-			require.LessOrEqual(t, delay, min(interval*3/2, limit), "delay %d", i)
-			if l, ok := least[i]; !ok || delay < l {
-				least[i] = delay
-			}
-			most[i] = max(most[i], delay)
-			if delay == limit {
-				atLimit++
-			}
-			interval = min(interval*2, limit)
-		}
-	}
-	// Jittered from the first on, and at max no less: 2000 draws of an even
-	// spread all miss a tenth of it once in 10^91.
-	assert.Less(t, least[0], initial*6/10)
-	assert.Greater(t, most[0], initial*14/10)
-	assert.Less(t, least[9], limit*55/100)
-	assert.Greater(t, most[9], limit*95/100)
-	assert.Less(t, atLimit, 10, "cut off at max, half of the delays would be the same")
-
-	for _, test := range []struct{ initial, limit, least, most time.Duration }{
-		{time.Second, time.Millisecond, 500 * time.Millisecond, time.Second},
-		{0, 0, time.Millisecond / 2, time.Millisecond},
-		{-1, -1, time.Millisecond / 2, time.Millisecond},
-	} {
-		schedule := redial.Exponential(test.initial, test.limit)()
-		schedule.Reset()
-		for range 100 {
-			delay := schedule.NextBackOff()
-			assert.GreaterOrEqual(t, delay, test.least)
-			assert.LessOrEqual(t, delay, test.most)
-		}
-	}
-}
-
-func TestDefaultPolicy(t *testing.T) {
-	retried := []redial.Class{redial.Refused, redial.Reset, redial.DNS, redial.Timeout, redial.Unreachable}
-	policy := redial.DefaultPolicy()
-	for class := range classes {
-		_, ok := policy[class]
-		assert.Equal(t, slices.Contains(retried, class), ok, class)
-	}
-	schedule := policy[redial.Refused]()
-	schedule.Reset()
-	first := schedule.NextBackOff()
-	assert.GreaterOrEqual(t, first, 50*time.Millisecond)
-	assert.LessOrEqual(t, first, 150*time.Millisecond)
-	for range 20 {
-		assert.LessOrEqual(t, schedule.NextBackOff(), 5*time.Second)
-	}
-
-	// A copy: what one caller does to it is nobody else's business.
-	clear(policy)
-	assert.Len(t, redial.DefaultPolicy(), len(retried))
-	synctest.Test(t, func(t *testing.T) {
-		_, err := (&redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse, dialtest.OK).DialContext}).Dial("tcp", address)
-		assert.NoError(t, err)
 	})
 }
 
