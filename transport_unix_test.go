@@ -111,14 +111,14 @@ func TestTransportStorm(t *testing.T) {
 	assert.Positive(t, ours)
 
 	d = countingDialer(&connects)
-	d.MaxElapsed = 2 * time.Second
+	d.MaxElapsed = 4 * time.Second
 	connects.Store(0)
 	plain := &http.Client{Transport: &http.Transport{DialContext: d.DialContext}}
 	storm(t, plain, "http://"+address, requests, timeout)
 	left, before := goroutinesDialing(), connects.Load()
 	assert.Positive(t, left, "net/http does not tell the dialer")
 	require.Eventually(t, func() bool { return goroutinesDialing() == 0 }, 10*time.Second, 10*time.Millisecond, "MaxElapsed does not end them")
-	t.Logf("%d requests with timeouts of %v: %d connects and no loop left; by plain DialContext with MaxElapsed 2s: %d connects, %d loops left, which made %d more",
+	t.Logf("%d requests with timeouts of %v: %d connects and no loop left; by plain DialContext with MaxElapsed 4s: %d connects, %d loops left, which made %d more",
 		requests, timeout, ours, before, left, connects.Load()-before)
 }
 
