@@ -29,7 +29,8 @@ import (
 // failing and nobody has dialed it for a minute beyond its delay.
 //
 // The zero value is ready to use. It is safe for concurrent use; do not copy a
-// Gate, nor change Burst, once it is in use.
+// Gate, nor change Burst, once it is in use. The schedules of a Policy are asked
+// under its lock, and must not call it.
 type Gate struct {
 	// Burst is how many dials are let through at once to a target that has
 	// not answered yet. Zero or less means 16.
@@ -367,11 +368,18 @@ func (p *pass) failed(a *Attempt, policy Policy) (delay time.Duration, counts bo
 	p.gate.mu.Lock()
 	defer p.gate.mu.Unlock()
 	t := p.target
+	news := p.episode == t.episode
+	if news {
+		// A schedule is the user's code: should it panic, nothing has been
+		// told yet, and release hands over.
+		delay = t.nextDelay(a.Class, policy)
+	}
 	p.told = true
 	t.inFlight--
 	switch {
-	case p.episode == t.episode:
-		return t.backOff(a, policy), true
+	case news:
+		t.backOff(a, delay)
+		return delay, true
 	case t.failing: // one of a burst, of which another was faster to fail
 		return max(time.Until(t.next), 0), true
 	}
@@ -379,22 +387,31 @@ func (p *pass) failed(a *Attempt, policy Policy) (delay time.Duration, counts bo
 	return 0, false
 }
 
+// nextDelay asks the target's schedule for that class. It is negative if the
+// schedule has ended, or there is none.
+func (t *target) nextDelay(class Class, policy Policy) time.Duration {
+	schedule := scheduleOf(&t.schedules, class, policy)
+	if schedule == nil {
+		return -1
+	}
+	delay := schedule.NextBackOff()
+	if delay < 0 {
+		return -1
+	}
+	return max(delay, minDelay)
+}
+
 // backOff begins the delay before the next probe, and shares a's failure with
-// all who wait. It returns a negative delay if the schedule has ended: they go
-// away with the failure then, and the target is one of which nothing is known.
-func (t *target) backOff(a *Attempt, policy Policy) time.Duration {
-	t.failing, t.probing = true, false
+// all who wait. If the delay is negative, the schedule has ended: they go away
+// with the failure then, and the target is one of which nothing is known.
+func (t *target) backOff(a *Attempt, delay time.Duration) {
 	t.episode++
 	t.last = *a
-	delay := time.Duration(-1)
-	if schedule := scheduleOf(&t.schedules, a.Class, policy); schedule != nil {
-		delay = schedule.NextBackOff()
-	}
-	if delay < 0 {
-		t.failing, t.schedules, t.window = false, nil, t.burst
-	} else {
-		delay = max(delay, minDelay)
+	t.probing = false
+	if t.failing = delay >= 0; t.failing {
 		t.next = time.Now().Add(delay)
+	} else {
+		t.schedules, t.window = nil, t.burst
 	}
 	shared := &sharedFailure{*a, delay}
 	for t.waiting.Len() > 0 {
@@ -402,7 +419,6 @@ func (t *target) backOff(a *Attempt, policy Policy) time.Duration {
 		w.place, w.shared = nil, shared
 		w.wakeUp()
 	}
-	return delay
 }
 
 // release gives back a pass that told nothing: the attempt failed in a way

@@ -357,6 +357,40 @@ func TestGateHandsOver(t *testing.T) {
 	}
 }
 
+// panicking is a schedule with a bug.
+type panicking struct{ backoff.ZeroBackOff }
+
+func (*panicking) NextBackOff() time.Duration { panic("oops") }
+
+// Nor with one whose policy panics, at the first failure or at a probe's.
+func TestGateSurvivesSchedules(t *testing.T) {
+	for _, probing := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			gate := &redial.Gate{Burst: 1}
+			script := dialtest.Script(dialtest.Refuse.After(time.Second), dialtest.OK.Forever())
+			buggy := gateDialer(script, gate)
+			buggy.Policy = redial.Policy{redial.Refused: func() backoff.BackOff { return new(panicking) }}
+			if probing { // of another class, so that the schedule is its own
+				script.For(address, dialtest.Timeout.After(0), dialtest.Refuse.After(time.Second), dialtest.OK.Forever())
+				opener := gateDialer(script, gate)
+				opener.MaxAttempts = 1
+				opener.Dial("tcp", address)
+			}
+			ended := make(chan any, 1)
+			go func() {
+				defer func() { ended <- recover() }()
+				buggy.Dial("tcp", address)
+			}()
+			time.Sleep(500 * time.Millisecond)
+			d := gateDialer(script, gate)
+			begin := time.Now()
+			crowd(5, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
+			assert.Less(t, time.Since(begin), 2*time.Second)
+			assert.Equal(t, "oops", <-ended)
+		})
+	}
+}
+
 // What is not the target's fault neither makes others wait nor goes on their
 // account; nor does a class that the dial's policy does not retry.
 func TestGateIgnores(t *testing.T) {
