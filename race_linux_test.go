@@ -82,8 +82,8 @@ func TestRaceRealAddresses(t *testing.T) {
 				[]string{dead4(1) + " canceled", dead4(2) + " canceled", dead4(3) + " canceled", dead4(4) + " canceled", good4}, 3 * time.Second},
 			{"hole6-good4.test", []string{dead6, good4}, good4, 0, []string{dead6 + " canceled", good4}, 2 * time.Second},
 			{"refused3-good.test", []string{refusing, "192.0.2.3", "192.0.2.4", good4}, good4, 0,
-				[]string{refusing + " refused", "192.0.2.3 refused", "192.0.2.4 refused", good4}, 3 * time.Second},
-			{"noroute6-refused4.test", []string{noRoute6, refusing}, "", redial.Refused, []string{refusing + " refused", noRoute6 + " unreachable"}, 3 * time.Second},
+				[]string{refusing + " refused", "192.0.2.3 refused", "192.0.2.4 refused", good4}, time.Second},
+			{"noroute6-refused4.test", []string{noRoute6, refusing}, "", redial.Refused, []string{refusing + " refused", noRoute6 + " unreachable"}, time.Second},
 			{"hole6-refused4.test", []string{dead6, refusing}, "", redial.Refused, []string{dead6 + " timeout", refusing + " refused"}, 5 * time.Second},
 		}
 		addAddress(t, "192.0.2.3/32")
