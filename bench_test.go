@@ -2,6 +2,7 @@ package redial_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"runtime"
 	"slices"
@@ -105,13 +106,21 @@ func BenchmarkDialFunc(b *testing.B) {
 	}
 }
 
-// Dials that wait in backoff after real failures: what each of them holds.
+// Dials that wait in backoff after real failures: what each of them holds in
+// its first wait, and when its History is as long as it gets.
 func BenchmarkWaiting(b *testing.B) {
+	for _, attempts := range []int{1, 2, 4, 20} {
+		b.Run(fmt.Sprintf("attempts=%d", attempts), func(b *testing.B) { benchmarkWaiting(b, attempts) })
+	}
+}
+
+func benchmarkWaiting(b *testing.B, attempts int) {
 	const dials = 1000
+	delays := append(slices.Repeat([]time.Duration{time.Millisecond}, attempts-1), time.Hour)
 	var failed sync.WaitGroup
 	d := &redial.Dialer{
 		Logger:    zap.NewNop(),
-		Policy:    redial.Policy{redial.Refused: every(time.Hour)},
+		Policy:    redial.Policy{redial.Refused: after(delays...)},
 		OnAttempt: func(context.Context, redial.Attempt) { failed.Done() },
 	}
 	d.MaxElapsed = -1
@@ -119,7 +128,7 @@ func BenchmarkWaiting(b *testing.B) {
 		ctx, cancel := context.WithCancel(context.Background())
 		before, goroutines := memory(), runtime.NumGoroutine()
 		var ended sync.WaitGroup
-		failed.Add(dials)
+		failed.Add(dials * attempts)
 		for range dials {
 			ended.Go(func() { d.DialContext(ctx, "tcp", "127.0.0.1:1") })
 		}
