@@ -7,10 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"reflect"
+	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/cenkalti/backoff/v4"
 )
@@ -83,45 +87,60 @@ func (c *Class) UnmarshalText(text []byte) error {
 	return fmt.Errorf("redial: %q is not a class, use one of: %s", text, strings.Join(classNames[:], ", "))
 }
 
+// known returns c, or Unknown for a value that is none of the classes.
+func (c Class) known() Class {
+	if c < numClasses {
+		return c
+	}
+	return Unknown
+}
+
 // Classify says why a dial failed. It takes any error: one of this package's,
 // one of package net's, a client's that wraps either; nil is Unknown. It does
 // no I/O, and decides by the structure of the error alone (types, errnos,
 // sentinels), never by its text.
 //
-// Of an error that joins several others, the most telling class is returned:
+// If an error joins several others, Classify returns the most telling class:
 // Canceled, then the retryable ones in the order Refused, Reset, Timeout,
 // Unreachable, DNS, then the rest.
 //
 // Classify knows no more than the error does. The Class of an [Attempt] or an
-// [Error] can differ, for the dial knew whether its caller had given up, what
-// Dialer.Classifier said, and what this machine was out of.
+// [Error] can differ, because the dial knew whether its caller had given up,
+// what Dialer.Classifier said, and what this machine was out of.
 func Classify(err error) Class {
-	return classify(err, "", "")
+	return classify(err, place{})
 }
 
-// classify walks down from err to the first error that tells. What an errno
-// means depends on what was being done: network is that of the innermost
-// *net.OpError passed on the way, call the system call that failed.
-func classify(err error, network, call string) Class {
+// A place is what the errors around an error say of it: what was being done
+// when it happened. The meaning of an errno depends on that.
+type place struct {
+	op   *net.OpError // the innermost one around the error; nil if there is none
+	call string       // the system call that failed; empty if unknown
+}
+
+// classify walks down from err to the first error that has a class.
+func classify(err error, at place) Class {
 	for next := err; next != nil; {
 		if isNilPointer(next) {
-			return Unknown // nothing above it may be asked either, for it would ask on
+			return Unknown // the errors around it would call its methods
 		}
 		if e, ok := next.(*Error); ok {
-			return e.Class
+			return e.Class.known()
 		}
-		if class := classOf(next, network, call); class != Unknown {
+		if class := classOf(next, at); class != Unknown {
 			return class
 		}
 		switch e := next.(type) {
 		case *net.OpError:
-			network, next = e.Net, e.Err
+			at.op, next = e, e.Err
 		case *os.SyscallError:
-			call, next = e.Syscall, e.Err
+			at.call, next = e.Syscall, e.Err
+		case *fs.PathError:
+			at.call, next = e.Op, e.Err
 		case interface{ Unwrap() error }:
 			next = e.Unwrap()
 		case interface{ Unwrap() []error }:
-			if class := mostTelling(e.Unwrap(), network, call); class != Unknown {
+			if class := mostTelling(e.Unwrap(), at); class != Unknown {
 				return class
 			}
 			next = nil
@@ -135,8 +154,8 @@ func classify(err error, network, call string) Class {
 	return Unknown
 }
 
-// saysTimeout tells whether err, or an error that it wraps, says that it is a
-// timeout: where nothing else tells, that does.
+// saysTimeout reports whether err, or an error that it wraps, says that it is
+// a timeout. It decides only if nothing else does.
 func saysTimeout(err error) bool {
 	for ; err != nil; err = errors.Unwrap(err) {
 		if e, ok := err.(interface{ Timeout() bool }); ok && e.Timeout() {
@@ -146,12 +165,14 @@ func saysTimeout(err error) bool {
 	return false
 }
 
-// classOf is the class of err itself, whatever it wraps: Unknown if err does
-// not tell.
-func classOf(err error, network, call string) Class {
+// classOf returns the class of err itself, whatever it wraps, or Unknown if
+// err alone does not say.
+func classOf(err error, at place) Class {
 	switch e := err.(type) {
 	case *net.DNSError: // before any errno: what the DNS server refused is no refused dial
 		return classOfDNS(e)
+	case *net.DNSConfigError:
+		return DNS
 	case *net.OpError:
 		// An alert of crypto/tls, sent or received, comes as an OpError
 		// with one of these in place of the name of an operation.
@@ -159,10 +180,7 @@ func classOf(err error, network, call string) Class {
 			return TLS
 		}
 	case *net.AddrError:
-		if e.Err == noSuitableAddress {
-			return NotFound
-		}
-		return Invalid
+		return classOfAddr(e)
 	case *net.ParseError, net.InvalidAddrError, net.UnknownNetworkError, *backoff.PermanentError:
 		return Invalid
 	case *tls.CertificateVerificationError, *tls.ECHRejectionError, tls.AlertError, tls.RecordHeaderError,
@@ -170,37 +188,149 @@ func classOf(err error, network, call string) Class {
 		x509.InsecureAlgorithmError, x509.SystemRootsError, x509.UnhandledCriticalExtension,
 		x509.UnknownAuthorityError:
 		return TLS
-	case interface{ Is(error) bool }: // package net's own "operation was canceled", for one
-		if e.Is(context.Canceled) {
-			return Canceled
-		}
 	}
 	switch err {
 	case context.Canceled:
 		return Canceled
 	case io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe:
 		return Reset
-	case errMissingAddress, errNoConn, errNilError:
+	case fs.ErrPermission:
+		return Denied
+	case errors.ErrUnsupported, errNoConn, errNilError, errMissingAddress():
 		return Invalid
 	}
-	return classOfSystem(err, network, call)
+	if class := classOfSystem(err, at); class != Unknown {
+		return class
+	}
+	return classByIs(err)
 }
 
-// classOfDNS tells what the resolver said from that it said nothing. Its
-// flags are all there is to go by: what befell the query on its way to the
-// server stands in the error's text only, and a server's REFUSED sets none.
+// classByIs asks err which sentinel errors it matches. Package net's own
+// "operation was canceled" is known by nothing else.
+func classByIs(err error) Class {
+	e, ok := err.(interface{ Is(error) bool })
+	switch {
+	case !ok:
+		return Unknown
+	case e.Is(context.Canceled):
+		return Canceled
+	case e.Is(fs.ErrPermission):
+		return Denied
+	case e.Is(errors.ErrUnsupported):
+		return Invalid
+	}
+	return Unknown
+}
+
+// classOfDNS distinguishes a resolver's answer from its failure, by flags
+// alone: the query's own transport errors appear only in the text, and a
+// server's REFUSED sets no flag.
 func classOfDNS(e *net.DNSError) Class {
 	switch {
 	case Classify(e.UnwrapErr) == Canceled:
 		return Canceled
 	case strings.ContainsAny(e.Name, "/\x00"):
 		// "network/service": a port that /etc/services does not know. No
-		// host name has a slash; one with a NUL never reaches a server.
+		// host name has a slash. A name with a NUL never reaches a server.
+		return Invalid
+	case e.IsNotFound && isImpossible(e.Name):
 		return Invalid
 	case e.IsNotFound:
 		return NotFound
 	}
 	return DNS
+}
+
+// classOfAddr distinguishes a name that has no address of the family asked
+// for from an address that can't be dialed. Package net reports an IP literal
+// or a LocalAddr of the wrong family like the former.
+func classOfAddr(e *net.AddrError) Class {
+	if e.Err != "" && e.Err == noSuitableAddress() && !isLiteral(e.Addr) {
+		return NotFound
+	}
+	return Invalid
+}
+
+// onLinux is whether this system's kernel is Linux.
+const onLinux = runtime.GOOS == "linux" || runtime.GOOS == "android"
+
+// network returns the network that was dialed; empty if unknown.
+func (p place) network() string {
+	if p.op == nil {
+		return ""
+	}
+	return p.op.Net
+}
+
+// isUnix reports whether the network is one of unix domain sockets.
+func (p place) isUnix() bool {
+	network := p.network()
+	return network == "unix" || network == "unixgram" || network == "unixpacket"
+}
+
+// isConnect reports whether the call that failed is connect. Windows also has
+// connectex.
+func (p place) isConnect() bool {
+	return p.call == "connect" || p.call == "connectex"
+}
+
+// onWire reports whether the call that failed can return an error that an ICMP
+// message caused. A UDP socket reports it to the next read or write.
+func (p place) onWire() bool {
+	switch p.call {
+	case "connect", "read", "recvfrom", "recvmsg", "write", "sendto", "sendmsg":
+		return !p.isUnix()
+	}
+	return false
+}
+
+// toPortZero reports whether port 0 was dialed.
+func (p place) toPortZero() bool {
+	if p.op == nil {
+		return false
+	}
+	remote := ipPort(p.op.Addr)
+	return remote.IsValid() && remote.Port() == 0
+}
+
+// hitsBlackhole reports whether connect's EINVAL can only be a route's. Linux
+// returns the same EINVAL for a link-local IPv6 address without a zone, and for
+// a loopback LocalAddr and a remote address elsewhere. Neither can ever work.
+func (p place) hitsBlackhole() bool {
+	if p.op == nil || p.call != "connect" {
+		return false
+	}
+	remote, local := ipPort(p.op.Addr).Addr(), ipPort(p.op.Source).Addr()
+	switch {
+	case !remote.IsValid() || local.IsLoopback() && !remote.IsLoopback():
+		return false
+	case remote.Is4():
+		return true
+	}
+	return !remote.IsLinkLocalUnicast() && !remote.IsLinkLocalMulticast() && !remote.IsInterfaceLocalMulticast()
+}
+
+// ipPort returns the IP address and port of addr. The result is not valid if
+// addr is of another network, or nil.
+func ipPort(addr net.Addr) netip.AddrPort {
+	var ip net.IP
+	var port int
+	switch addr := addr.(type) {
+	case *net.TCPAddr:
+		if addr != nil {
+			ip, port = addr.IP, addr.Port
+		}
+	case *net.UDPAddr:
+		if addr != nil {
+			ip, port = addr.IP, addr.Port
+		}
+	case *net.IPAddr:
+		if addr != nil {
+			ip, port = addr.IP, 1 // has none
+		}
+	}
+	parsed, _ := netip.AddrFromSlice(ip)
+	return netip.AddrPortFrom(parsed.Unmap(), uint16(port))
 }
 
 // telling orders the classes for an error that holds several: the caller's
@@ -221,39 +351,48 @@ var telling = [numClasses]int{
 	Unknown:     1,
 }
 
-// mostTelling classifies each of errs and returns the class that tells most.
-func mostTelling(errs []error, network, call string) Class {
+// weight returns how much c tells: of several errors, the class with the
+// highest weight counts.
+func (c Class) weight() int { return telling[c.known()] }
+
+// mostTelling classifies each of errs and returns the most telling class.
+func mostTelling(errs []error, at place) Class {
 	most := Unknown
 	for _, err := range errs {
-		if class := classify(err, network, call); telling[class] > telling[most] {
+		if class := classify(err, at); class.weight() > most.weight() {
 			most = class
 		}
 	}
 	return most
 }
 
-// Two of package net's errors are known by nothing but their identity, which
-// it does not export. It hands them out for addresses that need no look-up.
+// Package net identifies two of its errors by values that it does not export.
+// It returns them for addresses that need no look-up. They are fetched at the
+// first use, and checked, so that a package net that returns others costs a
+// class and no more.
 var (
-	// errMissingAddress is that of a dial to the empty address.
-	errMissingAddress = func() error {
+	// errMissingAddress returns the error of a dial to the empty address; nil
+	// if it is not known.
+	errMissingAddress = sync.OnceValue(func() error {
 		_, err := net.Dial("tcp", "")
-		var op *net.OpError
-		errors.As(err, &op)
-		return op.Err
-	}()
+		if op, ok := errors.AsType[*net.OpError](err); ok {
+			return op.Err
+		}
+		return nil
+	})
 
-	// noSuitableAddress is the Err of the *net.AddrError of a host with no
-	// address of the family asked for.
-	noSuitableAddress = func() string {
+	// noSuitableAddress returns the Err of the *net.AddrError of a host that
+	// has no address of the family asked for; empty if it is not known.
+	noSuitableAddress = sync.OnceValue(func() string {
 		_, err := net.ResolveTCPAddr("tcp6", "127.0.0.1:0")
-		var addr *net.AddrError
-		errors.As(err, &addr)
-		return addr.Err
-	}()
+		if addr, ok := errors.AsType[*net.AddrError](err); ok {
+			return addr.Err
+		}
+		return ""
+	})
 )
 
-// isNilPointer tells whether v holds a nil pointer. A DialFunc that returns
+// isNilPointer reports whether v holds a nil pointer. A DialFunc that returns
 // its own typed variables makes such errors and connections.
 func isNilPointer(v any) bool {
 	value := reflect.ValueOf(v)

@@ -4,31 +4,64 @@ package redial
 
 import "syscall"
 
-// classOfSystem is the class of an errno. Most mean the same whichever call
-// they come from, and stand in a table; these do not.
-func classOfSystem(err error, network, call string) Class {
+// classOfSystem returns the class of an errno. Most mean the same whichever
+// call they come from, and stand in a table; the others are decided here.
+func classOfSystem(err error, at place) Class {
 	errno, ok := err.(syscall.Errno)
 	if !ok {
 		return Unknown
 	}
-	switch call {
-	case "bind":
-		if errno == syscall.EADDRNOTAVAIL || errno == wsaEADDRNOTAVAIL {
-			return Invalid // LocalAddr is not one of ours; of connect, it is ports that ran out
+	switch errno {
+	case syscall.EADDRNOTAVAIL, wsaEADDRNOTAVAIL:
+		// From bind, LocalAddr is not ours; from setsockopt, another address
+		// is not. BSD's and Windows' connect return it for port 0 too.
+		if at.call == "bind" || at.call == "setsockopt" || at.isConnect() && at.toPortZero() {
+			return Invalid
 		}
-	case "connect":
-		switch errno {
-		case syscall.ENOENT, // unix(7): no such socket yet
-			syscall.ENOTSOCK: // a file of another kind; Linux says ECONNREFUSED
+	case syscall.EINVAL:
+		if onLinux && at.hitsBlackhole() {
+			return Unreachable
+		}
+	case syscall.EPROTO:
+		if at.onWire() { // icmp(7): a parameter problem, or an unknown ICMPv6 code
+			return Unreachable
+		}
+	case syscall.ENOPROTOOPT:
+		if at.onWire() { // icmp(7): the host has no such protocol
+			return Unreachable
+		}
+	case syscall.ENOENT:
+		switch at.call {
+		case "connect": // unix(7): no such socket yet
 			return Refused
-		case syscall.EAGAIN: // connect(2): a full backlog, but of other families a lack of ports
-			if isUnix(network) {
+		case "bind": // unix(7): LocalAddr's directory
+			return Invalid
+		}
+	case syscall.ENOTSOCK:
+		if at.call == "connect" { // a file of another kind; Linux says ECONNREFUSED
+			return Refused
+		}
+	case syscall.EAGAIN:
+		if at.call == "connect" { // connect(2): a full backlog, but in other families a lack of ports
+			if at.isUnix() {
 				return Refused
 			}
 			return Exhausted
-		case syscall.ENOPROTOOPT: // icmp(7): the host says that it has no such protocol
+		}
+	case syscall.ENODEV, syscall.ENXIO:
+		switch at.call {
+		case "connect": // the network interface that the socket is bound to is gone
+			return Unreachable
+		case "", "socket", "bind", "setsockopt": // SO_BINDTODEVICE, or a zone that names no interface
+			return Invalid
+		}
+	case syscall.ESRCH:
+		if onLinux && at.call == "connect" { // IPsec: no key daemon negotiates the association
 			return Unreachable
 		}
+	}
+	if class := classOfSystemOwn(errno, at); class != Unknown {
+		return class
 	}
 	if class, ok := winsockClass[errno]; ok {
 		return class
@@ -38,11 +71,6 @@ func classOfSystem(err error, network, call string) Class {
 
 // errnoRefused is what connect says where nothing accepts.
 var errnoRefused error = syscall.ECONNREFUSED
-
-// isUnix tells whether network is one of unix domain sockets.
-func isUnix(network string) bool {
-	return network == "unix" || network == "unixgram" || network == "unixpacket"
-}
 
 // errnoClass has the errnos of connect(2), bind(2) and socket(2), and of the
 // first reads and writes of a handshake. The names here are POSIX's, and every
@@ -64,6 +92,7 @@ var errnoClass = map[syscall.Errno]Class{
 
 	syscall.EACCES: Denied,
 	syscall.EPERM:  Denied,
+	syscall.EROFS:  Denied, // bind makes the file of a unix LocalAddr
 
 	syscall.EMFILE:        Exhausted,
 	syscall.ENFILE:        Exhausted,
@@ -71,6 +100,8 @@ var errnoClass = map[syscall.Errno]Class{
 	syscall.ENOMEM:        Exhausted,
 	syscall.EADDRNOTAVAIL: Exhausted,
 	syscall.EADDRINUSE:    Exhausted,
+	syscall.ENOSPC:        Exhausted, // epoll's limit of watches; the disk, for a unix LocalAddr
+	syscall.EDQUOT:        Exhausted,
 
 	syscall.EAFNOSUPPORT:    Invalid,
 	syscall.EPROTOTYPE:      Invalid,
@@ -78,6 +109,8 @@ var errnoClass = map[syscall.Errno]Class{
 	syscall.ENOPROTOOPT:     Invalid,
 	syscall.EDESTADDRREQ:    Invalid,
 	syscall.EINVAL:          Invalid,
+	syscall.EFAULT:          Invalid,
+	syscall.ENOSYS:          Invalid, // no such system call, or a sandbox says so
 	syscall.ENAMETOOLONG:    Invalid, // the path of a unix socket, as are the two below
 	syscall.ENOTDIR:         Invalid,
 	syscall.ELOOP:           Invalid,

@@ -5,6 +5,8 @@ package redial_test
 import (
 	"io/fs"
 	"net"
+	"net/netip"
+	"os"
 	"runtime"
 	"syscall"
 	"testing"
@@ -19,6 +21,8 @@ const (
 	sysRefused = syscall.ECONNREFUSED
 	sysReset   = syscall.ECONNRESET
 )
+
+const onLinux = runtime.GOOS == "linux" || runtime.GOOS == "android"
 
 func systemError(errno uint32) error { return syscall.Errno(errno) }
 
@@ -59,6 +63,13 @@ func TestClassifyErrno(t *testing.T) {
 		{errno: syscall.ENOTDIR, of: "unix", onConnect: redial.Invalid},
 		{errno: syscall.ELOOP, of: "unix", onConnect: redial.Invalid},
 
+		{errno: syscall.EFAULT, onConnect: redial.Invalid},
+		{errno: syscall.ENOSYS, onConnect: redial.Invalid},
+		{errno: syscall.EROFS, of: "unixgram", onConnect: redial.Denied},
+		{errno: syscall.ENOSPC, onConnect: redial.Exhausted},
+		{errno: syscall.EDQUOT, of: "unixgram", onConnect: redial.Exhausted},
+
+		{errno: syscall.EPROTO, onConnect: redial.Unreachable, elsewhere: redial.Unknown, differs: true},
 		{errno: syscall.ENOENT, of: "unix", onConnect: redial.Refused, elsewhere: redial.Unknown, differs: true},
 		{errno: syscall.ENOTSOCK, of: "unix", onConnect: redial.Refused, elsewhere: redial.Unknown, differs: true},
 		{errno: syscall.ENOPROTOOPT, onConnect: redial.Unreachable, elsewhere: redial.Invalid, differs: true},
@@ -86,6 +97,102 @@ func TestClassifyErrno(t *testing.T) {
 			assert.Equal(t, test.elsewhere, redial.Classify(err), "%s: %v", test.of, err)
 		}
 		assertKeepsClass(t, opError(test.of, "connect", test.errno))
+	}
+}
+
+// Errnos whose meaning depends on the address, or on a call other than connect.
+func TestClassifyErrnoByPlace(t *testing.T) {
+	blackhole, noAssociation := redial.Invalid, redial.Unknown
+	if onLinux {
+		blackhole, noAssociation = redial.Unreachable, redial.Unreachable
+	}
+	loopback, elsewhere := tcpAddr("127.0.0.1:0"), tcpAddr("192.0.2.1:80")
+	for _, test := range []struct {
+		call, network string
+		source, addr  net.Addr
+		errno         syscall.Errno
+		want          redial.Class
+	}{
+		// A blackhole route, or an address that can't be connected to.
+		{"connect", "tcp", nil, elsewhere, syscall.EINVAL, blackhole},
+		{"connect", "tcp", nil, tcpAddr("[2001:db8::1]:80"), syscall.EINVAL, blackhole},
+		{"connect", "tcp", nil, tcpAddr("[fd00::1]:80"), syscall.EINVAL, blackhole},
+		{"connect", "tcp", nil, tcpAddr("169.254.169.254:80"), syscall.EINVAL, blackhole},
+		{"connect", "udp", nil, &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 53}, syscall.EINVAL, blackhole},
+		{"connect", "ip4:icmp", nil, &net.IPAddr{IP: net.IPv4(192, 0, 2, 1)}, syscall.EINVAL, blackhole},
+		{"connect", "tcp", tcpAddr("192.0.2.7:0"), elsewhere, syscall.EINVAL, blackhole},
+		{"connect", "tcp", loopback, tcpAddr("127.0.0.9:80"), syscall.EINVAL, blackhole},
+		{"connect", "tcp", (*net.TCPAddr)(nil), elsewhere, syscall.EINVAL, blackhole},
+		{"connect", "tcp", loopback, elsewhere, syscall.EINVAL, redial.Invalid},
+		{"connect", "tcp", nil, tcpAddr("[fe80::1]:80"), syscall.EINVAL, redial.Invalid},
+		{"connect", "tcp", nil, tcpAddr("[fe80::1%lo]:80"), syscall.EINVAL, redial.Invalid},
+		{"connect", "udp", nil, &net.UDPAddr{IP: net.ParseIP("ff02::1"), Port: 53}, syscall.EINVAL, redial.Invalid},
+		{"connect", "udp", nil, &net.UDPAddr{IP: net.ParseIP("ff01::1"), Port: 53}, syscall.EINVAL, redial.Invalid},
+		{"connect", "tcp", nil, nil, syscall.EINVAL, redial.Invalid},
+		{"connect", "tcp", nil, (*net.TCPAddr)(nil), syscall.EINVAL, redial.Invalid},
+		{"connect", "tcp", nil, &net.TCPAddr{Port: 80}, syscall.EINVAL, redial.Invalid},
+		{"connect", "unix", nil, &net.UnixAddr{Net: "unix", Name: "/run/db.sock"}, syscall.EINVAL, redial.Invalid},
+		{"bind", "tcp", loopback, elsewhere, syscall.EINVAL, redial.Invalid},
+		{"setsockopt", "tcp", nil, elsewhere, syscall.EINVAL, redial.Invalid},
+		{"connectex", "tcp", nil, elsewhere, 10022, redial.Invalid}, // WSAEINVAL
+		{"connectex", "tcp", nil, elsewhere, 10045, redial.Invalid}, // WSAEOPNOTSUPP
+
+		// BSD's and Windows' connect to port 0. Another port has run out.
+		{"connect", "tcp", nil, tcpAddr("192.0.2.1:0"), syscall.EADDRNOTAVAIL, redial.Invalid},
+		{"connect", "udp", nil, &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1)}, syscall.EADDRNOTAVAIL, redial.Invalid},
+		{"connectex", "tcp", nil, tcpAddr("192.0.2.1:0"), 10049, redial.Invalid},
+		{"connect", "tcp", nil, elsewhere, syscall.EADDRNOTAVAIL, redial.Exhausted},
+		{"connectex", "tcp", nil, elsewhere, 10049, redial.Exhausted},
+		{"connect", "ip6:ipv6-icmp", nil, &net.IPAddr{IP: net.IPv6loopback}, syscall.EADDRNOTAVAIL, redial.Exhausted},
+		{"setsockopt", "udp", nil, elsewhere, syscall.EADDRNOTAVAIL, redial.Invalid},
+
+		// A network interface that is not there. Control returns a plain errno.
+		{"setsockopt", "tcp", nil, elsewhere, syscall.ENODEV, redial.Invalid},
+		{"", "tcp", nil, elsewhere, syscall.ENODEV, redial.Invalid},
+		{"bind", "tcp", tcpAddr("[fe80::1%9]:0"), elsewhere, syscall.ENODEV, redial.Invalid},
+		{"bind", "tcp", tcpAddr("[fe80::1%9]:0"), elsewhere, syscall.ENXIO, redial.Invalid},
+		{"connect", "tcp", nil, elsewhere, syscall.ENODEV, redial.Unreachable},
+		{"connect", "tcp", nil, elsewhere, syscall.ENXIO, redial.Unreachable},
+		{"open", "serial", nil, nil, syscall.ENODEV, redial.Unknown},
+
+		// What an ICMP message makes of a UDP socket's next read.
+		{"read", "udp", nil, elsewhere, syscall.ENOPROTOOPT, redial.Unreachable},
+		{"write", "udp", nil, elsewhere, syscall.EPROTO, redial.Unreachable},
+		{"recvfrom", "udp", nil, elsewhere, syscall.EPROTO, redial.Unreachable},
+		{"read", "unix", nil, nil, syscall.EPROTO, redial.Unknown},
+		{"setsockopt", "udp", nil, elsewhere, syscall.ENOPROTOOPT, redial.Invalid},
+
+		{"bind", "unixgram", nil, nil, syscall.ENOENT, redial.Invalid},
+		{"open", "unix", nil, nil, syscall.ENOENT, redial.Unknown},
+		{"connect", "tcp", nil, elsewhere, syscall.ESRCH, noAssociation},
+		{"read", "tcp", nil, elsewhere, syscall.ESRCH, redial.Unknown},
+	} {
+		err := &net.OpError{Op: "dial", Net: test.network, Source: test.source, Addr: test.addr, Err: test.errno}
+		if test.call != "" {
+			err.Err = os.NewSyscallError(test.call, test.errno)
+		}
+		assert.Equal(t, test.want, redial.Classify(err), "%s: %v", test.call, err)
+		assertKeepsClass(t, err)
+	}
+	// The innermost operation is the one that failed, and a path's is no socket's.
+	atProxy := &net.OpError{Op: "proxyconnect", Net: "tcp", Addr: tcpAddr("[fe80::1]:80"), Err: &net.OpError{Op: "dial", Net: "tcp", Addr: elsewhere,
+		Err: os.NewSyscallError("connect", syscall.EINVAL)}}
+	assert.Equal(t, blackhole, redial.Classify(atProxy))
+	assert.Equal(t, redial.Unknown, redial.Classify(&fs.PathError{Op: "open", Path: "/dev/ttyUSB0", Err: syscall.ENODEV}))
+}
+
+func tcpAddr(address string) *net.TCPAddr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address))
+}
+
+// Errnos that a sandbox or a program's own bug can cause, and that say nothing
+// of a dial.
+func TestClassifyErrnoUnknown(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.EIO, syscall.EINTR, syscall.EBADF, syscall.EALREADY, syscall.EISCONN,
+		syscall.EXDEV, syscall.ESTALE, syscall.EBUSY, syscall.EMSGSIZE, syscall.ERANGE, syscall.ECANCELED} {
+		for _, call := range []string{"socket", "setsockopt", "bind", "connect", "read", "write"} {
+			assert.Equal(t, redial.Unknown, redial.Classify(opError("tcp", call, errno)), "%s: %v", call, errno)
+		}
 	}
 }
 

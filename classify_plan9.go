@@ -5,8 +5,8 @@ import "syscall"
 // errnoRefused is what connect says where nothing accepts.
 var errnoRefused error = syscall.ErrorString("connection refused")
 
-// classOfSystem is the class of an error of the kernel, which is a string.
-func classOfSystem(err error, _, _ string) Class {
+// classOfSystem returns the class of an error of the kernel, which is a string.
+func classOfSystem(err error, _ place) Class {
 	if e, ok := err.(syscall.ErrorString); ok {
 		return plan9Class[string(e)]
 	}

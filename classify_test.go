@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -69,6 +70,23 @@ type timeoutError struct{ timeout bool }
 func (timeoutError) Error() string   { return "some client's own" }
 func (e timeoutError) Timeout() bool { return e.timeout }
 
+// noSuitable is package net's error of a dial that has no address of the right
+// family for addr.
+func noSuitable(addr string) error {
+	_, err := net.ResolveTCPAddr("tcp6", "127.0.0.1:0")
+	inner, ok := errors.AsType[*net.AddrError](err)
+	if !ok {
+		return err
+	}
+	return &net.OpError{Op: "dial", Net: "tcp6", Err: &net.AddrError{Err: inner.Err, Addr: addr}}
+}
+
+// matchesError matches is, and nothing else.
+type matchesError struct{ is error }
+
+func (matchesError) Error() string          { return "some client's own" }
+func (e matchesError) Is(target error) bool { return target == e.is }
+
 // nilChildren is a joined error with holes, as no errors.Join makes it.
 type nilChildren struct{ errs []error }
 
@@ -107,6 +125,26 @@ func TestClassify(t *testing.T) {
 		{"unknown port", dnsOpError(&net.DNSError{Err: "unknown port", Name: "tcp/nope", IsNotFound: true}), redial.Invalid},
 		{"a name with NUL", dnsOpError(&net.DNSError{Err: "invalid argument", Name: "a\x00b"}), redial.Invalid},
 
+		{"no address of the family", noSuitable("a.test"), redial.NotFound},
+		{"no address of the family, with a port", noSuitable("a.test:80"), redial.NotFound},
+		{"an IPv4 address of the wrong family", noSuitable("192.0.2.1"), redial.Invalid},
+		{"an IPv6 address of the wrong family", noSuitable("2001:db8::1"), redial.Invalid},
+		{"an address with a zone", noSuitable("fe80::1%eth0"), redial.Invalid},
+		{"an address in brackets", noSuitable("[2001:db8::1]"), redial.Invalid},
+		{"a LocalAddr of the wrong family", noSuitable("192.0.2.1:0"), redial.Invalid},
+		{"a LocalAddr with a zone", noSuitable("[fe80::1%eth0]:0"), redial.Invalid},
+		{"a LocalAddr of another network", &net.OpError{Op: "dial", Err: &net.AddrError{Err: "mismatched local address type", Addr: "192.0.2.1:0"}}, redial.Invalid},
+		{"an address error of its own", &net.AddrError{Addr: "a.test"}, redial.Invalid},
+		{"a resolver's configuration", &net.DNSConfigError{Err: errors.New("x")}, redial.DNS},
+
+		{"fs.ErrPermission", fs.ErrPermission, redial.Denied},
+		{"a file without permission", &fs.PathError{Op: "open", Path: "p", Err: fs.ErrPermission}, redial.Denied},
+		{"a client's fs.ErrPermission", matchesError{fs.ErrPermission}, redial.Denied},
+		{"errors.ErrUnsupported", errors.ErrUnsupported, redial.Invalid},
+		{"a client's errors.ErrUnsupported", matchesError{errors.ErrUnsupported}, redial.Invalid},
+		{"a client's context.Canceled", matchesError{context.Canceled}, redial.Canceled},
+		{"an error that matches something else", matchesError{io.EOF}, redial.Unknown},
+
 		{"no port", &net.OpError{Op: "dial", Err: &net.AddrError{Err: "missing port in address", Addr: "a"}}, redial.Invalid},
 		{"parse", &net.ParseError{Type: "IP address", Text: "1.2.3"}, redial.Invalid},
 		{"network", net.UnknownNetworkError("tcp7"), redial.Invalid},
@@ -129,6 +167,9 @@ func TestClassify(t *testing.T) {
 		{"ours, unknown", &redial.Error{Err: errors.New("x"), Stop: redial.ErrDeadline}, redial.Unknown},
 		{"a client's around ours", &url.Error{Op: "Get", Err: &net.OpError{Op: "dial", Err: &redial.Error{Class: redial.Refused, Stop: redial.ErrDeadline}}}, redial.Refused},
 
+		{"ours, no class", &redial.Error{Class: 200, Err: io.EOF, Stop: redial.ErrDeadline}, redial.Unknown},
+		{"ours, no class, joined", errors.Join(&redial.Error{Class: 200}, io.EOF), redial.Reset},
+		{"ours, no class, joined last", errors.Join(net.UnknownNetworkError("y"), &redial.Error{Class: redial.Canceled + 1}), redial.Invalid},
 		{"joined, the more telling last", errors.Join(io.EOF, errors.New("x"), context.Canceled), redial.Canceled},
 		{"joined, the more telling first", errors.Join(timeoutError{true}, tls.AlertError(40)), redial.Timeout},
 		{"joined, the last resort", errors.Join(errors.New("x"), net.UnknownNetworkError("y")), redial.Invalid},
@@ -143,6 +184,22 @@ func TestClassify(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A class that a Classifier makes up counts as Unknown: Classify is asked.
+func TestClassifierOutOfRange(t *testing.T) {
+	var records []redial.Attempt
+	d := redial.Dialer{
+		DialFunc:    func(context.Context, string, string) (net.Conn, error) { return nil, io.EOF },
+		Classifier:  func(error) redial.Class { return 100 },
+		Policy:      atOnce(),
+		MaxAttempts: 2,
+		OnAttempt:   func(_ context.Context, a redial.Attempt) { records = append(records, a) },
+	}
+	_, err := d.Dial("tcp", "127.0.0.1:1")
+	assert.Equal(t, redial.Reset, redial.Classify(err))
+	require.Len(t, records, 2, "retried as io.EOF is")
+	assert.Equal(t, redial.Reset, records[0].Class)
 }
 
 // assertKeepsClass wraps err in the ways that clients do.
@@ -219,7 +276,7 @@ func buildError(tree []byte, errno uint32, call, network string) (err error) {
 		case 4:
 			err = nilChildren{[]error{leaf, nil, err}}
 		case 5:
-			err = &redial.Error{Class: redial.Class(b & 0xf % 12), Err: err, Stop: leaf}
+			err = &redial.Error{Class: redial.Class(b & 0xf), Err: err, Stop: leaf}
 		case 6:
 			err = &net.DNSError{Name: call, UnwrapErr: err, IsNotFound: b&1 > 0, IsTimeout: b&2 > 0}
 		case 7:

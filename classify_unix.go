@@ -12,3 +12,11 @@ func init() {
 	errnoClass[syscall.ESOCKTNOSUPPORT] = Invalid
 	errnoClass[syscall.EOPNOTSUPP] = Invalid
 }
+
+// classOfSystemOwn decides what this file's errnos mean by where they occur.
+func classOfSystemOwn(errno syscall.Errno, at place) Class {
+	if errno == syscall.EOPNOTSUPP && onLinux && at.call == "connect" && !at.isUnix() {
+		return Unreachable // icmp(7): source route failed
+	}
+	return Unknown
+}

@@ -20,6 +20,19 @@ func TestClassifyErrnoBeyondWASI(t *testing.T) {
 		syscall.ESOCKTNOSUPPORT: redial.Invalid,
 		syscall.EOPNOTSUPP:      redial.Invalid,
 	} {
-		assert.Equal(t, want, redial.Classify(opError("tcp", "connect", errno)), "%v", errno)
+		assert.Equal(t, want, redial.Classify(opError("tcp", "socket", errno)), "%v", errno)
 	}
+}
+
+// Linux: an ICMP message, "source route failed".
+func TestClassifyEOPNOTSUPP(t *testing.T) {
+	onConnect := redial.Invalid
+	if onLinux {
+		onConnect = redial.Unreachable
+	}
+	assert.Equal(t, onConnect, redial.Classify(opError("tcp", "connect", syscall.EOPNOTSUPP)))
+	assert.Equal(t, onConnect, redial.Classify(opError("udp6", "connect", syscall.EOPNOTSUPP)))
+	assert.Equal(t, redial.Invalid, redial.Classify(opError("unix", "connect", syscall.EOPNOTSUPP)))
+	assert.Equal(t, redial.Invalid, redial.Classify(opError("tcp", "setsockopt", syscall.EOPNOTSUPP)))
+	assert.Equal(t, redial.Invalid, redial.Classify(syscall.EOPNOTSUPP))
 }

@@ -136,7 +136,7 @@ func (f *failure) mixed(results []AddrResult) advice {
 		}
 	}
 	slices.SortStableFunc(ways, func(a, b AddrResult) int {
-		return telling[min(b.Class, numClasses-1)] - telling[min(a.Class, numClasses-1)]
+		return b.Class.weight() - a.Class.weight()
 	})
 	for i := range mostChecks {
 		for _, way := range ways {

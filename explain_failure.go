@@ -15,12 +15,13 @@ type failure struct {
 	commands
 	goos string
 
-	class   Class
-	chain   []error // the error and what it wraps, down the branch that has the class
-	dial    *Error  // ours; nil if it is not
-	op      string  // what was being done, as the innermost *net.OpError has it
-	call    string  // the system call that failed
-	trouble trouble // what the system said of it
+	class     Class
+	chain     []error // the error and what it wraps, down the branch that has the class
+	dial      *Error  // ours; nil if it is not
+	op        string  // what was being done, as the innermost *net.OpError has it
+	innermost *net.OpError
+	call      string  // the system call that failed
+	trouble   trouble // what the system said of it
 
 	network string         // as dialed; of the innermost *net.OpError without ours
 	address string         // as dialed, or the nearest to that; empty if not known
@@ -99,7 +100,7 @@ func (f *failure) note(err error) error {
 // branch is the first of several errors that has the class of all, or the
 // first if none has.
 func (f *failure) branch(errs []error) error {
-	if i := slices.IndexFunc(errs, func(err error) bool { return classify(err, f.network, f.call) == f.class }); i >= 0 {
+	if i := slices.IndexFunc(errs, func(err error) bool { return classify(err, place{f.innermost, f.call}) == f.class }); i >= 0 {
 		return errs[i]
 	}
 	if len(errs) == 0 {
@@ -109,7 +110,7 @@ func (f *failure) branch(errs []error) error {
 }
 
 func (f *failure) noteOp(e *net.OpError) {
-	f.op = e.Op
+	f.op, f.innermost = e.Op, e
 	if e.Op == "proxyconnect" { // net/http's: what it was asked for was not dialed
 		f.proxied, f.address = true, ""
 	}

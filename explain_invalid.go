@@ -42,6 +42,9 @@ func addrErrorText(err error) string {
 
 func explainInvalid(f *failure) advice {
 	if e, ok := find[*net.AddrError](f); ok {
+		if isLiteral(e.Addr) && e.Err == noSuitableAddress() {
+			return explainNotFound(f) // knows the wrong family
+		}
 		return f.badAddress(e)
 	}
 	if e, ok := find[net.UnknownNetworkError](f); ok {
@@ -62,7 +65,7 @@ func explainInvalid(f *failure) advice {
 		}}
 	}
 	switch {
-	case slices.Contains(f.chain, errMissingAddress):
+	case slices.Contains(f.chain, errMissingAddress()):
 		return advice{"There is no address to dial: it is empty", []string{
 			"Is the setting or variable that it comes from not set?",
 			"Right is host:port: db.example:5432, 192.0.2.1:80 or [2001:db8::1]:80.",

@@ -273,8 +273,18 @@ func TestMalformed(t *testing.T) {
 		{"empty network", "", "127.0.0.1:80", redial.Invalid},
 		{"ip without protocol", "ip", "127.0.0.1", redial.Invalid},
 		{"ip of unknown protocol", "ip:nope", "127.0.0.1", redial.Invalid},
-		{"IPv4 address on tcp6", "tcp6", "127.0.0.1:80", redial.NotFound},
-		{"IPv6 address on tcp4", "tcp4", "[::1]:80", redial.NotFound},
+		{"IPv4 address on tcp6", "tcp6", "127.0.0.1:80", redial.Invalid},
+		{"IPv6 address on tcp4", "tcp4", "[::1]:80", redial.Invalid},
+		{"IPv6 address with a zone on tcp4", "tcp4", "[fe80::1%1]:80", redial.Invalid},
+		{"IPv4 address on udp6", "udp6", "127.0.0.1:80", redial.Invalid},
+		{"IPv6 address on ip4", "ip4:icmp", "::1", redial.Invalid},
+		{"octet too high", "tcp", "256.1.1.1:80", redial.Invalid},
+		{"octets too many", "tcp", "1.2.3.4.5:80", redial.Invalid},
+		{"label too long", "tcp", strings.Repeat("x", 64) + ".test:80", redial.Invalid},
+		{"label empty", "tcp", "a..test:80", redial.Invalid},
+		{"space in a name", "tcp", "a b.test:80", redial.Invalid},
+		{"user in a name", "tcp", "a@b.test:80", redial.Invalid},
+		{"URL in brackets", "tcp", "[http://a.test]:80", redial.Invalid},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := redial.Dialer{Policy: atOnce(), MaxAttempts: 2}

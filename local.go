@@ -7,16 +7,14 @@ import (
 )
 
 // classify asks Classifier, then Classify, then what this machine knows of
-// itself. It tells whether that is not what the error says.
-func (d *Dialer) classify(err error) (class Class, corrected bool) {
+// itself. A Classifier's class that is none of the constants counts as Unknown.
+func (d *Dialer) classify(err error) Class {
 	if d.Classifier != nil {
-		if class := d.Classifier(err); class != Unknown {
-			return class, false
+		if class := d.Classifier(err).known(); class != Unknown {
+			return class
 		}
 	}
-	said := Classify(err)
-	class = localTrouble(said, err)
-	return class, class != said
+	return localTrouble(Classify(err), err)
 }
 
 // localTrouble corrects a class by what only this machine can tell of itself,

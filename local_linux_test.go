@@ -132,7 +132,7 @@ func TestRoutes(t *testing.T) {
 			{"unreachable", syscall.RTN_UNREACHABLE, syscall.EHOSTUNREACH, redial.Unreachable},
 			{"prohibit", syscall.RTN_PROHIBIT, syscall.EACCES, redial.Denied},
 			// A route of this kind tells local callers; see swallow for one that tells nobody.
-			{"blackhole", syscall.RTN_BLACKHOLE, syscall.EINVAL, redial.Invalid},
+			{"blackhole", syscall.RTN_BLACKHOLE, syscall.EINVAL, redial.Unreachable},
 		} {
 			for _, target := range []struct{ name, prefix, address string }{
 				{"IPv4", "198.51.100.7/32", "198.51.100.7:80"},

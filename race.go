@@ -244,7 +244,7 @@ func interleave(addrs []netip.AddrPort) []netip.AddrPort {
 type racer struct {
 	addrs    []netip.AddrPort // in the order in which to try them
 	dial     func(context.Context, netip.AddrPort) (net.Conn, error)
-	classify func(error) (class Class, corrected bool)
+	classify func(error) Class
 	delay    time.Duration // before the next address is tried beside the one before
 	limit    int           // of those in flight at once
 	seen     *lookup       // those tried, in that order
@@ -373,7 +373,7 @@ func (r *racer) ended(result raced) {
 	a := &r.seen.addrs[result.i]
 	a.Duration = time.Since(a.Start)
 	if a.Err = result.err; a.Err != nil {
-		a.Class, _ = r.classify(a.Err)
+		a.Class = r.classify(a.Err)
 	}
 	r.answered = r.answered || a.Class == Refused || a.Class == Reset
 }
@@ -415,7 +415,7 @@ func (r *racer) giveUp() (net.Conn, error) {
 func (r *racer) mostTelling() error {
 	most := r.seen.addrs[0]
 	for _, a := range r.seen.addrs[1:] {
-		if telling[a.Class] > telling[most.Class] {
+		if a.Class.weight() > most.Class.weight() {
 			most = a
 		}
 	}

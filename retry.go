@@ -229,7 +229,8 @@ func (l *loop) failed(err error, start time.Time, seen *lookup) (time.Duration, 
 	if l.canceled {
 		a.Class = Canceled
 	} else {
-		a.Class, l.corrected = l.classify(err)
+		a.Class = l.classify(err)
+		l.corrected = l.Classifier == nil && a.Class != Classify(err)
 	}
 	var probeIn time.Duration
 	gated := false
@@ -345,7 +346,7 @@ func (l *loop) untouched(a *Attempt) bool {
 	}
 	// The caller gave up, but the error does not say so: it is that of an
 	// address tried before. If it was due to be retried, say what stopped it.
-	class, _ := l.classify(a.Err)
+	class := l.classify(a.Err)
 	return l.policy[class] == nil
 }
 

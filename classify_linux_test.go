@@ -1,0 +1,55 @@
+package redial_test
+
+import (
+	"net"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+// Errnos of a dial that was set up in a way that this machine can't have.
+func TestKernelSetUp(t *testing.T) {
+	bindToDevice := func(device string) func(_, _ string, conn syscall.RawConn) error {
+		return func(_, _ string, conn syscall.RawConn) (err error) {
+			controlErr := conn.Control(func(fd uintptr) { err = syscall.BindToDevice(int(fd), device) })
+			if controlErr != nil {
+				return controlErr
+			}
+			return err
+		}
+	}
+	for _, c := range []struct {
+		name, network, address string
+		class                  redial.Class
+		errno                  syscall.Errno
+		dialer                 net.Dialer
+	}{
+		{"device that is not there", "tcp", "127.0.0.1:1", redial.Invalid, syscall.ENODEV,
+			net.Dialer{Control: bindToDevice("redial-none")}},
+		{"device name too long", "tcp", "127.0.0.1:1", redial.Invalid, syscall.ENODEV,
+			net.Dialer{Control: bindToDevice(strings.Repeat("x", 20))}},
+		{"LocalAddr with a zone that is not there", "tcp", "[::1]:1", redial.Invalid, syscall.ENODEV,
+			net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("fe80::1"), Zone: "2147483647"}}},
+		{"LocalAddr without a zone", "tcp", "[::1]:1", redial.Invalid, syscall.EINVAL,
+			net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("fe80::1")}}},
+		{"LocalAddr in a directory that is not there", "unixgram", "/tmp/redial-none", redial.Invalid, syscall.ENOENT,
+			net.Dialer{LocalAddr: &net.UnixAddr{Net: "unixgram", Name: filepath.Join(t.TempDir(), "none", "socket")}}},
+		{"link-local address without a zone", "tcp", "[fe80::1]:1", redial.Invalid, syscall.EINVAL, net.Dialer{}},
+		{"multicast address without a zone", "udp", "[ff02::1]:1", redial.Invalid, syscall.EINVAL, net.Dialer{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if strings.HasPrefix(c.address, "[") {
+				skipWithoutIPv6(t)
+			}
+			a, err := dialOnce(t, redial.Dialer{Dialer: c.dialer}, c.network, c.address)
+			assert.ErrorIs(t, err, c.errno)
+			assert.Equal(t, c.class, a.Class, "%v", err)
+			assert.Equal(t, c.class, redial.Classify(err))
+		})
+	}
+}
