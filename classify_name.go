@@ -24,6 +24,9 @@ func isImpossible(name string) bool {
 	if name == "" || name == "." {
 		return false
 	}
+	if _, err := netip.ParseAddr(name); err == nil {
+		return false // a look-up of the address's name
+	}
 	name = strings.TrimSuffix(name, ".")
 	if len(name) > longestName || strings.ContainsFunc(name, neverInName) {
 		return true
