@@ -5,55 +5,60 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 )
 
-// A Dialer connects as net.Dialer does, finds out why an attempt failed,
-// retries what is worth retrying on a backoff of its own per class of failure,
-// and logs every attempt.
+// A Dialer connects as net.Dialer does. It finds out why an attempt failed,
+// retries what is worth retrying on a backoff of its own for each class of
+// failure, and logs every attempt.
 //
 // The zero value is ready to use: it retries for up to 30 s, or until the
-// context or Deadline ends the dial. Most programs set the embedded net.Dialer
-// and Logger, and hand DialContext to what takes a dialer.
+// context or Deadline ends the dial. Most programs set Timeout and Logger, and
+// pass DialContext to whatever takes a dialer.
 //
-// It is safe to call Dialer's methods concurrently. Do not change a Dialer
-// while it is in use.
+// Dialer's methods can be called concurrently. Do not change a Dialer while it
+// is in use.
 type Dialer struct {
-	// Dialer makes each attempt. Its fields mean what package net says, for
-	// each attempt anew, but for those that bound it in time:
+	// Dialer makes each attempt. Its fields mean what package net says, and
+	// apply to each attempt, except those that bound it in time:
 	//
-	// Timeout bounds one attempt, name resolution and Verify included. Zero
-	// means 10 s, or no limit if MaxAttempts is 1. If negative, every dial
-	// has timed out before its first attempt.
+	// Timeout bounds one attempt, including name resolution and Verify. Zero
+	// means 10 s, or no limit if MaxAttempts is 1. A negative Timeout means
+	// that every dial has timed out before its first attempt.
 	//
-	// Deadline and Cancel end the whole dial, waits included.
+	// Deadline and Cancel end the whole dial, including its waits.
 	//
-	// FallbackDelay is the Connection Attempt Delay of RFC 8305: the time
-	// after which the next address of a name is tried beside the one before.
-	// Zero means 250 ms. If negative, the addresses are left to net.Dialer,
-	// which tries one after the other.
+	// FallbackDelay is the Connection Attempt Delay of RFC 8305: how long to
+	// wait for one address of a name before also trying the next. Zero means
+	// 250 ms. A negative FallbackDelay leaves the addresses to net.Dialer,
+	// which tries them one after the other.
+	//
+	// Control and ControlContext may be called by several goroutines at once,
+	// because the addresses of a name are raced.
 	net.Dialer
 
-	// DialFunc makes each attempt in place of the embedded net.Dialer, if
-	// not nil: a proxy, a tunnel, (&tls.Dialer{...}).DialContext. Its ctx
-	// carries Timeout, Deadline and Cancel, and may end when the attempt
-	// does, which must not affect the connection, as package net has it. The
-	// other fields of net.Dialer are not used then.
+	// DialFunc, if not nil, makes each attempt in place of the embedded
+	// net.Dialer: through a proxy or a tunnel, or with
+	// (&tls.Dialer{...}).DialContext. Its ctx carries Timeout, Deadline and
+	// Cancel, and ends with the attempt. As with net.Dialer, a connection
+	// already returned must survive the end of ctx. The other fields of the
+	// embedded net.Dialer are not used.
 	//
-	// A connection returned beside an error is closed. To return neither is
-	// an error of class Invalid. The methods for one kind of network, such
-	// as DialTCP, ignore DialFunc.
+	// A connection returned beside an error is closed. Returning neither is a
+	// failure of class Invalid. DialTCP, DialUDP, DialIP and DialUnix ignore
+	// DialFunc.
 	DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// Verify, if not nil, checks each new connection as part of its attempt:
-	// a proxy that accepts with no backend behind it. An error closes the
-	// connection and is the attempt's failure.
+	// Verify, if not nil, checks each new connection as part of its attempt.
+	// It finds, for example, a proxy that accepts although no backend is
+	// behind it. If Verify returns an error, the connection is closed and the
+	// attempt has failed with that error.
 	//
-	// When ctx ends, reads and writes that Verify has under way on the
-	// connection fail. Deadlines that it sets, and bytes that it reads, are
-	// its own to put back.
+	// When ctx ends, the reads and writes of Verify on the connection fail.
+	// Verify must clear any deadline it sets; bytes it reads are gone.
 	Verify func(ctx context.Context, conn net.Conn) error
 
 	// Policy says which classes of failure are retried, after which delays.
@@ -61,35 +66,39 @@ type Dialer struct {
 	Policy Policy
 
 	// MaxAttempts bounds the number of attempts. Zero or less means no
-	// limit. One means to classify and log only: every error is returned as
-	// the inner dialer made it, and the defaults of Timeout and MaxElapsed
-	// do not apply. A Dialer that is used within another's attempt, by its
-	// ctx, acts as if MaxAttempts were 1.
+	// limit. One means to classify and log only: the error is returned as the
+	// inner dialer made it, and the defaults of Timeout and MaxElapsed do not
+	// apply. A dial within another dial's attempt (its ctx is the attempt's,
+	// or derived from it) acts as if MaxAttempts were 1, because the other
+	// dial retries.
 	MaxAttempts int
 
-	// MaxElapsed bounds the whole dial, attempts in flight included. Zero
-	// means 30 s if neither the context nor Deadline bounds the dial, and no
-	// limit of its own if one does. Less than zero means no limit.
+	// MaxElapsed bounds the whole dial, including attempts in flight. Zero
+	// means 30 s. Less than zero means no limit. The deadline of the context,
+	// and Deadline, can end the dial sooner.
 	MaxElapsed time.Duration
 
-	// Classifier, if not nil, is asked for the class of an error before
-	// Classify; Unknown passes the question on.
+	// Classifier, if not nil, is asked for the class of an error first. If it
+	// returns Unknown, Classify decides. It can be called by many dials at
+	// once.
 	Classifier func(error) Class
 
-	// Gate, if not nil, shares backoff with the other dials to the same
-	// target that have it, of this Dialer and of others. A dial within
-	// another's attempt does not ask it.
+	// Gate, if not nil, shares the backoff among all dials to a target that
+	// use the same Gate, whichever Dialer makes them. A dial within another
+	// dial's attempt does not use it.
 	Gate *Gate
 
-	// Logger gets one record for each attempt: at level Debug of a success
-	// at the first, Info of one at a later attempt and of a cancellation by
-	// the caller, Warn of a failure that will be retried, Error of one that
-	// will not. Nil means zap.L(), which discards unless it was replaced.
+	// Logger gets one record per attempt: at level Debug for a success at the
+	// first attempt, Info for a success at a later one and for a dial that the
+	// caller canceled, Warn for a failure that will be retried, and Error for
+	// one that will not (Warn if MaxAttempts is 1). A dial within another
+	// dial's attempt logs at level Debug. Nil means zap.L(), which discards
+	// all records unless the program has replaced it.
 	Logger *zap.Logger
 
-	// OnAttempt, if not nil, is called after each attempt, when it has been
-	// logged, in the goroutine that dials, with the context of the dial. The
-	// wait for the next attempt begins when it returns.
+	// OnAttempt, if not nil, is called after each attempt has been logged, in
+	// the goroutine that dials, with the context of the dial. The time that it
+	// takes counts as part of the wait for the next attempt.
 	OnAttempt func(context.Context, Attempt)
 }
 
@@ -98,72 +107,83 @@ func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 	return d.DialContext(context.Background(), network, address)
 }
 
-// DialContext connects to the address on the named network, of which both are
-// as for net.Dial, and retries as Policy, MaxAttempts and MaxElapsed allow. The
-// name is resolved anew for each attempt.
+// DialContext connects to address on the named network; see net.Dial for both.
+// It retries as Policy, MaxAttempts and MaxElapsed allow, and resolves a name
+// anew for each attempt.
 //
-// It panics if ctx is nil. If ctx ends, so does the dial; once connected, ctx
-// does not affect the connection, which is the inner dialer's own. No wait is
-// begun that would outlast the deadline of ctx: the dial fails at once.
+// It panics if ctx is nil. The dial ends when ctx ends. Once connected, ctx does
+// not affect the connection, which is the inner dialer's own. A wait that would
+// outlast the deadline of ctx, Deadline or MaxElapsed is shortened, once, so that
+// it ends in a last attempt. If there is too little time for another attempt, the
+// dial fails at once.
 //
-// The error of a dial that was retried, or was due to be and was stopped, is a
-// *net.OpError around an [*Error]. One that retrying was never going to touch
-// is returned as the inner dialer made it. [Classify] takes both.
+// The error is a *net.OpError around an [*Error]. If MaxAttempts is 1, or within
+// another dial's attempt, it is the inner dialer's own error. [Classify] takes
+// both.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	if d.DialFunc != nil {
-		return d.retry(ctx, network, address, func(ctx context.Context) (net.Conn, *lookup, error) {
-			return alone(d.DialFunc(ctx, network, address))
-		})
-	}
-	if host, port, ok := d.races(network, address); ok {
-		return d.retry(ctx, network, address, func(ctx context.Context) (net.Conn, *lookup, error) {
-			return d.race(ctx, network, host, port)
-		})
-	}
-	return d.retry(ctx, network, address, func(ctx context.Context) (net.Conn, *lookup, error) {
-		inner := d.unbound()
-		return alone(inner.DialContext(ctx, network, address))
-	})
+	return d.dial(caller{ctx: ctx, attemptCtx: ctx}, network, address)
 }
 
-// DialTCP is net.Dialer's DialTCP, retried as DialContext is. It ignores
-// DialFunc.
+// dial is DialContext for any caller.
+func (d *Dialer) dial(c caller, network, address string) (net.Conn, error) {
+	w := way{network: network, address: address, local: d.LocalAddr, connect: connectByNet}
+	if d.DialFunc != nil {
+		w.local, w.connect = nil, connectByFunc
+	} else if _, _, ok := d.races(network, address); ok {
+		w.connect = connectByRace
+	}
+	return d.retry(c, w)
+}
+
+// DialTCP acts as net.Dialer's DialTCP and retries as DialContext does. It
+// ignores DialFunc.
 func (d *Dialer) DialTCP(ctx context.Context, network string, laddr, raddr netip.AddrPort) (*net.TCPConn, error) {
-	return typed[*net.TCPConn](d.retry(ctx, network, raddr.String(), func(ctx context.Context) (net.Conn, *lookup, error) {
+	w := way{network: network, address: raddr.String(), local: net.TCPAddrFromAddrPort(laddr)}
+	w.connect = func(ctx context.Context, d *Dialer, w way, _ plan) (net.Conn, *lookup, error) {
 		inner := d.unbound()
 		return alone(inner.DialTCP(ctx, network, laddr, raddr))
-	}))
+	}
+	return typed[*net.TCPConn](d.retry(caller{ctx: ctx, attemptCtx: ctx}, w))
 }
 
-// DialUDP is net.Dialer's DialUDP, retried as DialContext is. It ignores
-// DialFunc.
+// DialUDP acts as net.Dialer's DialUDP and retries as DialContext does. It
+// ignores DialFunc.
 func (d *Dialer) DialUDP(ctx context.Context, network string, laddr, raddr netip.AddrPort) (*net.UDPConn, error) {
-	return typed[*net.UDPConn](d.retry(ctx, network, raddr.String(), func(ctx context.Context) (net.Conn, *lookup, error) {
+	w := way{network: network, address: raddr.String()}
+	w.connect = func(ctx context.Context, d *Dialer, w way, _ plan) (net.Conn, *lookup, error) {
 		inner := d.unbound()
 		return alone(inner.DialUDP(ctx, network, laddr, raddr))
-	}))
+	}
+	return typed[*net.UDPConn](d.retry(caller{ctx: ctx, attemptCtx: ctx}, w))
 }
 
-// DialIP is net.Dialer's DialIP, retried as DialContext is. It ignores
-// DialFunc.
+// DialIP acts as net.Dialer's DialIP and retries as DialContext does. It
+// ignores DialFunc.
 func (d *Dialer) DialIP(ctx context.Context, network string, laddr, raddr netip.Addr) (*net.IPConn, error) {
-	return typed[*net.IPConn](d.retry(ctx, network, raddr.String(), func(ctx context.Context) (net.Conn, *lookup, error) {
+	w := way{network: network, address: raddr.String()}
+	w.connect = func(ctx context.Context, d *Dialer, w way, _ plan) (net.Conn, *lookup, error) {
 		inner := d.unbound()
 		return alone(inner.DialIP(ctx, network, laddr, raddr))
-	}))
+	}
+	return typed[*net.IPConn](d.retry(caller{ctx: ctx, attemptCtx: ctx}, w))
 }
 
-// DialUnix is net.Dialer's DialUnix, retried as DialContext is. It ignores
-// DialFunc.
+// DialUnix acts as net.Dialer's DialUnix and retries as DialContext does. It
+// ignores DialFunc.
 func (d *Dialer) DialUnix(ctx context.Context, network string, laddr, raddr *net.UnixAddr) (*net.UnixConn, error) {
-	return typed[*net.UnixConn](d.retry(ctx, network, raddr.String(), func(ctx context.Context) (net.Conn, *lookup, error) {
+	w := way{network: network, address: raddr.String()}
+	if laddr != nil {
+		w.local = laddr
+	}
+	w.connect = func(ctx context.Context, d *Dialer, w way, _ plan) (net.Conn, *lookup, error) {
 		inner := d.unbound()
 		return alone(inner.DialUnix(ctx, network, laddr, raddr))
-	}))
+	}
+	return typed[*net.UnixConn](d.retry(caller{ctx: ctx, attemptCtx: ctx}, w))
 }
 
-// typed gives a connection the type that it has. A nil one must not become a
-// nil pointer within a net.Conn on the way, nor the other way round.
+// typed converts retry's result to the concrete type C. On error it returns a
+// nil C.
 func typed[C net.Conn](conn net.Conn, err error) (c C, _ error) {
 	if err != nil {
 		return c, err
@@ -171,9 +191,9 @@ func typed[C net.Conn](conn net.Conn, err error) (c C, _ error) {
 	return conn.(C), nil
 }
 
-// unbound is the embedded dialer without its bounds in time: each attempt has
-// them in its ctx, for Verify and DialFunc to keep to as well. It is copied in
-// each attempt anew, and so takes no room on the stack of a dial that waits.
+// unbound returns the embedded dialer without Timeout, Deadline and Cancel,
+// which the attempt's context carries instead. Each attempt copies it anew, so
+// that it takes no room on the stack of a dial that waits.
 func (d *Dialer) unbound() net.Dialer {
 	inner := d.Dialer
 	inner.Timeout = 0
@@ -183,11 +203,33 @@ func (d *Dialer) unbound() net.Dialer {
 	return inner
 }
 
-// connectFunc makes one attempt at the address that it was made for. It has a
-// lookup to tell if that was a name whose addresses it raced.
-type connectFunc func(context.Context) (net.Conn, *lookup, error)
+// A way is where a dial leads, and how each of its attempts goes there.
+type way struct {
+	network, address string
+	local            net.Addr // what connect binds to; nil: nothing, or it is not known
+	connect          connectFunc
+}
 
-// alone is what a connectFunc that looked up no name returns.
+// A connectFunc makes one attempt for d. It returns a lookup if it raced the
+// addresses of a name. It takes a way by value, so that the loop's own stays on the
+// stack.
+type connectFunc func(ctx context.Context, d *Dialer, w way, p plan) (net.Conn, *lookup, error)
+
+func connectByNet(ctx context.Context, d *Dialer, w way, _ plan) (net.Conn, *lookup, error) {
+	inner := d.unbound()
+	return alone(inner.DialContext(ctx, w.network, w.address))
+}
+
+func connectByFunc(ctx context.Context, d *Dialer, w way, _ plan) (net.Conn, *lookup, error) {
+	return alone(d.DialFunc(ctx, w.network, w.address))
+}
+
+func connectByRace(ctx context.Context, d *Dialer, w way, p plan) (net.Conn, *lookup, error) {
+	host, port, _ := d.races(w.network, w.address)
+	return d.race(ctx, w.network, host, port, p)
+}
+
+// alone returns what a connectFunc returns that looked up no name.
 func alone[C net.Conn](conn C, err error) (net.Conn, *lookup, error) {
 	return conn, nil, err
 }
@@ -198,115 +240,174 @@ var (
 	errNilError = errors.New("redial: DialFunc returned a nil pointer as its error: return nil itself")
 )
 
-// attempt connects and verifies, until end at the latest; zero: no such time.
-func (d *Dialer) attempt(ctx context.Context, end time.Time, connect connectFunc) (net.Conn, *lookup, error) {
-	ctx, cancel := d.attemptContext(ctx, end)
-	defer cancel()
-	conn, seen, err := connect(ctx)
+// attempt connects and verifies, until end at the latest; a zero end means no
+// limit. A connection that it does not return is closed, even if Verify panics.
+func (d *Dialer) attempt(ctx context.Context, end time.Time, w way, p plan) (_ net.Conn, _ *lookup, err error) {
+	ctx, mark := d.attemptContext(ctx, end)
+	defer mark.end()
+	conn, seen, err := w.connect(ctx, d, w, p)
 	switch {
 	case err != nil:
 		if conn != nil && !isNilPointer(conn) {
 			conn.Close()
 		}
 		if isNilPointer(err) {
-			return nil, seen, errNilError // the pointer's methods would panic
+			err = errNilError // the pointer's methods would panic
 		}
+		w.unbind(err)
 		return nil, seen, err
 	case conn == nil || isNilPointer(conn):
 		return nil, seen, errNoConn
-	case isSelfConnect(conn):
-		conn.Close()
-		return nil, seen, selfConnectError(conn)
+	}
+	good := false
+	defer func() {
+		if !good {
+			w.discard(conn)
+		}
+	}()
+	if self := selfConnected(conn); self != nil {
+		return nil, seen, self
 	}
 	if d.Verify != nil {
 		if err := d.verify(ctx, conn); err != nil {
-			conn.Close()
 			return nil, seen, err
 		}
 	}
+	good = true
 	return conn, seen, nil
 }
 
-// attemptKey is the key of a context that is of an attempt.
-type attemptKey struct{}
-
-func withinAttempt(ctx context.Context) bool {
-	return ctx.Value(attemptKey{}) != nil
+// An attemptContext is the context of an attempt. A Dialer that finds a live one
+// among its context's values does not retry. The mark is void when the attempt has
+// ended, because the values can live on in a session.
+type attemptContext struct {
+	context.Context
+	ended   atomic.Bool
+	cancels [2]context.CancelFunc // nil where there is nothing to cancel
 }
 
-// attemptContext derives the context of an attempt: marked, so that a Dialer
-// within it does not retry, and ended by end, if not zero, and by Cancel.
-func (d *Dialer) attemptContext(ctx context.Context, end time.Time) (context.Context, context.CancelFunc) {
-	ctx = context.WithValue(ctx, attemptKey{}, true)
-	cancel := func() {}
-	if deadline, ok := ctx.Deadline(); !end.IsZero() && (!ok || end.Before(deadline)) {
-		ctx, cancel = context.WithDeadline(ctx, end)
+type attemptKey struct{}
+
+func (c *attemptContext) Value(key any) any {
+	if key == (attemptKey{}) {
+		return c
 	}
-	if d.Cancel == nil {
-		return ctx, cancel
-	}
-	ctx, cancelToo := context.WithCancel(ctx)
-	go func() {
-		select {
-		case <-d.Cancel:
-			cancelToo()
-		case <-ctx.Done():
+	return c.Context.Value(key)
+}
+
+// withinAttempt reports whether ctx belongs to a live attempt of any Dialer.
+func withinAttempt(ctx context.Context) bool {
+	for {
+		c, _ := ctx.Value(attemptKey{}).(*attemptContext)
+		if c == nil {
+			return false
 		}
-	}()
-	return ctx, func() { cancelToo(); cancel() }
+		if !c.ended.Load() {
+			return true
+		}
+		ctx = c.Context // the attempt around that one may be live
+	}
+}
+
+// attemptContext derives the context of an attempt. It ends at end, if that is
+// not zero, and with Cancel. The caller must end the attemptContext.
+func (d *Dialer) attemptContext(parent context.Context, end time.Time) (context.Context, *attemptContext) {
+	mark := &attemptContext{Context: parent}
+	var ctx context.Context = mark
+	if deadline, ok := ctx.Deadline(); !end.IsZero() && (!ok || end.Before(deadline)) {
+		ctx, mark.cancels[0] = context.WithDeadline(ctx, end)
+	}
+	if d.Cancel != nil {
+		ctx, mark.cancels[1] = context.WithCancel(ctx)
+		go func(ctx context.Context) {
+			select {
+			case <-d.Cancel:
+				mark.cancels[1]()
+			case <-ctx.Done():
+			}
+		}(ctx)
+	}
+	return ctx, mark
+}
+
+func (c *attemptContext) end() {
+	c.ended.Store(true)
+	for _, cancel := range c.cancels {
+		if cancel != nil {
+			cancel()
+		}
+	}
 }
 
 // aLongTimeAgo is a deadline that has passed.
 var aLongTimeAgo = time.Unix(1, 0)
 
-// verify calls Verify, whose reads and writes fail once ctx ends: without
-// that, one that forgets a deadline would hang the dial. The caller closes
-// conn on error; if Verify panics, verify does.
-func (d *Dialer) verify(ctx context.Context, conn net.Conn) (err error) {
-	returned := false
-	defer func() {
-		if !returned {
-			conn.Close()
-		}
-	}()
+// verify calls Verify, whose reads and writes fail once ctx ends: without that,
+// a Verify that sets no deadline would hang the dial. The caller closes conn if
+// Verify fails or panics.
+func (d *Dialer) verify(ctx context.Context, conn net.Conn) error {
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		conn.SetDeadline(aLongTimeAgo)
 		close(interrupted)
 	})
-	err = d.Verify(ctx, conn)
+	defer stop() // if Verify panics
+	err := d.Verify(ctx, conn)
 	if !stop() {
 		<-interrupted
 		if err == nil { // verified, but the connection is of no more use
 			err = ctx.Err()
 		}
 	}
-	returned = true
 	return err
 }
 
-// isSelfConnect tells whether conn is a TCP connection to itself: where nothing
-// listens, the kernel may choose the very port that is being dialed for the
-// local end, and simultaneous open (RFC 9293, section 3.5) does the rest.
-// net.Dialer tries again then, but twice only. Tunnels that have no
-// addresses to tell say that both ends are port 0.
-func isSelfConnect(conn net.Conn) bool {
-	local, ok := conn.LocalAddr().(*net.TCPAddr)
-	if !ok || local == nil || local.Port == 0 {
-		return false
-	}
-	remote, ok := conn.RemoteAddr().(*net.TCPAddr)
-	return ok && remote != nil && local.Port == remote.Port && local.IP.Equal(remote.IP) && local.Zone == remote.Zone
+// remoteOf returns the remote address of conn. It returns nil if conn cannot
+// say: a test double, struct{ net.Conn } with nothing in it, panics when asked.
+func remoteOf(conn net.Conn) (addr net.Addr) {
+	defer func() { _ = recover() }()
+	return conn.RemoteAddr()
 }
 
-// selfConnectError is the failure of an attempt that connected to itself.
-func selfConnectError(conn net.Conn) error {
-	local, remote := conn.LocalAddr(), conn.RemoteAddr()
+// selfConnected returns an error if conn is a TCP connection to itself, or rests
+// on one. If nothing listens, the kernel may choose the very port that is dialed
+// for the local end, and a simultaneous open (RFC 9293, section 3.5) connects
+// the two. net.Dialer tries again in that case, but only twice.
+func selfConnected(conn net.Conn) error {
+	tcp := tcpConnOf(conn)
+	if tcp == nil {
+		return nil
+	}
+	local, ok := tcp.LocalAddr().(*net.TCPAddr)
+	if !ok || local == nil {
+		return nil
+	}
+	remote, ok := tcp.RemoteAddr().(*net.TCPAddr)
+	if !ok || remote == nil || local.Port != remote.Port || !local.IP.Equal(remote.IP) || local.Zone != remote.Zone {
+		return nil
+	}
 	return &net.OpError{Op: "dial", Net: remote.Network(), Source: local, Addr: remote, Err: errSelfConnect{}}
 }
 
-// errSelfConnect matches the errno that the kernel would have returned but for
-// the chance.
+// tcpConnOf returns the TCP connection that conn is or rests on, as a *tls.Conn
+// does; nil if there is none. Other connections are not asked for their
+// addresses: those of a tunnel say nothing about this machine.
+func tcpConnOf(conn net.Conn) *net.TCPConn {
+	for range 8 { // more layers than anyone has; a wrapper might return itself
+		switch c := conn.(type) {
+		case *net.TCPConn:
+			return c
+		case interface{ NetConn() net.Conn }:
+			conn = c.NetConn()
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// errSelfConnect matches the ECONNREFUSED that the kernel would have returned
+// had it picked another local port.
 type errSelfConnect struct{}
 
 func (errSelfConnect) Error() string { return "connected to itself: nothing listens there" }

@@ -184,8 +184,7 @@ func TestDropInMethodsRetry(t *testing.T) {
 			assert.True(t, isNil)
 			assert.Equal(t, test.attempts, attempts)
 			assert.IsType(t, &net.OpError{}, err)
-			var e *redial.Error
-			assert.Equal(t, test.attempts > 1, errors.As(err, &e))
+			assert.Equal(t, test.attempts, asError(t, err).Attempts)
 		})
 	}
 }
@@ -441,7 +440,7 @@ func TestDialFuncBreaksContract(t *testing.T) {
 				return test.conn, test.err
 			}}
 			conn, err := d.Dial("tcp", address)
-			assert.EqualError(t, err, test.text)
+			assert.EqualError(t, asError(t, err).Err, test.text)
 			assert.Nil(t, conn)
 			assert.Equal(t, 1, attempts, "it will not get better")
 			if test.err == nil {
@@ -480,19 +479,61 @@ func TestTunnelIsNoSelfConnect(t *testing.T) {
 	assert.Equal(t, tunnel, conn)
 }
 
-// itself is a connection whose ends have the same address.
-type itself struct{ *countedConn }
+// selfConnected returns a TCP connection of a loopback port to itself.
+func selfConnected(t *testing.T) *net.TCPConn {
+	t.Helper()
+	address := freeAddress(t)
+	conn, err := (&net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address))}).Dial("tcp", address)
+	if err != nil {
+		t.Skip("this system connects no port to itself:", err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn.(*net.TCPConn)
+}
 
-func (itself) LocalAddr() net.Addr  { return &net.TCPAddr{IP: net.IPv6loopback, Port: 4711} }
-func (itself) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv6loopback, Port: 4711} }
+// freeAddress returns a loopback address on which nothing listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, ln.Close())
+	return ln.Addr().String()
+}
+
+// layered is a connection on top of another, as *tls.Conn is.
+type layered struct{ *countedConn }
+
+func (l layered) NetConn() net.Conn { return l.Conn }
 
 func TestSelfConnectOfDialFunc(t *testing.T) {
-	conn := itself{connected(t)}
+	conn := layered{&countedConn{Conn: selfConnected(t)}}
 	d := &redial.Dialer{DialFunc: func(context.Context, string, string) (net.Conn, error) { return conn, nil }, MaxAttempts: 1}
-	_, err := d.Dial("tcp", "[::1]:4711")
-	assert.EqualError(t, err, "dial tcp [::1]:4711->[::1]:4711: connected to itself: nothing listens there")
+	_, err := d.Dial("tcp", address)
+	end := conn.LocalAddr().String()
+	assert.EqualError(t, err, fmt.Sprintf("dial tcp %s->%s: connected to itself: nothing listens there", end, end))
 	assert.Equal(t, redial.Refused, redial.Classify(err))
 	assert.Equal(t, 1, conn.closed)
+}
+
+// circular is a connection that rests on itself.
+type circular struct{ net.Conn }
+
+func (c circular) NetConn() net.Conn { return c }
+
+// A DialFunc may return anything that is a net.Conn: the connections of tests
+// have methods that panic, and are handed back.
+func TestDialFuncReturnsTestDouble(t *testing.T) {
+	logger, _ := observed()
+	for _, double := range []net.Conn{struct{ net.Conn }{}, circular{}, layered{&countedConn{}}} {
+		d := &redial.Dialer{
+			DialFunc:  func(context.Context, string, string) (net.Conn, error) { return double, nil },
+			Logger:    logger,
+			OnAttempt: func(_ context.Context, a redial.Attempt) { assert.Nil(t, a.Remote) },
+		}
+		conn, err := d.Dial("tcp", address)
+		require.NoError(t, err)
+		assert.Equal(t, double, conn)
+	}
 }
 
 func TestVerify(t *testing.T) {
@@ -518,7 +559,7 @@ func TestVerify(t *testing.T) {
 
 		d.Verify = func(context.Context, net.Conn) error { return errCustom }
 		_, err = d.Dial("tcp", address)
-		assert.Same(t, errCustom, err)
+		assert.Same(t, errCustom, asError(t, err).Err)
 		script.assertClosed(t, 1, 1, 0, 1)
 	})
 }

@@ -359,15 +359,14 @@ func TestDNSFailure(t *testing.T) {
 			assert.Equal(t, c.class == redial.NotFound, dnsError.IsNotFound)
 			assert.NotZero(t, server.asked(strings.TrimSuffix(c.host, ".")), "the test's own server was not asked")
 
-			var failed *redial.Error
+			failed, ok := errors.AsType[*redial.Error](err)
+			require.True(t, ok)
 			if !c.retried {
 				require.Len(t, attempts, 1)
-				assert.False(t, errors.As(err, &failed), "not as the inner dialer made it: %v", err)
-				assert.Same(t, attempts[0].Err, err)
+				assert.Same(t, attempts[0].Err, failed.Err, "as the inner dialer made it")
 				assert.Equal(t, redial.ErrPermanent, attempts[0].Stop)
 				return
 			}
-			require.ErrorAs(t, err, &failed)
 			assert.Len(t, attempts, 3)
 			assert.Equal(t, 3, failed.Attempts)
 			assert.Equal(t, c.class, failed.Class)

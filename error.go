@@ -6,34 +6,38 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.uber.org/zap/zapcore"
 )
 
-// The reasons for which a dial stops retrying, beside the cause of its
-// context's cancellation. They stand in Error.Stop and Attempt.Stop, and
+// These are the reasons why a dial stops retrying, beside the cause of its
+// context's cancellation. They appear in Error.Stop and Attempt.Stop, and
 // errors.Is finds them in the error of the dial.
 var (
-	// ErrPermanent means that the last failure is not one to retry: its class
-	// is absent from the Policy, or the class's schedule has come to its end.
+	// ErrPermanent means that the last failure is not retried: its class is
+	// not in the Policy, or the schedule of its class has ended.
 	ErrPermanent error = &stopReason{text: "not to be retried"}
 
-	// ErrMaxAttempts means that Dialer.MaxAttempts have been made.
+	// ErrMaxAttempts means that Dialer.MaxAttempts attempts have been made.
 	ErrMaxAttempts error = &stopReason{text: "MaxAttempts reached"}
 
-	// ErrMaxElapsed means that the next attempt would have begun after
-	// Dialer.MaxElapsed, or that the last was cut off by it. It is a timeout.
+	// ErrMaxElapsed means that Dialer.MaxElapsed leaves no time for another
+	// attempt, or that it cut off the last one. It is a timeout.
 	ErrMaxElapsed error = &stopReason{text: "MaxElapsed too close", timeout: true}
 
-	// ErrDeadline means that the next attempt would have begun after the
-	// deadline of the context, or Dialer.Deadline, or that the last was cut
-	// off by it. It is a timeout, and matches context.DeadlineExceeded.
+	// ErrDeadline means that the deadline of the context, or Dialer.Deadline,
+	// leaves no time for another attempt, or that it cut off the last one. It
+	// is a timeout, and matches context.DeadlineExceeded.
 	ErrDeadline error = &stopReason{text: "deadline too close", timeout: true, is: context.DeadlineExceeded}
+
+	// errScheduleEnded is the ErrPermanent of a class that is in the Policy.
+	errScheduleEnded error = &stopReason{text: "schedule ended", is: ErrPermanent}
 )
 
-// stopReason is a reason for which retrying ended; its text ends the message
-// of an Error.
+// A stopReason is why a dial stopped retrying. Its text ends the message of an
+// Error.
 type stopReason struct {
 	text    string
 	timeout bool
@@ -45,41 +49,56 @@ func (r *stopReason) Timeout() bool        { return r.timeout }
 func (r *stopReason) Temporary() bool      { return r.timeout }
 func (r *stopReason) Is(target error) bool { return r.is != nil && target == r.is }
 
-// An Error is a dial that failed although it retried, or that was due to retry
-// and was stopped. Dialer's methods return it within a *net.OpError, whose Op,
-// Net, Source and Addr are those of the last attempt:
+// An Error is a failed dial. Dialer's methods return it within a *net.OpError,
+// whose Op, Net, Source and Addr are those of the last attempt:
 //
 //	dial tcp 127.0.0.1:5432: connect: connection refused (refused, 4 attempts in 1.2s: deadline too close)
 //
-// errors.Is and errors.As see the whole of it: the last attempt's error with
-// its errno, and the reason for stopping.
+// errors.Is and errors.As find the last attempt's error with its errno, and the
+// reason for stopping.
+//
+// An attempt that the end of the dial cut off within a second tells nothing
+// about the target. Class and Err are those of the attempt before it then.
 type Error struct {
 	Network, Address string        // as dialed
-	Attempts         int           // made; 0 if the caller had given up before the first
-	Elapsed          time.Duration // from the begin of the dial to its end
-	Class            Class         // of the last attempt
-	Err              error         // of the last attempt; why none was made, if Attempts is 0
-	Stop             error         // ErrPermanent, ErrMaxAttempts, ErrMaxElapsed, ErrDeadline, or the cause of ctx
+	Attempts         int           // made; 0 if the dial was over before the first
+	Elapsed          time.Duration // from the start of the dial to its end
+	Class            Class         // of Err
+	Err              error         // of the last attempt that tells something; if Attempts is 0, equal to Stop
+	Stop             error         // ErrPermanent, ErrMaxAttempts, ErrMaxElapsed, ErrDeadline, or the cause of ctx; errors.Is compares it
 	History          []Attempt     // the first attempts and the latest, at most 16, in order
 
-	ctxErr error // of a ctx that is over: its cause need not match it
+	ctxErr error // of the caller's context if that ended the dial: its cause need not match it
 }
 
-// Error is the last attempt's message, without the address that the
-// *net.OpError around it names, and what became of the dial.
+// Error returns the last attempt's message and what became of the dial. It names
+// the address if the *net.OpError around it does not.
 func (e *Error) Error() string {
+	op := opOf(e.Err)
+	var message string
+	switch {
+	case e.Attempts == 0:
+		message = "not attempted: " + text(e.Stop)
+	case op.Op != "":
+		message = text(op.Err)
+	default:
+		message = text(e.Err)
+	}
+	if op.Addr == nil && !strings.Contains(message, e.Address) { // which contains the empty address
+		message = e.Address + ": " + message
+	}
 	if e.Attempts == 0 {
-		return "not attempted: " + text(e.Stop)
+		return message
 	}
 	attempts := strconv.Itoa(e.Attempts) + " attempts"
 	if e.Attempts == 1 {
 		attempts = "1 attempt"
 	}
-	return fmt.Sprintf("%s (%v, %s in %v: %s)", text(withoutOp(e.Err)), e.Class, attempts, rounded(e.Elapsed), text(e.Stop))
+	return fmt.Sprintf("%s (%v, %s in %v: %s)", message, e.Class, attempts, rounded(e.Elapsed), text(e.Stop))
 }
 
-// Unwrap returns the error of the last attempt, the reason for stopping and,
-// where that is the cause of a context, what its Err method returned.
+// Unwrap returns the error of the last attempt, the reason for stopping and, if
+// a context ended the dial, the result of its Err method.
 func (e *Error) Unwrap() []error {
 	all := make([]error, 0, 3)
 	for _, err := range [...]error{e.Err, e.Stop, e.ctxErr} {
@@ -90,23 +109,24 @@ func (e *Error) Unwrap() []error {
 	return all
 }
 
-// Timeout reports whether time ran out: that of the last attempt, or of the
-// whole dial.
+// Timeout reports whether time ran out, for the last attempt or for the whole
+// dial.
 func (e *Error) Timeout() bool {
 	return e.Class == Timeout || isTimeout(e.Err) || isTimeout(e.Stop) || isTimeout(e.ctxErr)
 }
 
-// Temporary reports what the error of the last attempt says of itself, and
-// true for a Timeout.
+// Temporary returns what the Temporary method of the last attempt's error
+// returns, and true for a timeout.
 //
-// Deprecated: it is there for net.Error. Look at Class.
+// Deprecated: it exists for net.Error. Use Class.
 func (e *Error) Temporary() bool {
 	var t interface{ Temporary() bool }
 	return e.Timeout() || errors.As(e.Err, &t) && t.Temporary()
 }
 
-// MarshalLogObject implements zapcore.ObjectMarshaler: what zap's error fields
-// make one line of, with a field for each thing.
+// MarshalLogObject implements zapcore.ObjectMarshaler. The fields are network,
+// address, attempts, elapsed, class, error, errno (if there is one), stop and
+// history. zap.Object and zap.Inline use them; zap.Error writes one line of text.
 func (e *Error) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("network", e.Network)
 	enc.AddString("address", e.Address)
@@ -119,37 +139,48 @@ func (e *Error) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	return addAll(enc, "history", e.History)
 }
 
-// asOpError puts e where net.Dialer's callers look for an error: in the place
-// of the last attempt's own *net.OpError, if it was one.
+// asOpError returns e within a *net.OpError, which is where callers of
+// net.Dialer look for an error.
 func (e *Error) asOpError() *net.OpError {
-	if op, ok := e.Err.(*net.OpError); ok && op != nil {
-		return &net.OpError{Op: op.Op, Net: op.Net, Source: op.Source, Addr: op.Addr, Err: e}
+	op := opOf(e.Err)
+	if op.Op == "" {
+		op.Op, op.Net = "dial", e.Network
 	}
-	return &net.OpError{Op: "dial", Net: e.Network, Addr: dialed{e.Network, e.Address}, Err: e}
+	op.Err = e
+	return &op
 }
 
-// dialed is the address as it was dialed, for failures that name none.
-type dialed struct{ network, address string }
-
-func (d dialed) Network() string { return d.network }
-func (d dialed) String() string  { return d.address }
-
-// withoutOp is err without the operation and addresses that asOpError names.
-func withoutOp(err error) error {
-	if op, ok := err.(*net.OpError); ok && op != nil {
-		return op.Err
+// opOf returns the operation that err reports, with addresses of package net's
+// own types only, because callers switch on them. It returns the zero OpError if
+// err reports none. That includes the alerts of crypto/tls, which are OpErrors
+// without a network.
+func opOf(err error) net.OpError {
+	op, ok := err.(*net.OpError)
+	if !ok || op == nil || op.Op == "" || op.Net == "" {
+		return net.OpError{}
 	}
-	return err
+	return net.OpError{Op: op.Op, Net: op.Net, Source: netAddr(op.Source), Addr: netAddr(op.Addr), Err: op.Err}
 }
 
-// isTimeout reports what err, or the first that tells of those it wraps, says
-// of itself.
+// netAddr returns addr if it is of a type that package net uses, else nil.
+func netAddr(addr net.Addr) net.Addr {
+	switch addr.(type) {
+	case *net.TCPAddr, *net.UDPAddr, *net.IPAddr, *net.IPNet, *net.UnixAddr:
+		if !isNilPointer(addr) {
+			return addr
+		}
+	}
+	return nil
+}
+
+// isTimeout returns what the Timeout method of err, or of the first error in its
+// tree that has one, returns.
 func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.As(err, &t) && t.Timeout()
 }
 
-// text is the message of an error that a caller may have left nil.
+// text returns the message of an error that may be nil.
 func text(err error) string {
 	if err == nil {
 		return "<nil>"
@@ -157,7 +188,7 @@ func text(err error) string {
 	return err.Error()
 }
 
-// rounded is d as one would say it: 1.2s, 340ms.
+// rounded returns d as a person would say it: 1.2s, 340ms.
 func rounded(d time.Duration) time.Duration {
 	switch {
 	case d >= time.Second:

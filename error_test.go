@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"regexp"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,8 +20,9 @@ import (
 	"github.com/seed-33f8b841/redial/dialtest"
 )
 
-// The message is net.Dialer's, and what became of the dial: of failures that
-// read the same on every system, and of some that are no net.Dialer's.
+var elapsedOf = regexp.MustCompile(`in [0-9.]+[µm]?s`)
+
+// The message is net.Dialer's, followed by what became of the dial.
 func TestErrorMessage(t *testing.T) {
 	addr := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5432}
 	local := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 5)}
@@ -38,9 +41,9 @@ func TestErrorMessage(t *testing.T) {
 		{"another operation", &net.OpError{Op: "socks connect", Net: "tcp", Addr: addr, Err: connect}, 90 * time.Second, 2,
 			"socks connect tcp 127.0.0.1:5432: connect: connection refused (refused, 2 attempts in 1m30s: MaxAttempts reached)"},
 		{"no OpError", fmt.Errorf("tunnel: %w", connect), time.Millisecond, 2,
-			"dial tcp a.test:80: tunnel: connect: connection refused (refused, 2 attempts in 1ms: MaxAttempts reached)"},
+			"dial tcp: a.test:80: tunnel: connect: connection refused (refused, 2 attempts in 1ms: MaxAttempts reached)"},
 		{"a name", dnsOpError(&net.DNSError{Err: "server misbehaving", Name: "a.test", Server: "192.0.2.53:53"}), time.Second, 2,
-			"dial tcp: lookup a.test on 192.0.2.53:53: server misbehaving (dns, 2 attempts in 1s: MaxAttempts reached)"},
+			"dial tcp: a.test:80: lookup a.test on 192.0.2.53:53: server misbehaving (dns, 2 attempts in 1s: MaxAttempts reached)"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -54,7 +57,7 @@ func TestErrorMessage(t *testing.T) {
 
 	t.Run("the design's", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 1250*time.Millisecond)
 			defer cancel()
 			refuse := dialtest.Fail(&net.OpError{Op: "dial", Net: "tcp", Addr: addr, Err: connect})
 			d := &redial.Dialer{DialFunc: dialtest.Script(refuse.Forever()).DialContext,
@@ -72,6 +75,30 @@ func TestErrorMessage(t *testing.T) {
 		"<nil> (refused, 2 attempts in 1.5s: MaxAttempts reached)": {Attempts: 2, Class: redial.Refused, Err: (*net.OpError)(nil), Elapsed: 1499 * time.Millisecond, Stop: redial.ErrMaxAttempts},
 	} {
 		assert.EqualError(t, e, want)
+	}
+
+	// The OpError names the address that it can hold; otherwise the Error does.
+	type addrOfTheirOwn struct{ net.Addr }
+	for want, err := range map[string]error{
+		"dial tcp: a.test:80: not attempted: deadline too close":                                            nil,
+		"dial tcp: a.test:80: x (unknown, 1 attempt in 0s: not to be retried)":                              errors.New("x"),
+		"dial tcp: a.test:80: x (unknown, 1 attempt in 0s: not to be retried) ":                             &net.OpError{Op: "dial", Net: "tcp", Addr: addrOfTheirOwn{addr}, Source: addrOfTheirOwn{}, Err: errors.New("x")},
+		"dial tcp: a.test:80: x (unknown, 1 attempt in 0s: not to be retried)  ":                            &net.OpError{Op: "dial", Net: "tcp", Addr: (*net.TCPAddr)(nil), Err: errors.New("x")},
+		"dial unix /s: x (unknown, 1 attempt in 0s: not to be retried)":                                     &net.OpError{Op: "dial", Net: "unix", Addr: &net.UnixAddr{Name: "/s", Net: "unix"}, Err: errors.New("x")},
+		"dial tcp: a.test:80: remote error: tls: bad certificate (tls, 1 attempt in 0s: not to be retried)": &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")},
+	} {
+		d := &redial.Dialer{}
+		if d.DialFunc = dialtest.Script(dialtest.Fail(err)).DialContext; err == nil {
+			d.Timeout = -1
+		}
+		_, got := d.Dial("tcp", address)
+		assert.Equal(t, strings.TrimRight(want, " "), elapsedOf.ReplaceAllString(got.Error(), "in 0s"))
+		op := got.(*net.OpError)
+		for _, addr := range []net.Addr{op.Addr, op.Source} {
+			if _, theirs := addr.(addrOfTheirOwn); theirs {
+				t.Error("callers switch on the types that package net has")
+			}
+		}
 	}
 }
 

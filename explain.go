@@ -2,6 +2,7 @@ package redial
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -34,32 +35,7 @@ func explain(err error, goos string) string {
 		return ""
 	}
 	f := newFailure(err, goos)
-	if told := f.toldBefore(); told != nil {
-		f = newFailure(told, goos)
-	}
 	return f.advise().String()
-}
-
-// toldBefore is the error without its last attempt, if that was cut off by the
-// end of the dial so soon that it tells nothing, and the one before does; else
-// nil.
-func (f *failure) toldBefore() *Error {
-	const soon = time.Second // one lost packet costs as much (RFC 6298)
-	last := f.last()
-	if last == nil || !f.timeWasUp() || f.class != Timeout || last.Class != Timeout || last.Duration >= soon {
-		return nil
-	}
-	history := f.dial.History[:len(f.dial.History)-1]
-	if len(history) == 0 {
-		return nil
-	}
-	before := history[len(history)-1]
-	if before.Err == nil || before.Class == Timeout || before.Class == Canceled {
-		return nil
-	}
-	told := *f.dial
-	told.Class, told.Err, told.History = before.Class, before.Err, history
-	return &told
 }
 
 // An advice is an explanation in its parts.
@@ -196,7 +172,7 @@ func (f *failure) gaveUp() bool {
 	if f.class == Canceled || f.dial == nil || f.dial.Stop == nil || f.timeWasUp() {
 		return f.class == Canceled
 	}
-	return f.dial.Stop != ErrPermanent && f.dial.Stop != ErrMaxAttempts
+	return !errors.Is(f.dial.Stop, ErrPermanent) && f.dial.Stop != ErrMaxAttempts
 }
 
 // spent is how often and how long it was tried: "4 attempts in 1.2s".

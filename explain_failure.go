@@ -75,7 +75,7 @@ func (f *failure) note(err error) error {
 	switch e := err.(type) {
 	case *Error:
 		if f.dial == nil {
-			f.dial, f.network, f.address = e, e.Network, e.Address
+			f.dial, f.network, f.address = withoutCutOff(e), e.Network, e.Address
 		}
 		return e.Err
 	case *url.Error:
@@ -174,7 +174,19 @@ func find[E error](f *failure) (e E, ok bool) {
 	return e, false
 }
 
-// last is the last attempt's record; nil if there is none.
+// withoutCutOff returns e without the record of its last attempt if that tells
+// nothing, because the end of the dial cut it off: e has the class of another then.
+func withoutCutOff(e *Error) *Error {
+	n := len(e.History)
+	if n < 2 || e.History[n-1].Class == e.Class || e.History[n-2].Class != e.Class {
+		return e
+	}
+	told := *e
+	told.History = e.History[:n-1]
+	return &told
+}
+
+// last returns the last attempt's record, or nil if there is none.
 func (f *failure) last() *Attempt {
 	if f.dial == nil || len(f.dial.History) == 0 {
 		return nil

@@ -2,151 +2,158 @@ package redial
 
 import (
 	"container/list"
-	"net"
 	"sync"
 	"time"
 )
 
-// A Gate shares backoff among the dials to a target, however many goroutines
-// and Dialers make them: put one into Dialer.Gate of each. Without it, the load
-// on a server that tries to come back grows with the number of goroutines that
-// want it. Targets are told apart by network and address, as dialed.
+// A Gate makes one outage of a server one outage for the whole program. Use it
+// where many goroutines dial the same target: put the same Gate into the Gate
+// field of their Dialers. Without a Gate, each goroutine retries by itself, and
+// the load on a server that tries to come back grows with their number.
 //
-// A target that answers is not held back: up to Burst dials go to it at once,
-// and beyond that, two for each that succeeds, as TCP's slow start has it (RFC
-// 5681, section 3.1).
+// A Gate tells targets apart by network and address, as dialed. While a target
+// answers, up to Burst dials to it may be in flight. Each success admits two
+// more, as in TCP slow start (RFC 5681, section 3.1).
 //
-// Once a dial has failed in a way that its Policy retries, the target is
-// backing off, on the schedule of that Policy for that class. All dials to it
-// wait, those that come then as well, and when the delay is over one of them
-// makes an attempt: the probe. Its failure is an attempt of each that waits
-// ([Attempt].Shared), and the next delay begins. Its success lets two others
-// go, each success two more. A dial with no time left for the next probe fails
-// at once, with the target's last failure. Failures that say nothing about the
-// target (Exhausted, Canceled, Invalid) count for nothing here.
+// Once a dial has failed in a way that its Policy retries, the target is backing
+// off. All dials to it wait, and one at a time makes an attempt: the probe. The
+// delay before the next probe is that of the Policy's schedule for the class of
+// the failure, divided by the number of dials that wait, but not shorter than
+// MinInterval. So a dial that waits alone keeps its own schedule, and a crowd
+// learns quickly that the target is back. A dial that cannot wait that long makes
+// the probe as soon as MinInterval has passed since the last attempt; if it cannot
+// wait even until then, it fails at once.
 //
-// A target is forgotten when it is healthy and nobody dials it, and when it is
-// failing and nobody has dialed it for a minute beyond its delay.
+// This is what a Gate changes for a dial: it can fail without an attempt of its
+// own, with the class and error of another dial's attempt. Each dial that waits has
+// one attempt in each delay of the schedule, as without a Gate: its own, or at the
+// end of the delay the one that has just failed ([Attempt].Shared). A dial that did
+// not know that the target fails shares the first failure that it waits for.
 //
-// The zero value is ready to use. It is safe for concurrent use; do not copy a
-// Gate, nor change Burst, once it is in use. The schedules of a Policy are asked
-// under its lock, and must not call it.
+// When a probe succeeds, two waiting dials go, and two more for each that
+// succeeds. A failure among these halves their number; the target is backing off
+// again when the next failure comes before a success. Failures that say nothing
+// about the target (Exhausted, Canceled, Invalid) do not count.
+//
+// The Gate forgets a healthy target when its last dial ends, and a failing one a
+// minute after its next probe was due.
+//
+// The zero value is ready to use. A Gate can be used concurrently. Do not copy it,
+// and do not change its fields once it is in use. A Policy's schedules are called
+// with the Gate locked, and must not use it.
 type Gate struct {
-	// Burst is how many dials are let through at once to a target that has
-	// not answered yet. Zero or less means 16.
+	// Burst is how many dials to a target that has not answered yet may be in
+	// flight at once. Zero or less means 16.
 	Burst int
+
+	// MinInterval is the shortest time from a failure to the next attempt at
+	// the same target, if more than one dial waits. It bounds the rate of
+	// connects to a target that is down. Zero or less means 100 ms, which is
+	// ten connects a second.
+	MinInterval time.Duration
 
 	mu      sync.Mutex
 	targets map[targetKey]*target
-	free    []*target // to use again, so that a healthy target costs no allocation
-	sweepAt int       // the number of targets at which to look for those to forget
+	sweepAt int // the number of targets at which to look for those to forget
 }
 
 const (
-	defaultBurst = 16
-	forgetAfter  = time.Minute // of the next probe, if nobody came to make it
-	leastSweep   = 64
-	maxFree      = 16
+	defaultBurst       = 16
+	defaultMinInterval = 100 * time.Millisecond
+	forgetAfter        = time.Minute // after the next probe was due, if nobody came to make it
+	leastSweep         = 64
 )
 
 type targetKey struct{ network, address string }
 
-// A target is what a Gate knows of one. The Gate's lock guards it.
+// A target is what a Gate knows about one. The Gate's mutex guards it.
 type target struct {
 	key      targetKey
-	dials    int       // to it, in flight or waiting
-	inFlight int       // of those
-	window   int       // how many may be in flight
-	burst    int       // the window of a target that has not answered yet
-	waiting  list.List // of *waiter; the first makes the next probe
+	dials    int       // to it: in flight, waiting, or between two attempts
+	inFlight int       // attempts
+	window   int       // how many attempts may be in flight
+	waiting  list.List // of *waiter, in the order of their arrival
+	epoch    int       // incremented at each outage and each recovery; results of attempts begun before it are ignored
+	news     int       // counts the failures that the Gate was told of
+	outage   *outage   // nil while the target is not backing off
 
-	failing   bool      // it is backing off
-	probing   bool      // a probe is in flight
-	next      time.Time // the next probe
-	last      Attempt   // the last failure
-	episode   int       // counts the outages and recoveries: a dial of an earlier one tells nothing new
+	// After a target has answered, a failure halves the window once for all
+	// attempts that were in flight together. It begins an outage only if no
+	// attempt has succeeded since the window was halved.
+	answered bool
+	round    int  // incremented when the window is halved
+	progress bool // an attempt has succeeded in this round
+}
+
+// An outage is what a Gate knows about a target that is backing off.
+type outage struct {
+	began     int           // the number of the failure that began it
+	step      int           // the number of the failure that began delay
+	probing   bool          // a probe is in flight
+	probedAt  time.Time     // the start of a probe that has told nothing yet
+	failedAt  time.Time     // the latest failure
+	failure   Attempt       // the latest failure
+	delay     time.Duration // what the schedule says
+	due       time.Time     // when delay is over
 	schedules []schedule
 }
 
-// A waiter is a dial that waits at the gate. Its wake is written to when what
-// is below may have changed, which the lock guards.
-type waiter struct {
-	wake   chan struct{}
-	place  *list.Element // among those waiting; nil if it is not
-	passed bool          // it may dial
-	shared *sharedFailure
+// patience is how long a dial can wait at the Gate.
+type patience struct {
+	end          time.Time // when its time is up; zero: never
+	last         time.Time // the latest time at which to begin an attempt; zero: any
+	heard        int       // the news of the target that it knows
+	done, cancel <-chan struct{}
 }
 
-// A sharedFailure is that of a probe, for those who waited for it.
+// A waiter is a dial waiting at the Gate. The Gate's mutex guards the fields
+// below wake; wake is sent to after any of them changes.
+type waiter struct {
+	patience
+	wake     chan struct{} // buffered
+	place    *list.Element // in target.waiting; nil if it is not there
+	admitted bool          // it may make an attempt, and is counted as in flight
+	shared   *sharedFailure
+}
+
+// A sharedFailure is a failed probe, as delivered to the dials that waited for it.
 type sharedFailure struct {
 	attempt Attempt
-	delay   time.Duration // before the next; < 0: there is none
+	news    int
+	delay   time.Duration // what the schedule says; negative: it has ended
 }
 
-// A pass lets a dial make one attempt, and its result be told.
+// A pass permits one attempt, whose result is reported through it. The zero pass
+// permits none.
 type pass struct {
-	gate    *Gate
-	target  *target
-	episode int
-	probe   bool
-	told    bool
+	gate   *Gate
+	target *target
+	epoch  int
+	round  int
+	probe  bool
+	told   bool
+	heard  int // the target's news, once a failure is told
 }
 
-// Reset lets the next probe of a target go at once: a discovery service has
-// said that it is back. It does nothing to one that is not backing off.
+// Reset makes the target's next probe due now. Call it when, for example, service
+// discovery reports that the target is back. It has no effect on a target that is
+// not backing off.
 func (g *Gate) Reset(network, address string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if t := g.targets[targetKey{network, address}]; t != nil && t.failing {
-		t.next = time.Now()
-		t.wakeFirst()
+	if t := g.targets[targetKey{network, address}]; t != nil && t.outage != nil {
+		t.outage.due, t.outage.failedAt, t.outage.probedAt = time.Now(), time.Time{}, time.Time{}
+		t.wakeProbers(g)
 	}
 }
 
-// tryGated is try, at a gate.
-func (l *loop) tryGated(start time.Time, connect connectFunc) (net.Conn, time.Duration, error) {
-	t := l.Gate.enter(targetKey{l.network, l.address})
-	defer l.Gate.leave(t)
-	l.waited = false
-	shared := l.await(t)
-	switch {
-	case shared != nil:
-		return nil, 0, l.share(shared)
-	case l.gone != nil:
-		return nil, 0, l.abandoned(time.Now())
-	}
-	defer l.pass.release()
-	if l.waited {
-		start = time.Now()
-	}
-	return l.tryOnce(start, connect)
-}
-
-// share makes the failure of another's probe an attempt of this dial. Where it
-// leads to is decided as of any.
-func (l *loop) share(s *sharedFailure) error {
-	l.attempts++
-	now := time.Now()
-	a := s.attempt
-	a.Number, a.Elapsed, a.Shared, a.Delay, a.Stop = l.attempts, now.Sub(l.start), true, 0, nil
-	if l.over(now) {
-		a.Stop = l.gone
-	} else {
-		a.Delay, a.Stop = l.next(a.Class, now, s.delay)
-	}
-	return l.settle(&a)
-}
-
-// enter finds the target, or makes it.
+// enter returns the target that a dial begins to dial. The dial must leave it.
 func (g *Gate) enter(key targetKey) *target {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := g.targets[key]
-	switch {
-	case t == nil:
+	if t == nil || t.isStale(time.Now()) {
 		t = g.newTarget(key)
-	case t.failing && t.stale(time.Now()):
-		t.reset(key, g.burst())
 	}
 	t.dials++
 	return t
@@ -160,23 +167,17 @@ func (g *Gate) newTarget(key targetKey) *target {
 	if len(g.targets) >= g.sweepAt {
 		g.sweep(time.Now())
 	}
-	var t *target
-	if n := len(g.free); n > 0 {
-		t, g.free = g.free[n-1], g.free[:n-1]
-	} else {
-		t = new(target)
-	}
-	t.reset(key, g.burst())
+	t := &target{key: key, window: g.burst()}
 	g.targets[key] = t
 	return t
 }
 
-// sweep forgets the targets that failed and that nobody has dialed since. It
-// is due when there are twice as many as the last one left, so that its cost
-// is spread over as many that came.
+// sweep forgets the targets that failed and that nobody has dialed since. It runs
+// when there are twice as many targets as the last sweep left, so that its cost
+// is spread over as many new ones.
 func (g *Gate) sweep(now time.Time) {
 	for key, t := range g.targets {
-		if t.failing && t.stale(now) {
+		if t.isStale(now) {
 			delete(g.targets, key)
 		}
 	}
@@ -187,13 +188,8 @@ func (g *Gate) sweep(now time.Time) {
 func (g *Gate) leave(t *target) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	t.dials--
-	if t.dials > 0 || t.failing {
-		return
-	}
-	delete(g.targets, t.key)
-	if len(g.free) < maxFree {
-		g.free = append(g.free, t)
+	if t.dials--; t.dials == 0 && t.outage == nil {
+		delete(g.targets, t.key)
 	}
 }
 
@@ -204,101 +200,187 @@ func (g *Gate) burst() int {
 	return g.Burst
 }
 
-// stale tells whether nobody came to make the probe.
-func (t *target) stale(now time.Time) bool {
-	return t.dials == 0 && now.After(t.next.Add(forgetAfter))
+func (g *Gate) minInterval() time.Duration {
+	if g.MinInterval <= 0 {
+		return defaultMinInterval
+	}
+	return g.MinInterval
 }
 
-// reset makes t a target of which nothing is known.
-func (t *target) reset(key targetKey, burst int) {
-	*t = target{key: key, window: burst, burst: burst, episode: t.episode + 1}
+// isStale reports whether the next probe is overdue by forgetAfter and nobody is
+// dialing.
+func (t *target) isStale(now time.Time) bool {
+	return t.dials == 0 && t.outage != nil && now.After(t.outage.due.Add(forgetAfter))
 }
 
-// await waits until the dial may make an attempt, which l.pass is for then,
-// until another's probe has failed, which it returns, or until the caller has
-// given up, which l.gone says then.
-func (l *loop) await(t *target) *sharedFailure {
-	g := l.Gate
+// acquire waits until the dial may make an attempt, and returns a pass for it. If
+// it must not make one, acquire returns the failure to report in its place. It
+// returns neither if the dial's time is up or its caller has given up.
+func (g *Gate) acquire(t *target, p patience) (pass, *sharedFailure) {
 	g.mu.Lock()
-	if !t.failing && t.inFlight < t.window && t.waiting.Len() == 0 {
-		l.pass = t.admit(g)
-		g.mu.Unlock()
-		return nil
+	defer g.mu.Unlock()
+	if t.hasRoom() && t.waiting.Len() == 0 {
+		t.inFlight++
+		return t.pass(g), nil
 	}
-	if t.failing && !l.end.IsZero() && !t.next.Before(l.end) {
-		defer g.mu.Unlock()
-		return &sharedFailure{t.last, max(time.Until(t.next), 0)}
-	}
-	w := &waiter{wake: make(chan struct{}, 1)}
+	w := &waiter{patience: p, wake: make(chan struct{}, 1)}
 	w.place = t.waiting.PushBack(w)
-	g.mu.Unlock()
-	return l.waitAt(t, w)
-}
-
-// waitAt is await's waiting.
-func (l *loop) waitAt(t *target, w *waiter) *sharedFailure {
-	g := l.Gate
-	l.waited = true
+	t.wakeFirst() // one more waits, so the next probe may be due sooner
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		now := time.Now()
-		over := l.over(now)
-		g.mu.Lock()
-		switch {
-		case w.shared != nil:
-			g.mu.Unlock()
-			return w.shared
-		case over, !l.end.IsZero() && !now.Before(l.end):
-			t.withdraw(w)
-			g.mu.Unlock()
-			if !over {
-				l.gone = l.endReason
-			}
-			return nil
-		case w.passed:
-			l.pass = pass{gate: g, target: t, episode: t.episode}
-			g.mu.Unlock()
-			return nil
-		case t.mayProbe(w) && !now.Before(t.next):
-			t.remove(w)
-			t.probing = true
-			l.pass = t.admit(g)
-			l.pass.probe = true
-			g.mu.Unlock()
-			return nil
+		over := w.isOver(now)
+		given, shared, until := g.serve(t, w, now, over)
+		if given.gate != nil || shared != nil || over {
+			return given, shared
 		}
-		until := l.end
-		if t.mayProbe(w) && (until.IsZero() || t.next.Before(until)) {
-			until = t.next
-		}
-		g.mu.Unlock()
 		if until.IsZero() {
 			timer.Stop()
 		} else {
 			timer.Reset(until.Sub(now))
 		}
+		g.mu.Unlock()
 		select {
 		case <-w.wake:
 		case <-timer.C:
-		case <-l.ctx.Done():
-		case <-l.Cancel:
+		case <-w.done:
+		case <-w.cancel:
 		}
+		g.mu.Lock()
 	}
 }
 
-// admit lets one more be in flight.
-func (t *target) admit(g *Gate) pass {
+// serve gives w what it waits for, if that is there now: a pass or a shared
+// failure. Otherwise it returns when to ask again at the latest; zero means not
+// before w is woken. If the dial is over, serve takes w off the queue.
+func (g *Gate) serve(t *target, w *waiter, now time.Time, over bool) (pass, *sharedFailure, time.Time) {
+	switch {
+	case w.shared != nil:
+		return pass{}, w.shared, time.Time{}
+	case over:
+		t.withdraw(w)
+		if o := t.outage; o != nil && w.isLate(now) && w.heard < t.news {
+			return pass{}, t.share(max(o.due.Sub(now), 0)), time.Time{}
+		}
+		return pass{}, nil, time.Time{}
+	case w.admitted:
+		return t.pass(g), nil, time.Time{}
+	}
+	o := t.outage
+	if o == nil || o.probing {
+		return pass{}, nil, w.end
+	}
+	at, ok := t.probeAt(w, g.minInterval())
+	if !ok {
+		t.withdraw(w)
+		return pass{}, t.share(max(o.due.Sub(now), 0)), time.Time{}
+	}
+	if at.IsZero() || now.Before(at) {
+		return pass{}, nil, soonest(at, w.end)
+	}
+	t.remove(w)
 	t.inFlight++
-	return pass{gate: g, target: t, episode: t.episode}
+	o.probing, o.probedAt = true, now
+	p := t.pass(g)
+	p.probe = true
+	return p, nil, time.Time{}
 }
 
-// mayProbe tells whether w is the one to make the next probe.
-func (t *target) mayProbe(w *waiter) bool {
-	return t.failing && !t.probing && t.waiting.Front() == w.place
+// probeAt returns when w may make the next probe of a target that is backing off,
+// if nobody does so before. Zero means that it may not. It returns false if w
+// should fail at once.
+//
+// The dial that has waited longest makes the probe when it is due. Another dial
+// makes it if it cannot wait until then. One that knows of the outage does so as
+// late as it can, because its own schedule says so. One that does not know of it
+// has no attempt to lose by making it at once.
+func (t *target) probeAt(w *waiter, interval time.Duration) (time.Time, bool) {
+	o := t.outage
+	rest := o.rest(interval)
+	due := o.dueFor(t.waiting.Len(), rest)
+	if t.waiting.Len() == 1 && w.heard >= o.began && !o.probedAt.After(o.failedAt) {
+		due = latest(o.due, o.failedAt.Add(min(o.delay, interval))) // its own schedule, and no one else adds attempts
+	}
+	switch {
+	case w.canWaitUntil(due):
+		if t.waiting.Front() == w.place {
+			return due, true
+		}
+		if w.end.IsZero() {
+			return time.Time{}, true
+		}
+		return latest(due, w.last), true // due may be later by then, because others have left
+	case w.heard < o.began:
+		return rest, !rest.After(w.last)
+	}
+	at := latest(w.last, rest)
+	if at.Before(w.end) {
+		return at, true
+	}
+	return time.Time{}, w.heard == t.news // if there is no news, its own last failure is as good
 }
 
-// remove takes w from those waiting, and tells the one who is first then.
+// rest returns the end of the interval after the latest attempt.
+func (o *outage) rest(interval time.Duration) time.Time {
+	return latest(o.failedAt, o.probedAt).Add(interval)
+}
+
+// dueFor returns when the next probe is due if n dials wait for it.
+func (o *outage) dueFor(n int, rest time.Time) time.Time {
+	due := o.failedAt.Add(o.delay / time.Duration(max(n, 1)))
+	if due.After(o.due) {
+		due = o.due
+	}
+	return latest(due, rest)
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// soonest returns the earlier of two times, of which zero means never.
+func soonest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// canWaitUntil reports whether the dial that waits is not over at that time.
+func (w *waiter) canWaitUntil(t time.Time) bool {
+	return w.end.IsZero() || t.Before(w.end)
+}
+
+// isOver reports whether the dial that waits is over.
+func (w *waiter) isOver(now time.Time) bool {
+	return w.isLate(now) || isClosed(w.done) || isClosed(w.cancel)
+}
+
+// isLate reports whether the time of the dial is up.
+func (w *waiter) isLate(now time.Time) bool {
+	return !w.end.IsZero() && !now.Before(w.end)
+}
+
+// hasRoom reports whether another attempt may be made.
+func (t *target) hasRoom() bool {
+	return t.outage == nil && t.inFlight < t.window
+}
+
+// pass returns the permission for an attempt that is counted as in flight.
+func (t *target) pass(g *Gate) pass {
+	return pass{gate: g, target: t, epoch: t.epoch, round: t.round}
+}
+
+// share returns the latest failure as delivered to a dial.
+func (t *target) share(delay time.Duration) *sharedFailure {
+	return &sharedFailure{t.outage.failure, t.news, delay}
+}
+
+// remove takes w off the queue, and wakes the waiter who is first then.
 func (t *target) remove(w *waiter) {
 	first := t.waiting.Front() == w.place
 	t.waiting.Remove(w.place)
@@ -308,12 +390,12 @@ func (t *target) remove(w *waiter) {
 	}
 }
 
-// withdraw is of a dial that waits no more: what it was given goes to another.
+// withdraw removes w, and passes on its turn if it had one.
 func (t *target) withdraw(w *waiter) {
 	if w.place != nil {
 		t.remove(w)
 	}
-	if w.passed {
+	if w.admitted {
 		t.inFlight--
 		t.admitWaiting()
 	}
@@ -325,6 +407,17 @@ func (t *target) wakeFirst() {
 	}
 }
 
+// wakeProbers wakes the waiters that might make the next probe.
+func (t *target) wakeProbers(g *Gate) {
+	due := t.outage.dueFor(t.waiting.Len(), t.outage.rest(g.minInterval()))
+	for e := t.waiting.Front(); e != nil; e = e.Next() {
+		w := e.Value.(*waiter)
+		if e.Prev() == nil || !w.canWaitUntil(due) {
+			w.wakeUp()
+		}
+	}
+}
+
 func (w *waiter) wakeUp() {
 	select {
 	case w.wake <- struct{}{}:
@@ -332,65 +425,107 @@ func (w *waiter) wakeUp() {
 	}
 }
 
-// admitWaiting lets those who wait go, as far as the window allows.
+// admitWaiting lets waiters go as far as the window allows.
 func (t *target) admitWaiting() {
-	for !t.failing && t.inFlight < t.window && t.waiting.Len() > 0 {
+	for t.hasRoom() && t.waiting.Len() > 0 {
 		w := t.waiting.Remove(t.waiting.Front()).(*waiter)
-		w.place, w.passed = nil, true
+		w.place, w.admitted = nil, true
 		t.inFlight++
 		w.wakeUp()
 	}
 }
 
-// succeeded tells of a connection: the target is there, and one more may be in
-// flight than before, so that two go for each that succeeds.
+// succeeded reports that the attempt has connected: the target answers. If the
+// window was full, it grows by one, so that two attempts take the place of one.
 func (p *pass) succeeded() {
 	p.gate.mu.Lock()
 	defer p.gate.mu.Unlock()
 	t := p.target
 	p.told = true
+	if t.inFlight >= t.window || t.waiting.Len() > 0 {
+		t.window++
+	}
 	t.inFlight--
-	t.window++
-	if t.failing {
-		t.failing, t.probing, t.schedules = false, false, nil
-		t.episode++
-		t.window = t.inFlight + 2 // whatever is left of a burst is not to hold them up
+	t.answered, t.progress = true, true
+	if t.outage != nil {
+		t.outage = nil
+		t.epoch++
+		t.window = t.inFlight + 2 // attempts left over from before the outage must not hold the others up
 	}
 	t.admitWaiting()
 }
 
-// failed tells of a failure. It returns the delay before the next probe, or
-// false if the failure says nothing of the target as it is now.
+// failed reports that the attempt has failed with a. It returns the delay that
+// the schedule says, or false if the dial's own schedule counts: the failure says
+// nothing about the target, or not enough to hold up the other dials.
 func (p *pass) failed(a *Attempt, policy Policy) (delay time.Duration, counts bool) {
-	if a.Class == Exhausted || a.Class == Canceled || a.Class == Invalid || policy[a.Class] == nil {
+	g := p.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t := p.target
+	ofTarget := a.Class != Exhausted && a.Class != Canceled && a.Class != Invalid && policy[a.Class] != nil
+	switch {
+	case !ofTarget:
+		if p.probe && p.epoch == t.epoch {
+			t.outage.probedAt = time.Time{} // the target was not reached, or will be spared by this dial
+		}
+		return 0, false
+	case p.epoch != t.epoch && t.outage != nil: // one of a burst, of which another was faster to fail
+		p.tell()
+		p.heard = t.news
+		return max(time.Until(t.outage.due), 0), true
+	case p.epoch != t.epoch: // the target has come back since
+		return 0, false
+	case t.outage == nil && t.answered && (t.progress || p.round != t.round):
+		p.tell()
+		t.slowDown(p.round)
 		return 0, false
 	}
-	p.gate.mu.Lock()
-	defer p.gate.mu.Unlock()
-	t := p.target
-	news := p.episode == t.episode
-	if news {
-		// A schedule is the user's code: should it panic, nothing has been
+	o := t.outage
+	if o == nil {
+		o = &outage{began: t.news + 1, step: t.news}
+	}
+	now := time.Now()
+	early := now.Before(o.due) && a.Class == o.failure.Class
+	if !early {
+		// The schedule is the user's code. If it panics, nothing has been
 		// told yet, and release hands over.
-		delay = t.nextDelay(a.Class, policy)
+		o.delay = nextDelay(&o.schedules, a.Class, policy)
+		o.due = now.Add(max(o.delay, 0))
 	}
-	p.told = true
-	t.inFlight--
-	switch {
-	case news:
-		t.backOff(a, delay)
-		return delay, true
-	case t.failing: // one of a burst, of which another was faster to fail
-		return max(time.Until(t.next), 0), true
+	p.tell()
+	t.epoch++
+	t.news++
+	p.heard = t.news
+	o.probing, o.failedAt, o.failure = false, now, *a
+	t.backOff(g, o, early)
+	if early {
+		return o.due.Sub(now), true
 	}
-	t.admitWaiting() // the target has been back meanwhile
-	return 0, false
+	return o.delay, true
 }
 
-// nextDelay asks the target's schedule for that class. It is negative if the
-// schedule has ended, or there is none.
-func (t *target) nextDelay(class Class, policy Policy) time.Duration {
-	schedule := scheduleOf(&t.schedules, class, policy)
+// tell notes that the attempt has ended and its result is reported.
+func (p *pass) tell() {
+	p.told = true
+	p.target.inFlight--
+}
+
+// slowDown halves the window because an attempt of that round has failed. The
+// attempts that were in flight together halve it once.
+func (t *target) slowDown(round int) {
+	if round == t.round {
+		t.window = max(t.window/2, 1)
+		t.round++
+		t.progress = false
+	}
+	t.admitWaiting()
+}
+
+// nextDelay returns the next delay of the schedule for class. It is negative if
+// the schedule has ended, or there is none.
+func nextDelay(schedules *[]schedule, class Class, policy Policy) time.Duration {
+	schedule := scheduleOf(schedules, class, policy)
 	if schedule == nil {
 		return -1
 	}
@@ -401,28 +536,44 @@ func (t *target) nextDelay(class Class, policy Policy) time.Duration {
 	return max(delay, minDelay)
 }
 
-// backOff begins the delay before the next probe, and shares a's failure with
-// all who wait. If the delay is negative, the schedule has ended: they go away
-// with the failure then, and the target is one of which nothing is known.
-func (t *target) backOff(a *Attempt, delay time.Duration) {
-	t.episode++
-	t.last = *a
-	t.probing = false
-	if t.failing = delay >= 0; t.failing {
-		t.next = time.Now().Add(delay)
-	} else {
-		t.schedules, t.window = nil, t.burst
+// backOff waits for the next probe after the latest failure of o. It delivers the
+// failure to those waiters who need it: after an early probe, to those who did not
+// know that the target fails; otherwise, to those who have had no attempt, of their
+// own or shared, since the schedule's delay began. If the schedule has ended, they
+// all get it, and nothing is known about the target any more.
+func (t *target) backOff(g *Gate, o *outage, early bool) {
+	t.outage, t.answered, t.progress = o, false, false
+	known := o.step
+	shared := t.share(o.delay)
+	switch {
+	case early:
+		known = o.began - 1
+		shared.delay = o.due.Sub(o.failedAt)
+	case o.delay < 0:
+		known = t.news
 	}
-	shared := &sharedFailure{*a, delay}
-	for t.waiting.Len() > 0 {
-		w := t.waiting.Remove(t.waiting.Front()).(*waiter)
-		w.place, w.shared = nil, shared
-		w.wakeUp()
+	for e := t.waiting.Front(); e != nil; {
+		w := e.Value.(*waiter)
+		next := e.Next()
+		if w.heard <= known {
+			t.waiting.Remove(e)
+			w.place, w.shared = nil, shared
+			w.wakeUp()
+		}
+		e = next
 	}
+	if o.delay < 0 {
+		t.outage, t.window = nil, g.burst()
+		return
+	}
+	if !early {
+		o.step = t.news
+	}
+	t.wakeProbers(g)
 }
 
-// release gives back a pass that told nothing: the attempt failed in a way
-// that says nothing of the target, or panicked. Another takes over at once.
+// release returns a pass whose outcome was never reported, because the failure
+// was not the target's or the attempt panicked. The next waiter takes over.
 func (p *pass) release() {
 	if p.told {
 		return
@@ -430,11 +581,10 @@ func (p *pass) release() {
 	p.gate.mu.Lock()
 	defer p.gate.mu.Unlock()
 	t := p.target
-	p.told = true
-	t.inFlight--
-	if p.probe && p.episode == t.episode {
-		t.probing = false
-		t.wakeFirst()
+	p.tell()
+	if p.probe && p.epoch == t.epoch {
+		t.outage.probing = false
+		t.wakeProbers(p.gate)
 		return
 	}
 	t.admitWaiting()

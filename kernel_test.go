@@ -293,8 +293,9 @@ func TestMalformed(t *testing.T) {
 			require.Len(t, attempts, 1, "retried")
 			assert.Equal(t, c.class, attempts[0].Class, "%v", err)
 			assert.Equal(t, c.class, redial.Classify(err), "%v", err)
-			var failed *redial.Error
-			assert.False(t, errors.As(err, &failed), "not as the inner dialer made it: %v", err)
+			failed, ok := errors.AsType[*redial.Error](err)
+			require.True(t, ok)
+			assert.Same(t, attempts[0].Err, failed.Err, "as the inner dialer made it")
 		})
 	}
 }

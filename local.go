@@ -6,8 +6,12 @@ import (
 	"os"
 )
 
-// classify asks Classifier, then Classify, then what this machine knows of
-// itself. A Classifier's class that is none of the constants counts as Unknown.
+// What only this machine knows: whether a failure is its own trouble, and what
+// an attempt's bind has left behind on it.
+
+// classify returns the class of an attempt's error. It asks Classifier, then
+// Classify, and then looks for trouble on this machine. A Classifier's class that
+// is none of the constants counts as Unknown.
 func (d *Dialer) classify(err error) Class {
 	if d.Classifier != nil {
 		if class := d.Classifier(err).known(); class != Unknown {
@@ -17,13 +21,13 @@ func (d *Dialer) classify(err error) Class {
 	return localTrouble(Classify(err), err)
 }
 
-// localTrouble corrects a class by what only this machine can tell of itself,
-// so that its own trouble is not blamed on the target, nor the target's on it.
+// localTrouble corrects class, so that trouble of this machine is not blamed on
+// the target, and trouble of the target is not blamed on this machine.
 func localTrouble(class Class, err error) Class {
 	switch class {
 	case NotFound, DNS:
-		// Resolvers that can't open a socket, or /etc/hosts, report that
-		// the name does not exist, or the cause as a text.
+		// A resolver that cannot open a socket, or /etc/hosts, reports that
+		// the name does not exist, or gives the cause as text only.
 		if outOfDescriptors() {
 			return Exhausted
 		}
@@ -35,13 +39,13 @@ func localTrouble(class Class, err error) Class {
 	return class
 }
 
-// resolverDescriptors is how many descriptors a resolver may need at once. Go's
-// own and glibc's do with two, each having been seen to fail with one; the
-// rest is for those that other goroutines have given back by now.
+// resolverDescriptors is how many descriptors must be free for a resolver's
+// answer to be believed. Go's resolver and glibc's need two. Two more allow for
+// descriptors that other goroutines have closed since the resolver failed.
 const resolverDescriptors = 4
 
-// outOfDescriptors tells whether this process, or this machine, has too few
-// descriptors left for a resolver, by opening as many.
+// outOfDescriptors reports whether this process, or this machine, has too few
+// descriptors left for a resolver. It opens as many to find out.
 func outOfDescriptors() bool {
 	for range resolverDescriptors {
 		f, err := os.Open(os.DevNull)
@@ -53,14 +57,15 @@ func outOfDescriptors() bool {
 	return false
 }
 
-// lacksIPv6Source tells a machine that has no IPv6 address to speak from, which
-// is no way there, from one that has no port left: connect says EADDRNOTAVAIL
-// of both. Connecting a UDP socket sends nothing, but needs a source address
-// (RFC 6724, section 5); its port it has by then, or bind has told.
+// lacksIPv6Source reports whether connect failed because this machine has no
+// IPv6 address to send from. Connect returns EADDRNOTAVAIL for that, and also if
+// no port is left. To distinguish them, lacksIPv6Source connects a UDP socket,
+// which sends nothing: that needs a source address (RFC 6724, section 5), and
+// already has its port from bind.
 func lacksIPv6Source(err error) bool {
-	var op *net.OpError
-	var call *os.SyscallError
-	if !errors.As(err, &op) || !errors.As(err, &call) || !isConnect(call) {
+	op, isOp := errors.AsType[*net.OpError](err)
+	call, isCall := errors.AsType[*os.SyscallError](err)
+	if !isOp || !isCall || !isConnect(call) {
 		return false
 	}
 	remote := asUDPAddr(op.Addr)
@@ -72,17 +77,17 @@ func lacksIPv6Source(err error) bool {
 		conn.Close()
 		return false
 	}
-	var probe *os.SyscallError
-	return errors.As(probeErr, &probe) && isConnect(probe) && errors.Is(probe.Err, call.Err)
+	probe, ok := errors.AsType[*os.SyscallError](probeErr)
+	return ok && isConnect(probe) && errors.Is(probe.Err, call.Err)
 }
 
-// isConnect knows the call by either of its names; Windows has the second.
+// isConnect reports whether call is connect, or connectex as Windows has it.
 func isConnect(call *os.SyscallError) bool {
 	return call.Syscall == "connect" || call.Syscall == "connectex"
 }
 
-// asUDPAddr is the address of a UDP socket on the same host; nil if there is
-// none.
+// asUDPAddr returns the address of a UDP socket on the same host, or nil if addr
+// is not an IP address.
 func asUDPAddr(addr net.Addr) *net.UDPAddr {
 	switch addr := addr.(type) {
 	case *net.TCPAddr:
@@ -93,4 +98,34 @@ func asUDPAddr(addr net.Addr) *net.UDPAddr {
 		return &net.UDPAddr{IP: addr.IP, Port: 9, Zone: addr.Zone} // discard: any port will do
 	}
 	return nil
+}
+
+// discard closes a connection that the dial does not return, so that the next
+// attempt can bind to the same local address.
+func (w *way) discard(conn net.Conn) {
+	if local, ok := w.local.(*net.TCPAddr); ok && local != nil && local.Port != 0 {
+		if tcp := tcpConnOf(conn); tcp != nil {
+			tcp.SetLinger(0) // reset it: its TIME_WAIT would hold the port (RFC 9293, section 3.6.1)
+		}
+	}
+	conn.Close()
+	w.removeSocket()
+}
+
+// unbind removes what a failed attempt's bind has left behind. The kernel keeps
+// the file of a unix socket when the socket is closed (unix(7)), and bind fails
+// as long as the file exists. The file is the attempt's own if connect failed,
+// because bind comes first and creates the file.
+func (w *way) unbind(err error) {
+	if call, ok := errors.AsType[*os.SyscallError](err); ok && isConnect(call) {
+		w.removeSocket()
+	}
+}
+
+func (w *way) removeSocket() {
+	local, ok := w.local.(*net.UnixAddr)
+	if !ok || local == nil || local.Name == "" || local.Name[0] == '@' || local.Name[0] == 0 {
+		return // no file: unbound, or an abstract name
+	}
+	os.Remove(local.Name)
 }

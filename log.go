@@ -1,7 +1,6 @@
 package redial
 
 import (
-	"context"
 	"errors"
 	"net"
 	"os"
@@ -11,29 +10,29 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// An Attempt is the record of one attempt: it is what is logged of it, what
-// Dialer.OnAttempt is called with, and what Error.History is made of.
+// An Attempt is the record of one attempt. It is logged, passed to
+// Dialer.OnAttempt, and kept in Error.History.
 type Attempt struct {
 	Network, Address string        // as dialed
 	Number           int           // from 1
 	Start            time.Time     // of this attempt
-	Duration         time.Duration // of this attempt, Dialer.Verify included
-	Resolve          time.Duration // of that, spent resolving the name; 0 if its addresses were not raced
-	Elapsed          time.Duration // from the begin of the dial to the end of this attempt
-	Addrs            []AddrResult  // every address tried of a name, in the order of their starts; nil as Resolve is 0
+	Duration         time.Duration // of this attempt, including Dialer.Verify
+	Resolve          time.Duration // the part of Duration spent resolving the name; 0 if its addresses were not raced
+	Elapsed          time.Duration // from the start of the dial to the end of this attempt
+	Addrs            []AddrResult  // every address of the name that was tried, in the order of their starts; nil if they were not raced
 	Remote           net.Addr      // of the connection; nil on failure
 	Err              error         // as the inner dialer returned it; nil on success
 	Class            Class         // of Err; Unknown on success
-	Shared           bool          // another dial's probe, learnt of through the Gate: Start, Duration and Err are its
-	Delay            time.Duration // before the next attempt; 0 if there is none
+	Shared           bool          // another dial's probe, reported by the Gate; Start, Duration and Err are the probe's
+	Delay            time.Duration // until the next attempt; at a Gate, the longest that it can take; 0 if there is none
 	Stop             error         // why there is none; nil on success and while retrying
 }
 
-// MarshalLogObject implements zapcore.ObjectMarshaler with a field of its own
-// for each thing: network, address, attempt, duration, elapsed, resolve if a
-// name was resolved and, on success remote, on failure class, error, errno (its
-// text, if there is one), shared if it is, addrs (an object each) and delay or stop. Durations
-// are encoded as the encoder does.
+// MarshalLogObject implements zapcore.ObjectMarshaler. The fields are network,
+// address, attempt, duration and elapsed; resolve if a name was resolved; remote
+// on success; and on failure class, error, errno (the text of the system's error,
+// if there is one), shared (if true), addrs (an array of objects), and delay or
+// stop. The encoder decides the form of durations.
 func (a Attempt) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("network", a.Network)
 	enc.AddString("address", a.Address)
@@ -83,13 +82,12 @@ func addAll[T zapcore.ObjectMarshaler](enc zapcore.ObjectEncoder, key string, al
 func addFailure(enc zapcore.ObjectEncoder, class Class, err error) {
 	enc.AddString("class", class.String())
 	enc.AddString("error", text(err))
-	var s *os.SyscallError
-	if errors.As(err, &s) {
+	if s, ok := errors.AsType[*os.SyscallError](err); ok {
 		enc.AddString("errno", text(s.Err))
 	}
 }
 
-// The messages are constant, so that zap's sampling counts like with like.
+// The messages are constant, because zap samples records by message.
 const (
 	msgConnected = "dial succeeded" // at the first attempt
 	msgRecovered = "dial recovered" // at a later one
@@ -98,16 +96,15 @@ const (
 	msgCanceled  = "dial canceled" // by its caller
 )
 
-// record logs a and hands it to OnAttempt: once for each attempt, the last
-// too. The logger is asked for the level first, so that a disabled one costs
-// no more than the question.
-func (d *Dialer) record(ctx context.Context, a *Attempt) {
+// record logs a and calls OnAttempt. It asks the logger for the level first, so
+// that a disabled level costs no more than the question.
+func (l *loop) record(a *Attempt) {
 	level, msg := levelOf(a)
-	if entry := d.logger().Check(level, msg); entry != nil {
+	if entry := l.dialer.logger().Check(l.levelFor(level), msg); entry != nil {
 		entry.Write(zap.Inline(*a))
 	}
-	if d.OnAttempt != nil {
-		d.OnAttempt(ctx, *a)
+	if l.dialer.OnAttempt != nil {
+		l.dialer.OnAttempt(l.ctx, *a)
 	}
 }
 
@@ -115,13 +112,13 @@ func levelOf(a *Attempt) (zapcore.Level, string) {
 	switch {
 	case a.Err == nil:
 		return levelOfSuccess(a.Number)
-	case a.Shared && a.Stop == nil: // one outage is one stream of warnings: the prober's
+	case a.Shared && a.Stop == nil: // the dial whose probe it was warns; one outage is one stream of warnings
 		return zapcore.DebugLevel, msgRetrying
 	case a.Shared:
 		return zapcore.DebugLevel, msgFailed
 	case a.Stop == nil:
 		return zapcore.WarnLevel, msgRetrying
-	case a.Class == Canceled && a.Stop != ErrPermanent: // not an inner dialer's own doing
+	case a.Class == Canceled && a.Stop != ErrPermanent: // ErrPermanent: the inner dialer canceled by itself
 		return zapcore.InfoLevel, msgCanceled
 	}
 	return zapcore.ErrorLevel, msgFailed
@@ -134,16 +131,32 @@ func levelOfSuccess(attempt int) (zapcore.Level, string) {
 	return zapcore.DebugLevel, msgConnected
 }
 
-// records tells whether anyone wants a record of that level.
-func (d *Dialer) records(level zapcore.Level) bool {
-	return d.OnAttempt != nil || d.logger().Core().Enabled(level)
+// levelFor lowers the level of a record if somebody else decides whether the
+// failure is final: the dial around this one, or a caller that allows only one
+// attempt and retries by itself.
+func (l *loop) levelFor(level zapcore.Level) zapcore.Level {
+	switch {
+	case l.nested:
+		return zapcore.DebugLevel
+	case l.maxAttempts == 1:
+		return min(level, zapcore.WarnLevel)
+	}
+	return level
 }
 
-// recordCanceled logs a dial that its caller ended between attempts, or before
-// the first. It adds to the attempts' own records, for the last of them said
-// that another would follow.
-func (d *Dialer) recordCanceled(e *Error) {
-	if entry := d.logger().Check(zapcore.InfoLevel, msgCanceled); entry != nil {
+// records reports whether anyone wants a record that has level before levelFor.
+func (l *loop) records(level zapcore.Level) bool {
+	return l.dialer.OnAttempt != nil || l.dialer.logger().Core().Enabled(l.levelFor(level))
+}
+
+// recordEnd logs a dial that ended between two attempts, or before the first.
+// The record of the last attempt, if there was one, announced another attempt.
+func (l *loop) recordEnd(e *Error, canceled bool) {
+	level, msg := zapcore.ErrorLevel, msgFailed
+	if canceled {
+		level, msg = zapcore.InfoLevel, msgCanceled
+	}
+	if entry := l.dialer.logger().Check(l.levelFor(level), msg); entry != nil {
 		withoutHistory := *e
 		withoutHistory.History = nil
 		entry.Write(zap.Inline(&withoutHistory))

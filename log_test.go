@@ -92,6 +92,64 @@ func TestLogEveryAttempt(t *testing.T) {
 	})
 }
 
+// Whether a failure is final is for somebody else to say: for the dial around a
+// nested one, which logs for both, and for who asked for a single attempt.
+func TestLogLevelsOfOthersDials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, logs := observed()
+		script := dialtest.Script(dialtest.Refuse, dialtest.NXDomain, dialtest.OK)
+		inner := &redial.Dialer{DialFunc: script.DialContext, Logger: logger}
+		outer := &redial.Dialer{DialFunc: inner.DialContext, Policy: redial.Policy{redial.Refused: every(time.Second), redial.NotFound: every(time.Second)}}
+		_, err := outer.Dial("tcp", address)
+		require.NoError(t, err)
+		for _, entry := range logs.TakeAll() {
+			assert.Equal(t, zap.DebugLevel, entry.Level, entry.Message)
+		}
+
+		canceled, cancel := context.WithCancel(t.Context())
+		cancel()
+		inner.MaxAttempts = 1
+		for _, test := range []struct {
+			ctx     context.Context
+			outcome dialtest.Outcome
+			level   zapcore.Level
+			msg     string
+		}{
+			{t.Context(), dialtest.NXDomain, zap.WarnLevel, "dial failed"},
+			{t.Context(), dialtest.OK, zap.DebugLevel, "dial succeeded"},
+			{canceled, dialtest.OK, zap.InfoLevel, "dial canceled"},
+		} {
+			inner.DialFunc = dialtest.Script(test.outcome).DialContext
+			inner.DialContext(test.ctx, "tcp", address)
+			entry := logs.TakeAll()[0]
+			assert.Equal(t, test.level, entry.Level)
+			assert.Equal(t, test.msg, entry.Message)
+		}
+	})
+}
+
+// A dial whose time is up in a wait, because a callback took so long, says so.
+func TestLogEndBetweenAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, logs := observed()
+		d := &redial.Dialer{
+			DialFunc:   dialtest.Script(dialtest.Fail(errRefused).Forever()).DialContext,
+			Logger:     logger,
+			MaxElapsed: time.Second,
+			OnAttempt:  func(context.Context, redial.Attempt) { time.Sleep(10 * time.Second) },
+		}
+		_, err := d.Dial("tcp", address)
+		assert.ErrorIs(t, err, redial.ErrMaxElapsed)
+		all := logs.TakeAll()
+		require.Len(t, all, 2)
+		logs.TakeAll()
+		assert.Equal(t, zap.ErrorLevel, all[1].Level)
+		assert.Equal(t, "dial failed", all[1].Message)
+		assert.Equal(t, map[string]any{"network": "tcp", "address": address, "attempts": 1, "elapsed": 10 * time.Second, "class": "refused",
+			"error": "dial tcp 192.0.2.1:80: connect: connection refused", "errno": "connection refused", "stop": "MaxElapsed too close"}, all[1].ContextMap())
+	})
+}
+
 // A dial whose caller gave up did not fail: it is said, but not as an error.
 func TestLogCancellation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -166,7 +224,40 @@ func TestOnAttempt(t *testing.T) {
 	})
 }
 
-// OnAttempt's own time is not taken from the wait, and what it cancels, ends.
+// The time that OnAttempt and the logger take is part of the wait and of the
+// budget: an attempt begins neither late because of it, nor after the end.
+func TestOnAttemptTakesTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Forever())
+		d := &redial.Dialer{
+			DialFunc:   script.DialContext,
+			Policy:     redial.Policy{redial.Refused: every(time.Second)},
+			MaxElapsed: 5500 * time.Millisecond,
+			OnAttempt:  func(context.Context, redial.Attempt) { time.Sleep(600 * time.Millisecond) },
+		}
+		_, err := d.Dial("tcp", address)
+		assert.Equal(t, 6, asError(t, err).Attempts)
+		for _, delay := range script.Delays()[:5] {
+			assert.Equal(t, time.Second, delay)
+		}
+
+		d.OnAttempt = func(context.Context, redial.Attempt) { time.Sleep(10 * time.Second) }
+		for _, budget := range []time.Duration{0, time.Second} {
+			var deadline time.Time
+			if budget > 0 {
+				deadline = time.Now().Add(budget)
+			}
+			start := time.Now()
+			d.Deadline, d.MaxElapsed = deadline, time.Second
+			_, err = d.Dial("tcp", address)
+			assert.Equal(t, 1, asError(t, err).Attempts)
+			assert.Equal(t, 10*time.Second, time.Since(start), "no wait begins when time is up")
+			assert.Equal(t, 10*time.Second, asError(t, err).Elapsed)
+		}
+	})
+}
+
+// What OnAttempt cancels ends at once.
 func TestOnAttemptCancels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -245,7 +336,8 @@ func TestErrorAsLogObject(t *testing.T) {
 	})
 }
 
-// A level that is off costs no allocation.
+// A level that is off costs no allocation: neither that of a success nor that of
+// a failure.
 func TestLogDisabledAllocatesNothing(t *testing.T) {
 	core, _ := observer.New(zapcore.FatalLevel)
 	conn := connected(t)
@@ -259,6 +351,7 @@ func TestLogDisabledAllocatesNothing(t *testing.T) {
 		ctx := context.Background()
 		return testing.AllocsPerRun(100, func() { d.DialContext(ctx, "tcp", address) })
 	}
-	assert.EqualValues(t, 1, dial(zap.New(core), nil), "the attempt's context alone")
-	assert.EqualValues(t, 1, dial(zap.New(core), errCustom), "of a failure too")
+	for _, err := range []error{nil, errCustom} {
+		assert.Equal(t, dial(zap.NewNop(), err), dial(zap.New(core), err))
+	}
 }

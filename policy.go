@@ -2,32 +2,33 @@ package redial
 
 import (
 	"maps"
+	"reflect"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 )
 
-// minDelay is the shortest wait between two attempts: a schedule of none must
-// not make a loop of connects.
+// minDelay is the shortest wait between two attempts, so that a schedule of no
+// delay does not make a loop of connects.
 const minDelay = time.Millisecond
 
-// A Policy says which classes are retried, and on which schedule: for each
-// dial, and each class that turns up in it, the class's function is called
-// once, and the schedule it returns asked for one delay after another. It must
-// return a new schedule each time, as [Exponential]'s do, for a schedule has
-// state; it may be called by many goroutines at once.
+// A Policy says which classes are retried, and on which schedule. The first time
+// that a class turns up in a dial, the dial calls the class's function once, and
+// then asks the schedule it returned for one delay after another. The function must
+// return a new schedule each time, as those of [Exponential] do, because a schedule
+// has state. It can be called by many goroutines at once.
 //
-// A class that is absent is not retried, nor is one whose function is nil or
-// returns nil. A delay under 1 ms is raised to 1 ms; a negative one, such as
+// A class that is absent is not retried. Nor is a class whose function is nil or
+// returns nil. A delay under 1 ms is raised to 1 ms. A negative delay, such as
 // backoff.Stop, ends the dial. Canceled is never retried.
 //
-// Schedules keep to themselves: after timeouts, a first Refused starts with
-// the first delay of its own.
+// Each class keeps its own schedule within a dial: after some timeouts, the first
+// Refused is followed by the first delay of its own schedule.
 type Policy map[Class]func() backoff.BackOff
 
-// DefaultPolicy returns a new copy of the policy that a Dialer with none uses,
-// to be adjusted: it retries Refused, Reset, DNS, Timeout and Unreachable, each
-// by Exponential(100*time.Millisecond, 5*time.Second).
+// DefaultPolicy returns a new copy of the policy of a Dialer that has none, to be
+// adjusted. It retries Refused, Reset, DNS, Timeout and Unreachable, each by
+// Exponential(100*time.Millisecond, 5*time.Second).
 func DefaultPolicy() Policy {
 	return maps.Clone(defaultPolicy)
 }
@@ -43,13 +44,13 @@ var defaultPolicy = func() Policy {
 	}
 }()
 
-// Exponential returns a maker of schedules, for a [Policy], whose delay starts
-// at initial and doubles until it is max. Each delay is drawn at random from
-// 50 % below that to 50 % above, yet is never over max: what would be is
-// mirrored at max, so that the delays of many dials stay spread out. The first
-// is drawn too.
+// Exponential returns a function that makes schedules, for a [Policy]. The delay
+// starts at initial and doubles until it is max. Each delay, also the first, is
+// drawn at random from 50 % below that to 50 % above, but is never over max: a
+// value beyond max is mirrored at max, so that the delays of many dials stay spread
+// out.
 //
-// A max below initial counts as initial; an initial of zero or less as 1 ms.
+// A max below initial counts as initial. An initial of zero or less counts as 1 ms.
 func Exponential(initial, max time.Duration) func() backoff.BackOff {
 	if initial <= 0 {
 		initial = minDelay
@@ -69,8 +70,8 @@ func Exponential(initial, max time.Duration) func() backoff.BackOff {
 	}
 }
 
-// exponential keeps the drawn delay, too, within MaxInterval, which
-// backoff.ExponentialBackOff applies before it draws.
+// exponential keeps the drawn delay within MaxInterval.
+// backoff.ExponentialBackOff applies MaxInterval before it draws.
 type exponential struct{ backoff.ExponentialBackOff }
 
 func (e *exponential) NextBackOff() time.Duration {
@@ -81,7 +82,7 @@ func (e *exponential) NextBackOff() time.Duration {
 	return delay
 }
 
-// start returns a new schedule for class, ready for its first delay; nil if
+// start returns a new schedule for class, ready for its first delay, or nil if
 // the class is not to be retried.
 func (p Policy) start(class Class) backoff.BackOff {
 	newSchedule := p[class]
@@ -92,19 +93,56 @@ func (p Policy) start(class Class) backoff.BackOff {
 	if schedule == nil || isNilPointer(schedule) {
 		return nil
 	}
-	if e, ok := schedule.(*backoff.ExponentialBackOff); ok {
+	if e := exponentialWithin(schedule); e != nil {
 		complete(e)
 	}
 	schedule.Reset() // as backoff.Retry does: a literal has no current interval before
 	return schedule
 }
 
+// exponentialWithin returns the ExponentialBackOff that schedule is, or that it
+// wraps as backoff.WithMaxRetries and backoff.WithContext do; nil if there is none.
+// The wrappers have no method that returns it, so their fields are read.
+func exponentialWithin(schedule backoff.BackOff) *backoff.ExponentialBackOff {
+	value := reflect.ValueOf(schedule)
+	for range 8 { // more layers than anyone has; a wrapper might wrap itself
+		if value.Kind() != reflect.Pointer || value.IsNil() {
+			return nil
+		}
+		if value.Type() == reflect.TypeFor[*backoff.ExponentialBackOff]() {
+			return (*backoff.ExponentialBackOff)(value.UnsafePointer())
+		}
+		wrapped := fieldOf(value.Elem(), reflect.TypeFor[backoff.BackOff]())
+		if !wrapped.IsValid() {
+			return nil
+		}
+		value = wrapped.Elem()
+	}
+	return nil
+}
+
+// fieldOf returns the first field of a struct that has the type given, or the zero
+// Value.
+func fieldOf(value reflect.Value, fieldType reflect.Type) reflect.Value {
+	if value.Kind() == reflect.Struct {
+		for i := range value.NumField() {
+			if field := value.Field(i); field.Type() == fieldType {
+				return field
+			}
+		}
+	}
+	return reflect.Value{}
+}
+
 // complete gives a literal ExponentialBackOff what NewExponentialBackOff would
-// have: without a clock it panics, and the zero values of the others mean
-// delays of nothing.
+// have: without a clock it panics, and the zero values of the others mean delays
+// of nothing.
 func complete(e *backoff.ExponentialBackOff) {
 	if e.Clock == nil {
 		e.Clock = backoff.SystemClock
+	}
+	if e.InitialInterval == 0 {
+		e.InitialInterval = backoff.DefaultInitialInterval
 	}
 	if e.Stop == 0 {
 		e.Stop = backoff.Stop
@@ -113,18 +151,18 @@ func complete(e *backoff.ExponentialBackOff) {
 		e.Multiplier = backoff.DefaultMultiplier
 	}
 	if e.MaxInterval == 0 {
-		e.MaxInterval = backoff.DefaultMaxInterval
+		e.MaxInterval = max(backoff.DefaultMaxInterval, e.InitialInterval)
 	}
 }
 
-// A schedule is one that has been started, for a class.
+// A schedule is the started schedule of a class.
 type schedule struct {
 	backoff.BackOff
 	class Class
 }
 
-// scheduleOf is the class's own among schedules, started by policy if it is
-// not there yet; nil if there is none.
+// scheduleOf returns the schedule of class among schedules. It starts it by policy
+// if it is not there yet, and returns nil if the class is not to be retried.
 func scheduleOf(schedules *[]schedule, class Class, policy Policy) backoff.BackOff {
 	for _, s := range *schedules {
 		if s.class == class {

@@ -1,6 +1,7 @@
 package redial_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -27,7 +28,7 @@ func TestScheduleCannotHurt(t *testing.T) {
 		{"zero", func() backoff.BackOff { return &backoff.ZeroBackOff{} }, []time.Duration{time.Millisecond, time.Millisecond, time.Millisecond}},
 		{"under 1 ms", every(time.Microsecond), []time.Duration{time.Millisecond, time.Millisecond, time.Millisecond}},
 		{"negative", after(time.Second, -2), []time.Duration{time.Second}},
-		{"for ever", after(time.Second, 1<<63-1), []time.Duration{time.Second}},
+		{"for ever", after(time.Second, 1<<63-1), []time.Duration{time.Second, 3419 * time.Second}}, // the last chance of an hour: a twentieth is left
 		{"backoff's retries", func() backoff.BackOff { return backoff.WithMaxRetries(backoff.NewConstantBackOff(time.Second), 2) },
 			[]time.Duration{time.Second, time.Second}},
 		// Without Clock it panics; with Stop 0 it would never end; with Multiplier 0 it would not wait.
@@ -38,6 +39,19 @@ func TestScheduleCannotHurt(t *testing.T) {
 			b.MaxElapsedTime = 0
 			return b
 		}, []time.Duration{time.Second, 3 * time.Second, 4 * time.Second}},
+		{"a literal of nothing", func() backoff.BackOff { return &backoff.ExponentialBackOff{} },
+			[]time.Duration{500 * time.Millisecond, 750 * time.Millisecond, 1125 * time.Millisecond}},
+		{"a literal that starts beyond the default MaxInterval", func() backoff.BackOff { return &backoff.ExponentialBackOff{InitialInterval: 2 * time.Minute} },
+			[]time.Duration{2 * time.Minute, 2 * time.Minute, 2 * time.Minute}},
+		{"a literal within WithMaxRetries", func() backoff.BackOff { return backoff.WithMaxRetries(literal(), 2) },
+			[]time.Duration{time.Second, 1500 * time.Millisecond}},
+		{"a literal within WithContext", func() backoff.BackOff { return backoff.WithContext(literal(), context.Background()) },
+			[]time.Duration{time.Second, 1500 * time.Millisecond, 2250 * time.Millisecond}},
+		{"a literal within both", func() backoff.BackOff {
+			return backoff.WithContext(backoff.WithMaxRetries(literal(), 1), context.Background())
+		}, []time.Duration{time.Second}},
+		{"a wrapper around nothing", func() backoff.BackOff { return &wrapper{} }, []time.Duration{time.Second, time.Second, time.Second}},
+		{"a wrapper around itself", func() backoff.BackOff { w := &wrapper{}; w.BackOff = w; return w }, []time.Duration{time.Second, time.Second, time.Second}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -54,11 +68,17 @@ func TestScheduleCannotHurt(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			script := dialtest.Script(dialtest.Refuse.Forever())
 			_, err := (&redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: literal}, MaxElapsed: -1}).Dial("tcp", address)
-			assert.Equal(t, redial.ErrPermanent, asError(t, err).Stop)
+			assert.ErrorIs(t, asError(t, err).Stop, redial.ErrPermanent)
 			assert.Equal(t, []time.Duration{time.Second, 1500 * time.Millisecond, 2250 * time.Millisecond, 3375 * time.Millisecond}, script.Delays())
 		})
 	})
 }
+
+// wrapper is a schedule of a program's own, around another.
+type wrapper struct{ backoff.BackOff }
+
+func (*wrapper) Reset()                     {}
+func (*wrapper) NextBackOff() time.Duration { return time.Second }
 
 func TestExponential(t *testing.T) {
 	const initial, limit = 100 * time.Millisecond, 5 * time.Second

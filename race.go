@@ -7,44 +7,47 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"time"
 
 	"go.uber.org/zap/zapcore"
 )
 
-// A name with several addresses is dialed here, as RFC 8305 (Happy Eyeballs
-// version 2) has it: resolved once per attempt, its addresses raced, and each
-// one's own error kept. net.Dialer tries those of a family one after the other
-// and divides its time among them, so that one dead address makes users wait,
-// and it returns the error of the first alone.
+// This file dials names with several addresses. Each attempt resolves the name
+// anew and races its addresses (RFC 8305, Happy Eyeballs version 2): it starts
+// one after the other, a moment apart, until one has connected, and keeps the
+// error of each. net.Dialer tries the addresses of one family in turn, so that
+// a dead one makes users wait, and returns the first one's error only.
 
 const (
-	// connectionAttemptDelay is the time between the starts of two
-	// addresses that do not fail before (RFC 8305, section 5).
+	// connectionAttemptDelay is the time between the starts of two addresses
+	// if the first has not failed by then (RFC 8305, section 5).
 	connectionAttemptDelay = 250 * time.Millisecond
 
-	leastDelay = 100 * time.Millisecond // of the later ones
+	// leastDelay is the shortest delay that RFC 8305 recommends.
+	leastDelay = 100 * time.Millisecond
 
-	maxAddresses = 64 // of one attempt
-	maxInFlight  = 8  // of those, at once
+	maxAddresses = 64 // dialed in one attempt
+	maxInFlight  = 8  // dialed at the same time
 
-	// leastPerAddress is the least time that an address gets, however many
-	// there are: net.Dialer's own.
-	leastPerAddress = 2 * time.Second
+	// firstPatience is how long the first attempt waits for addresses that
+	// are silent, once another one has refused. Each next attempt waits twice
+	// as long.
+	firstPatience = 2 * time.Second
 )
 
-// An AddrResult is what came of one address of a name, in one attempt.
+// An AddrResult is the outcome of dialing one address of a name in one attempt.
 type AddrResult struct {
 	Addr     netip.AddrPort
-	Start    time.Time     // of the connection attempt
-	Duration time.Duration // of it
-	Err      error         // nil for the address that won; that of a canceled one if another did
-	Class    Class         // of Err
+	Start    time.Time // when the address was started
+	Duration time.Duration
+	Err      error // nil for the winner; a cancellation error for addresses still in flight when it won
+	Class    Class // the class of Err
 }
 
-// MarshalLogObject implements zapcore.ObjectMarshaler with the fields addr,
-// duration and, of a failure, class, error and errno.
+// MarshalLogObject implements zapcore.ObjectMarshaler with the fields addr and
+// duration, and for a failure also class, error and errno.
 func (r AddrResult) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("addr", r.Addr.String())
 	enc.AddDuration("duration", r.Duration)
@@ -54,14 +57,34 @@ func (r AddrResult) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	return nil
 }
 
-// lookup is what an attempt that resolved a name has to tell, beside its error.
+// A lookup records how long an attempt took to resolve a name, and the outcome
+// of each address that it dialed, in the order of their starts.
 type lookup struct {
 	resolve time.Duration
 	addrs   []AddrResult
 }
 
-// races tells whether the address is a name whose addresses are raced. All
-// others go to net.Dialer as they are, malformed ones too: its errors are good.
+// A plan is what the retry loop knows of an attempt before it is made.
+type plan struct {
+	number int    // from 1
+	last   bool   // no other attempt will follow, whatever comes of this one
+	policy Policy // a class absent from it is not retried
+}
+
+// retries reports whether another attempt may follow a failure of class.
+func (p plan) retries(class Class) bool {
+	return !p.last && p.policy[class] != nil
+}
+
+// patience returns how long to wait for silent addresses once another one has
+// refused. It doubles with each attempt, up to many years.
+func (p plan) patience() time.Duration {
+	return firstPatience << min(max(p.number-1, 0), 30)
+}
+
+// races reports whether address has a name whose addresses are to be raced,
+// and splits it if so. All other addresses go to net.Dialer as they are.
+// Malformed ones do too, because net.Dialer's errors explain them well.
 func (d *Dialer) races(network, address string) (host, port string, ok bool) {
 	if d.FallbackDelay < 0 || network != "tcp" && network != "tcp4" && network != "tcp6" {
 		return "", "", false
@@ -76,8 +99,10 @@ func (d *Dialer) races(network, address string) (host, port string, ok bool) {
 	return host, port, true
 }
 
-// race resolves host and connects to the first of its addresses that answers.
-func (d *Dialer) race(ctx context.Context, network, host, port string) (net.Conn, *lookup, error) {
+// race resolves host and connects to one of its addresses. The lookup is never
+// nil. If user code panics or calls runtime.Goexit in a goroutine of the race,
+// race does the same in the caller's goroutine, and leaves nothing behind.
+func (d *Dialer) race(ctx context.Context, network, host, port string, p plan) (net.Conn, *lookup, error) {
 	start := time.Now()
 	addrs, err := d.resolve(ctx, network, host, port)
 	seen := &lookup{resolve: time.Since(start)}
@@ -85,33 +110,45 @@ func (d *Dialer) race(ctx context.Context, network, host, port string) (net.Conn
 		return nil, seen, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
 	r := racer{
-		addrs: d.suitable(addrs),
+		network: network,
+		addrs:   d.suitable(addrs),
 		dial: func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
 			return d.dialAddr(ctx, network, addr)
 		},
 		classify: d.classify,
 		delay:    d.FallbackDelay,
 		limit:    maxInFlight,
+		plan:     p,
 		seen:     seen,
 	}
 	if r.delay == 0 {
 		r.delay = connectionAttemptDelay
 	}
 	if local, ok := d.LocalAddr.(*net.TCPAddr); ok && local != nil && local.Port != 0 {
-		r.limit = 1 // no two sockets can have the port
+		r.limit = 1 // two sockets can't have the same local port
 	}
 	conn, err := r.run(ctx)
 	return conn, seen, err
 }
 
-// dialAddr connects to one address of a name. Its error is net.Dialer's own.
+// dialAddr connects to one address of a name. It returns net.Dialer's own
+// error. A connection to itself is a failure here already, so that it does not
+// win against an address where something listens.
 func (d *Dialer) dialAddr(ctx context.Context, network string, addr netip.AddrPort) (net.Conn, error) {
 	inner := d.unbound()
-	return inner.DialContext(ctx, network, addr.String())
+	conn, err := inner.DialContext(ctx, network, addr.String())
+	if err != nil {
+		return nil, err
+	}
+	if err := selfConnected(conn); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
-// resolve returns the addresses of host in the resolver's order, which is that
-// of RFC 6724.
+// resolve returns the addresses of host, at least one, in the resolver's
+// order, which follows RFC 6724.
 func (d *Dialer) resolve(ctx context.Context, network, host, port string) ([]netip.AddrPort, error) {
 	resolver := d.Resolver
 	if resolver == nil {
@@ -126,6 +163,9 @@ func (d *Dialer) resolve(ctx context.Context, network, host, port string) ([]net
 	if err != nil {
 		return nil, err
 	}
+	if len(ips) == 0 {
+		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+	}
 	addrs := make([]netip.AddrPort, len(ips))
 	for i, ip := range ips {
 		addrs[i] = netip.AddrPortFrom(ip, uint16(portNumber))
@@ -133,39 +173,52 @@ func (d *Dialer) resolve(ctx context.Context, network, host, port string) ([]net
 	return addrs, nil
 }
 
-// lookupIPs asks for the families that network wants, and keeps the zones.
+// lookupIPs resolves host to addresses of the family that network names, or of
+// both families. It asks for no other family, and keeps the zones. It may
+// return no address without an error.
 func lookupIPs(ctx context.Context, resolver *net.Resolver, network, host string) ([]netip.Addr, error) {
 	family := network[len("tcp"):]
-	if family != "" {
-		ips, err := resolver.LookupNetIP(ctx, "ip"+family, host)
-		if err != nil {
-			return nil, err
-		}
-		if family == "4" || !slices.ContainsFunc(ips, netip.Addr.IsLinkLocalUnicast) {
-			for i := range ips {
-				ips[i] = ips[i].Unmap() // those of /etc/hosts come in the long form
-			}
-			return ips, nil
-		}
-		// That dropped the zones, which these are nothing without.
+	if family == "" {
+		return lookupZoned(ctx, resolver, host)
 	}
-	withZones, err := resolver.LookupIPAddr(ctx, host)
+	ips, err := resolver.LookupNetIP(ctx, "ip"+family, host)
 	if err != nil {
 		return nil, err
 	}
-	ips := make([]netip.Addr, 0, len(withZones))
-	for _, addr := range withZones {
-		ip, ok := netip.AddrFromSlice(addr.IP)
-		if ip = ip.Unmap(); ok && (family == "" || ip.Is6()) {
-			ips = append(ips, ip.WithZone(addr.Zone))
-		}
+	for i := range ips {
+		ips[i] = ips[i].Unmap() // IPv4 addresses from /etc/hosts have the long form
 	}
-	return ips, nil
+	if family == "4" || !slices.ContainsFunc(ips, netip.Addr.IsLinkLocalUnicast) {
+		return ips, nil
+	}
+	// LookupNetIP dropped the zones, and a link-local address is of no use
+	// without one. The answer may have changed when this asks again.
+	zoned, err := lookupZoned(ctx, resolver, host)
+	zoned = slices.DeleteFunc(zoned, netip.Addr.Is4)
+	if len(zoned) > 0 {
+		return zoned, nil
+	}
+	if ips = slices.DeleteFunc(ips, netip.Addr.IsLinkLocalUnicast); len(ips) > 0 {
+		return ips, nil
+	}
+	return nil, err
 }
 
-// withoutConnectHooks keeps the hooks of net/http/httptrace for the name, but
-// not those for connections: the resolver's own, to a DNS server, are not the
-// caller's. net.Dialer does the same.
+// lookupZoned resolves host to addresses of both families with their zones.
+func lookupZoned(ctx context.Context, resolver *net.Resolver, host string) ([]netip.Addr, error) {
+	addrs, err := resolver.LookupIPAddr(ctx, host)
+	ips := make([]netip.Addr, 0, len(addrs))
+	for _, addr := range addrs {
+		if ip, ok := netip.AddrFromSlice(addr.IP); ok {
+			ips = append(ips, ip.Unmap().WithZone(addr.Zone))
+		}
+	}
+	return ips, err
+}
+
+// withoutConnectHooks returns ctx with the hooks of net/http/httptrace for
+// look-ups, but without the hooks for connections, because connections to a
+// DNS server are not the caller's. net.Dialer does the same.
 func withoutConnectHooks(ctx context.Context) context.Context {
 	trace := httptrace.ContextClientTrace(ctx)
 	if trace == nil {
@@ -173,12 +226,15 @@ func withoutConnectHooks(ctx context.Context) context.Context {
 	}
 	start, done := trace.DNSStart, trace.DNSDone
 	if start == nil {
-		start = func(httptrace.DNSStartInfo) {} // a trace with no hook for package net hides nothing from it
+		// Package httptrace ignores a trace without hooks for package net,
+		// and would leave the caller's in place.
+		start = func(httptrace.DNSStartInfo) {}
 	}
 	return httptrace.WithClientTrace(untraced{ctx}, &httptrace.ClientTrace{DNSStart: start, DNSDone: done})
 }
 
-// untraced hides a context's ClientTrace, which a new one would call too.
+// untraced hides a context's ClientTrace. WithClientTrace would otherwise call
+// its hooks as well as those of the new trace.
 type untraced struct{ context.Context }
 
 func (c untraced) Value(key any) any {
@@ -189,13 +245,16 @@ func (c untraced) Value(key any) any {
 	return value
 }
 
-// suitable are those of addrs that LocalAddr can reach, in the order in which
-// to try them. If there are none, it is the first of all: net.Dialer says what
-// is wrong with it.
+// suitable returns the addresses that LocalAddr can reach, each once, in the
+// order in which to try them. If LocalAddr can reach none, suitable returns the
+// first of addrs, because net.Dialer's error explains what is wrong with it.
+// addrs must not be empty.
 func (d *Dialer) suitable(addrs []netip.AddrPort) []netip.AddrPort {
 	var fit []netip.AddrPort
+	taken := make(map[netip.AddrPort]bool, len(addrs))
 	for _, addr := range addrs {
-		if d.LocalAddr == nil || fits(d.LocalAddr, addr.Addr()) {
+		if !taken[addr] && (d.LocalAddr == nil || fits(d.LocalAddr, addr.Addr())) {
+			taken[addr] = true
 			fit = append(fit, addr)
 		}
 	}
@@ -205,7 +264,8 @@ func (d *Dialer) suitable(addrs []netip.AddrPort) []netip.AddrPort {
 	return interleave(fit)[:min(len(fit), maxAddresses)]
 }
 
-// fits tells whether a connection from local can go to remote.
+// fits reports whether a connection can go from local to remote. It decides as
+// net.Dialer does.
 func fits(local net.Addr, remote netip.Addr) bool {
 	tcp, ok := local.(*net.TCPAddr)
 	if !ok {
@@ -215,9 +275,9 @@ func fits(local net.Addr, remote netip.Addr) bool {
 		(tcp.IP.To4() != nil) == remote.Is4()
 }
 
-// interleave takes addresses of the two families in turn, those of each in
-// their order, beginning with the first one's (RFC 8305, section 4, with a
-// First Address Family Count of 1).
+// interleave returns addrs with the two families in turn, starting with the
+// family of the first address (RFC 8305, section 4, with a First Address
+// Family Count of 1). Within a family it keeps the order.
 func interleave(addrs []netip.AddrPort) []netip.AddrPort {
 	var families [2][]netip.AddrPort
 	for _, addr := range addrs {
@@ -240,178 +300,277 @@ func interleave(addrs []netip.AddrPort) []netip.AddrPort {
 	return mixed
 }
 
-// A racer connects to one of several addresses.
+// A racer connects to one of several addresses. It belongs to the goroutine
+// that calls run, which alone calls classify.
 type racer struct {
+	network  string
 	addrs    []netip.AddrPort // in the order in which to try them
 	dial     func(context.Context, netip.AddrPort) (net.Conn, error)
 	classify func(error) Class
-	delay    time.Duration // before the next address is tried beside the one before
-	limit    int           // of those in flight at once
-	seen     *lookup       // those tried, in that order
+	delay    time.Duration // between the starts of two addresses
+	limit    int           // on the number of addresses in flight at once
+	plan     plan
+	seen     *lookup // the addresses started so far
 
-	ctx      context.Context
-	results  chan raced
-	inFlight int
-	answered bool // one of the hosts said no
+	ctx          context.Context
+	cancel       context.CancelFunc
+	results      chan *runner
+	running      []*runner // in flight, the oldest first
+	best         Class     // the most telling class so far
+	waitingSince time.Time // when all had been started and one had refused; zero before
+	winner       net.Conn
 }
 
-// raced is how the connection attempt at seen.addrs[i] ended.
-type raced struct {
-	i    int
-	conn net.Conn
-	err  error
+// A runner connects to the address at seen.addrs[i]. Its goroutine sets conn,
+// err and rethrow before it sends the runner to results.
+type runner struct {
+	i       int
+	cancel  context.CancelFunc
+	cutOff  bool // canceled by the race because its time was up
+	conn    net.Conn
+	err     error
+	rethrow func() // repeats a panic or a Goexit of user code; nil if there was none
 }
 
-// run starts one address after the other: when the one before has failed, or
-// has had its delay. It returns when the first has connected or all have
-// failed, and when every attempt that it started has come to its end.
+// run connects to one of the addresses. When it returns, every attempt that it
+// started has ended, and no connection is open but the one it returns, even if
+// user code panics or exits.
 func (r *racer) run(ctx context.Context) (net.Conn, error) {
 	if len(r.addrs) == 1 {
 		return r.only(ctx)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	r.ctx = ctx
-	r.results = make(chan raced, len(r.addrs))
+	r.ctx, r.cancel = context.WithCancel(ctx)
+	r.results = make(chan *runner, len(r.addrs))
+	returned := false
+	defer func() {
+		r.cancel()
+		if !returned {
+			r.abandon()
+		}
+	}()
+	conn, err := r.raceAll()
+	returned = true
+	return conn, err
+}
 
+// only connects to the only address there is.
+func (r *racer) only(ctx context.Context) (net.Conn, error) {
+	r.seen.addrs = []AddrResult{{Addr: r.addrs[0], Start: time.Now()}}
+	conn, err := r.dial(ctx, r.addrs[0])
+	r.record(0, err)
+	return conn, err
+}
+
+// raceAll starts the next address when one has failed, or when next says so.
+func (r *racer) raceAll() (net.Conn, error) {
 	r.start()
-	timer := time.NewTimer(r.delay)
+	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for r.inFlight > 0 {
-		r.arm(timer)
+	for len(r.running) > 0 {
+		wait, act := r.next()
+		timer.Reset(wait)
+		if act == nil {
+			timer.Stop()
+		}
 		select {
-		case result := <-r.results:
-			r.ended(result)
-			if result.conn != nil {
-				cancel()
+		case run := <-r.results:
+			r.ended(run)
+			if run.conn != nil {
+				r.winner = run.conn
 				r.closeRest()
-				return result.conn, nil
+				return r.winner, nil
 			}
-			if r.pending() {
-				r.start()
-			}
+			r.startNext()
 		case <-timer.C:
-			if r.pending() {
-				r.start()
-			} else if r.ctx.Err() == nil {
-				cancel()
-				return r.giveUp()
-			}
+			act()
 		}
 	}
 	return nil, r.mostTelling()
 }
 
-// arm sets the timer to the start of the next address, or to the end of the
-// last ones' time.
-func (r *racer) arm(timer *time.Timer) {
+// next returns what to do if no attempt ends within the time that it returns.
+// A nil func means to wait for one, however long that takes.
+func (r *racer) next() (time.Duration, func()) {
 	switch {
-	case r.pending():
-		timer.Reset(r.nextDelay())
-	case r.answered && len(r.seen.addrs) == len(r.addrs):
-		// A host is there and said no, and a retry may do better. Those
-		// that say nothing must not hold it up until the attempt's end.
-		timer.Reset(leastPerAddress)
-	default:
-		timer.Stop()
+	case r.ctx.Err() != nil:
+		return 0, nil
+	case r.mayStart():
+		return r.nextDelay(), r.startNext
+	case r.left() > 0:
+		return r.makeRoom()
+	case (r.best == Refused || r.best == Reset) && r.plan.retries(r.best):
+		// A host is there and said no, and a retry may do better. Silent
+		// addresses must not hold the retry up until the attempt's end.
+		if r.waitingSince.IsZero() {
+			r.waitingSince = time.Now()
+		}
+		return time.Until(r.waitingSince.Add(r.plan.patience())), r.giveUp
 	}
+	return 0, nil
 }
 
-// only connects to the one address there is, with nothing to race against.
-func (r *racer) only(ctx context.Context) (net.Conn, error) {
-	r.seen.addrs = []AddrResult{{Addr: r.addrs[0], Start: time.Now()}}
-	r.inFlight++
-	conn, err := r.dial(ctx, r.addrs[0])
-	r.ended(raced{0, conn, err})
-	return conn, err
+// left returns the number of addresses that have not been started.
+func (r *racer) left() int { return len(r.addrs) - len(r.seen.addrs) }
+
+// mayStart reports whether another address may be started now.
+func (r *racer) mayStart() bool {
+	return r.left() > 0 && len(r.running) < r.limit && r.ctx.Err() == nil
 }
 
-// pending tells whether there is an address to start, and room for it.
-func (r *racer) pending() bool {
-	return len(r.seen.addrs) < len(r.addrs) && r.inFlight < r.limit && r.ctx.Err() == nil
-}
-
-// nextDelay is a tenth shorter for each address started, down to the least
-// that RFC 8305 recommends: the more of them are silent, the less the next one
-// is worth waiting for.
+// nextDelay returns how long to wait before the next address is started. The
+// delay shrinks by a tenth with each address started, down to the least that
+// RFC 8305 recommends, because the more addresses are silent, the less another
+// one deserves to be waited for. It is never longer than an equal share of the
+// time left, so that every address is started before the deadline.
 func (r *racer) nextDelay() time.Duration {
 	delay := r.delay
 	for range len(r.seen.addrs) - 1 {
 		delay -= delay / 10
 	}
-	return max(delay, min(r.delay, leastDelay))
+	delay = max(delay, min(r.delay, leastDelay))
+	if deadline, ok := r.ctx.Deadline(); ok {
+		delay = min(delay, time.Until(deadline)/time.Duration(r.left()+1))
+	}
+	return delay
+}
+
+// makeRoom returns how long the oldest attempt may still take before the next
+// address needs its place, and the func that cuts it off. All addresses get an
+// equal share of the attempt's time. Without a deadline none is cut off.
+func (r *racer) makeRoom() (time.Duration, func()) {
+	oldest := r.running[0]
+	deadline, ok := r.ctx.Deadline()
+	if !ok || oldest.cutOff {
+		return 0, nil
+	}
+	rounds := 1 + (r.left()+r.limit-1)/r.limit // with those in flight as the first
+	start := r.seen.addrs[oldest.i].Start
+	end := start.Add(deadline.Sub(start) / time.Duration(rounds))
+	return time.Until(end), oldest.end
+}
+
+// giveUp ends the attempts in flight as if they had timed out. If one of them
+// connects all the same, it wins.
+func (r *racer) giveUp() {
+	for _, run := range r.running {
+		run.cutOff = true
+	}
+	r.cancel()
+}
+
+// end cuts off the runner's attempt.
+func (run *runner) end() {
+	run.cutOff = true
+	run.cancel()
+}
+
+// startNext starts the next address if it may be started.
+func (r *racer) startNext() {
+	if r.mayStart() {
+		r.start()
+	}
 }
 
 // start starts the next address.
 func (r *racer) start() {
 	i := len(r.seen.addrs)
 	addr := r.addrs[i]
+	ctx, cancel := context.WithCancel(r.ctx)
+	run := &runner{i: i, cancel: cancel}
 	r.seen.addrs = append(r.seen.addrs, AddrResult{Addr: addr, Start: time.Now()})
-	r.inFlight++
-	ctx, cancel := r.share(i)
+	r.running = append(r.running, run)
 	go func() {
-		defer cancel()
-		conn, err := r.dial(ctx, addr)
-		r.results <- raced{i, conn, err}
+		defer func() { r.results <- run }()
+		run.connect(ctx, addr, r.dial)
 	}()
 }
 
-// share is the time of the i-th address: all there is if the addresses that
-// are left can be in flight at once, or a fair part of it.
-func (r *racer) share(i int) (context.Context, context.CancelFunc) {
-	rounds := (len(r.addrs) - i + r.limit - 1) / r.limit
-	deadline, ok := r.ctx.Deadline()
-	if !ok || rounds == 1 {
-		return r.ctx, func() {}
-	}
-	return context.WithTimeout(r.ctx, max(time.Until(deadline)/time.Duration(rounds), leastPerAddress))
+// connect calls dial. It keeps what dial returns, or how user code ended it.
+func (run *runner) connect(ctx context.Context, addr netip.AddrPort, dial func(context.Context, netip.AddrPort) (net.Conn, error)) {
+	run.rethrow = runtime.Goexit // unless dial returns or panics
+	defer func() {
+		if v := recover(); v != nil {
+			run.rethrow = func() { panic(v) }
+		}
+	}()
+	run.conn, run.err = dial(ctx, addr)
+	run.rethrow = nil
 }
 
-// ended notes how an address's attempt ended.
-func (r *racer) ended(result raced) {
-	r.inFlight--
-	a := &r.seen.addrs[result.i]
+// ended removes run, whose attempt has ended, and records its outcome. If user
+// code panicked or exited in the attempt, ended does the same.
+func (r *racer) ended(run *runner) {
+	r.running = slices.DeleteFunc(r.running, func(other *runner) bool { return other == run })
+	if run.rethrow != nil {
+		run.rethrow()
+	}
+	if run.cutOff {
+		run.err = asTimeout(run.err)
+	}
+	r.record(run.i, run.err)
+}
+
+// record completes the record of the i-th address, whose attempt ended in err.
+func (r *racer) record(i int, err error) {
+	a := &r.seen.addrs[i]
 	a.Duration = time.Since(a.Start)
-	if a.Err = result.err; a.Err != nil {
-		a.Class = r.classify(a.Err)
+	a.Err = err
+	switch {
+	case err == nil:
+		return
+	case r.winner != nil && errors.Is(err, context.Canceled):
+		a.Class = Canceled // by this race, whatever Classifier would say
+	default:
+		a.Class = r.classify(err)
 	}
-	r.answered = r.answered || a.Class == Refused || a.Class == Reset
+	if a.Class.weight() > r.best.weight() {
+		r.best = a.Class
+	}
 }
 
-// closeRest waits for those in flight, which have been canceled, for another
-// has won.
+// asTimeout returns err, the error of an attempt that the race cut off, as
+// net.Dialer returns it for an attempt whose time is up.
+func asTimeout(err error) error {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || !errors.Is(op, context.Canceled) {
+		return err
+	}
+	timeout := *op
+	timeout.Err = os.ErrDeadlineExceeded
+	return &timeout
+}
+
+// closeRest cancels the attempts still in flight after one has won, waits for
+// them, and closes the connections of those that succeeded all the same.
 func (r *racer) closeRest() {
-	for r.inFlight > 0 {
-		result := <-r.results
-		if result.conn != nil {
-			result.conn.Close()
-			result.err = context.Canceled
+	r.cancel()
+	for len(r.running) > 0 {
+		run := <-r.results
+		if run.conn != nil {
+			run.conn.Close()
+			addr := net.TCPAddrFromAddrPort(r.addrs[run.i])
+			run.err = &net.OpError{Op: "dial", Net: r.network, Addr: addr, Err: context.Canceled}
+			run.cutOff = false
 		}
-		r.ended(result)
+		r.ended(run)
 	}
 }
 
-// giveUp waits for those in flight, which have been canceled, for their time
-// is up. One that has connected all the same is welcome.
-func (r *racer) giveUp() (net.Conn, error) {
-	for r.inFlight > 0 {
-		result := <-r.results
-		if op, ok := result.err.(*net.OpError); ok && errors.Is(op, context.Canceled) {
-			timeout := *op
-			timeout.Err = os.ErrDeadlineExceeded
-			result.err = &timeout
-		}
-		r.ended(result)
-		if result.conn != nil {
-			r.closeRest()
-			return result.conn, nil
+// abandon waits for the attempts still in flight, which have been canceled,
+// and closes every connection, because nobody will get one.
+func (r *racer) abandon() {
+	if r.winner != nil {
+		r.winner.Close()
+	}
+	for range r.running {
+		if run := <-r.results; run.conn != nil {
+			run.conn.Close()
 		}
 	}
-	return nil, r.mostTelling()
 }
 
-// mostTelling is the error of the address whose class tells most of the name,
-// the first one's of several: no v6 without a route hides a v4 that refused.
+// mostTelling returns the error of the most telling class, the first on a tie,
+// so that an unroutable IPv6 address does not hide an IPv4 one that refused.
 func (r *racer) mostTelling() error {
 	most := r.seen.addrs[0]
 	for _, a := range r.seen.addrs[1:] {

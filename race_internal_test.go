@@ -2,9 +2,9 @@
 
 package redial
 
-// The schedule of a race, in virtual time: what is dialed when, and which of
-// several errors or connections is the race's. Real addresses are raced in
-// race_test.go and race_linux_test.go.
+// These tests run races in virtual time. They check when each address is
+// started and cut off, and which connection or error the race returns. Real
+// addresses are raced in race_test.go and race_linux_test.go.
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"syscall"
 	"testing"
@@ -22,26 +23,35 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A fate is what becomes of a connection attempt, after a time; a zero one is
-// no answer at all.
+// A fate is how a connection attempt ends, and after which time. The zero fate
+// is to get no answer.
 type fate struct {
 	after   time.Duration
 	errno   syscall.Errno // 0: it connects
 	answers bool
+	strike  func() // what user code does instead; nil if there is none
 }
 
-func connects(after time.Duration) fate                   { return fate{after: after, answers: true} }
-func fails(errno syscall.Errno, after time.Duration) fate { return fate{after, errno, true} }
+func connects(after time.Duration) fate { return fate{after: after, answers: true} }
+func fails(errno syscall.Errno, after time.Duration) fate {
+	return fate{after: after, errno: errno, answers: true}
+}
+
+// strikes is the fate of an attempt in which user code panics or exits.
+func strikes(after time.Duration, how func()) fate {
+	return fate{after: after, answers: true, strike: how}
+}
 
 var silent fate
 
-// A track is a set of addresses with their fates, and what was seen of them.
+// A track holds addresses with their fates, and records how they were dialed.
 type track struct {
 	fates    map[netip.AddrPort]fate
 	starts   []time.Duration // since begin
 	begin    time.Time
 	inFlight int
 	most     int // in flight at once
+	ctxs     []context.Context
 	conns    map[netip.AddrPort]*closeCounter
 }
 
@@ -55,16 +65,16 @@ func (c *closeCounter) Close() error {
 	return nil
 }
 
-// addrOf is the i-th address of a track.
+// addrOf returns the i-th address of a track.
 func addrOf(i int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), 80)
 }
 
-// newRacer has an address for each of the fates, in their order. The tests run
-// in bubbles, one goroutine at a time but for the race detector's view of it.
+// newRacer returns a racer with an address for each of the fates, in their
+// order. It is the first attempt of a dial with the default policy.
 func newRacer(fates ...fate) (*racer, *track) {
 	tr := &track{fates: map[netip.AddrPort]fate{}, conns: map[netip.AddrPort]*closeCounter{}, begin: time.Now()}
-	r := &racer{classify: new(Dialer).classify, delay: connectionAttemptDelay, limit: maxInFlight, seen: &lookup{}}
+	r := &racer{network: "tcp", plan: plan{number: 1, policy: defaultPolicy}, classify: new(Dialer).classify, delay: connectionAttemptDelay, limit: maxInFlight, seen: &lookup{}}
 	for i, f := range fates {
 		r.addrs = append(r.addrs, addrOf(i))
 		tr.fates[addrOf(i)] = f
@@ -73,17 +83,21 @@ func newRacer(fates ...fate) (*racer, *track) {
 	r.dial = func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
 		lock <- struct{}{}
 		tr.starts = append(tr.starts, time.Since(tr.begin))
+		tr.ctxs = append(tr.ctxs, ctx)
 		tr.inFlight++
 		tr.most = max(tr.most, tr.inFlight)
 		f := tr.fates[addr]
 		<-lock
+		var conn *closeCounter
+		defer func() {
+			lock <- struct{}{}
+			tr.inFlight--
+			if conn != nil {
+				tr.conns[addr] = conn
+			}
+			<-lock
+		}()
 		conn, err := f.meet(ctx, addr)
-		lock <- struct{}{}
-		tr.inFlight--
-		if err == nil {
-			tr.conns[addr] = conn
-		}
-		<-lock
 		if err != nil {
 			return nil, err
 		}
@@ -97,18 +111,21 @@ func (f fate) meet(ctx context.Context, addr netip.AddrPort) (*closeCounter, err
 	fail := func(err error) (*closeCounter, error) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(addr), Err: err}
 	}
-	if !f.answers {
+	switch {
+	case !f.answers:
 		<-ctx.Done()
 		return fail(ctx.Err())
-	}
-	if f.errno == 0 && f.after < 0 { // connects, and does not notice that it was canceled
+	case f.after < 0: // it does not notice that it was canceled
 		time.Sleep(-f.after)
-		return &closeCounter{}, nil
+	default:
+		select {
+		case <-ctx.Done():
+			return fail(ctx.Err())
+		case <-time.After(f.after):
+		}
 	}
-	select {
-	case <-ctx.Done():
-		return fail(ctx.Err())
-	case <-time.After(f.after):
+	if f.strike != nil {
+		f.strike()
 	}
 	if f.errno != 0 {
 		return fail(os.NewSyscallError("connect", f.errno))
@@ -118,7 +135,7 @@ func (f fate) meet(ctx context.Context, addr netip.AddrPort) (*closeCounter, err
 
 const ms = time.Millisecond
 
-// What is started when, and who wins when, within an attempt of 10 s.
+// Within an attempt of 10 s: when each address is started, and which one wins.
 func TestRace(t *testing.T) {
 	refused := func(after time.Duration) fate { return fails(syscall.ECONNREFUSED, after) }
 	unreachable := fails(syscall.ENETUNREACH, 0)
@@ -153,12 +170,16 @@ func TestRace(t *testing.T) {
 		{"all dead", dead(3), []time.Duration{0, 250 * ms, 475 * ms}, 10 * time.Second, -1, []Class{Timeout, Timeout, Timeout}, Timeout},
 		{"dead, no route", dead(1, unreachable), []time.Duration{0, 250 * ms}, 10 * time.Second, -1, []Class{Timeout, Unreachable}, Timeout},
 
-		// A host that answers ends the patience with one that does not.
+		// Once a host has answered, silent ones are not waited for until the end.
 		{"black hole, refused", dead(1, refused(50*ms)), []time.Duration{0, 250 * ms}, 2300 * ms, -1, []Class{Timeout, Refused}, Refused},
 		{"refused, black hole", []fate{refused(50 * ms), silent}, []time.Duration{0, 50 * ms}, 2050 * ms, -1, []Class{Refused, Timeout}, Refused},
 		{"refused, slow", []fate{refused(50 * ms), connects(1900 * ms)}, []time.Duration{0, 50 * ms}, 1950 * ms, 1, []Class{Refused, Unknown}, 0},
-		{"refused, then two that are slow to hear of their end", []fate{refused(0), connects(-2100 * ms), connects(-2200 * ms)},
+		{"refused, then two that connect just before", []fate{refused(0), connects(-2100 * ms), connects(-2200 * ms)},
 			[]time.Duration{0, 0, 225 * ms}, 2425 * ms, 1, []Class{Refused, Unknown, Canceled}, 0},
+		{"refused, then two that connect although given up", []fate{refused(0), connects(-2500 * ms), connects(-2500 * ms)},
+			[]time.Duration{0, 0, 225 * ms}, 2725 * ms, 1, []Class{Refused, Unknown, Canceled}, 0},
+		{"refused, then one that is reset although given up", []fate{refused(0), fails(syscall.ECONNRESET, -2500*ms), silent},
+			[]time.Duration{0, 0, 225 * ms}, 2500 * ms, -1, []Class{Refused, Reset, Timeout}, Refused},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -192,7 +213,7 @@ func TestRace(t *testing.T) {
 	}
 }
 
-// The errors that a race returns are those of net.Dialer for the address.
+// A race returns net.Dialer's error for the address.
 func TestRaceErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := newRacer(silent, fails(syscall.ECONNREFUSED, 0))
@@ -254,7 +275,7 @@ func TestRaceLimits(t *testing.T) {
 	})
 }
 
-// The delay is FallbackDelay's, and does not shrink for ever.
+// The delay is FallbackDelay, and does not shrink below a limit.
 func TestRaceDelay(t *testing.T) {
 	for _, test := range []struct {
 		delay  time.Duration
@@ -272,6 +293,292 @@ func TestRaceDelay(t *testing.T) {
 			assert.Equal(t, test.starts, tr.starts)
 		})
 	}
+}
+
+// Every address is tried within the attempt's time, however little there is:
+// each gets at least the share that it has coming.
+func TestRaceFitsTimeout(t *testing.T) {
+	for _, test := range []struct {
+		timeout   time.Duration
+		delay     time.Duration // 0: the default
+		limit     int           // 0: the default
+		addresses int
+		share     time.Duration
+		starts    []time.Duration // nil: not checked
+	}{
+		{timeout: 200 * ms, addresses: 2, share: 100 * ms, starts: []time.Duration{0, 100 * ms}},
+		{timeout: 400 * ms, addresses: 4, share: 100 * ms, starts: []time.Duration{0, 100 * ms, 200 * ms, 300 * ms}},
+		{timeout: time.Second, delay: time.Second, addresses: 2, share: 500 * ms, starts: []time.Duration{0, 500 * ms}},
+		{timeout: time.Second, delay: time.Hour, addresses: 2, share: 500 * ms, starts: []time.Duration{0, 500 * ms}},
+		{timeout: 600 * ms, addresses: 2, share: 350 * ms, starts: []time.Duration{0, 250 * ms}},
+		{timeout: 10 * time.Second, addresses: 9, share: 3 * time.Second},
+		{timeout: 10 * time.Second, addresses: 20, share: 3 * time.Second},
+		{timeout: 10 * time.Second, addresses: maxAddresses, share: 1100 * ms},
+		{timeout: time.Minute, addresses: maxAddresses, share: 7 * time.Second},
+		{timeout: 200 * ms, addresses: maxAddresses, share: 20 * ms},
+		{timeout: 10 * time.Second, limit: 1, addresses: 4, share: 2500 * ms, starts: []time.Duration{0, 2500 * ms, 5 * time.Second, 7500 * ms}},
+		{timeout: 400 * ms, limit: 1, addresses: 4, share: 100 * ms, starts: []time.Duration{0, 100 * ms, 200 * ms, 300 * ms}},
+		{timeout: 6400 * ms, limit: 1, addresses: maxAddresses, share: 100 * ms},
+	} {
+		t.Run(fmt.Sprint(test.addresses, " addresses in ", test.timeout, ", limit ", test.limit), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, tr := newRacer(slices.Repeat([]fate{silent}, test.addresses)...)
+				if test.delay != 0 {
+					r.delay = test.delay
+				}
+				if test.limit != 0 {
+					r.limit = test.limit
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), test.timeout)
+				defer cancel()
+				_, err := r.run(ctx)
+				assert.Equal(t, Timeout, Classify(err))
+				assert.Equal(t, test.timeout, time.Since(tr.begin), "the whole time is used")
+				if test.starts != nil {
+					assert.Equal(t, test.starts, tr.starts)
+				}
+				require.Len(t, r.seen.addrs, test.addresses)
+				for _, a := range r.seen.addrs {
+					assert.Equal(t, Timeout, a.Class)
+					assert.GreaterOrEqual(t, a.Duration+time.Microsecond, test.share, "%v", a.Addr)
+				}
+				assert.LessOrEqual(t, tr.most, r.limit)
+			})
+		})
+	}
+}
+
+// An address is cut off only if another one needs its place.
+func TestRaceCutsOffOnlyForAnother(t *testing.T) {
+	refused := fails(syscall.ECONNREFUSED, 0)
+	for _, test := range []struct {
+		name   string
+		fates  []fate
+		winner int
+		ends   time.Duration
+	}{
+		{"the others refuse", append([]fate{connects(9 * time.Second)}, slices.Repeat([]fate{refused}, 20)...), 0, 9 * time.Second},
+		{"the others are silent", append([]fate{connects(4900 * ms)}, slices.Repeat([]fate{silent}, 8)...), 0, 4900 * ms},
+		{"the last one answers", append(slices.Repeat([]fate{silent}, 8), connects(4900*ms)), 8, 9900 * ms},
+		{"late, and deaf to its end", append([]fate{connects(-6 * time.Second)}, slices.Repeat([]fate{silent}, 8)...), 0, 6 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, tr := newRacer(test.fates...)
+				r.plan.last = true
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				conn, err := r.run(ctx)
+				require.NoError(t, err)
+				assert.Same(t, tr.conns[addrOf(test.winner)], conn)
+				assert.Equal(t, test.ends, time.Since(tr.begin))
+			})
+		})
+	}
+}
+
+// An address that was cut off for another one reads as timed out.
+func TestRaceCutOffIsTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := newRacer(silent, connects(0))
+		r.limit = 1
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		_, err := r.run(ctx)
+		require.NoError(t, err)
+		assert.EqualError(t, r.seen.addrs[0].Err, "dial tcp 192.0.2.1:80: i/o timeout")
+		assert.NotErrorIs(t, r.seen.addrs[0].Err, context.Canceled)
+		assert.Equal(t, Timeout, r.seen.addrs[0].Class)
+		assert.Equal(t, 5*time.Second, r.seen.addrs[0].Duration)
+	})
+}
+
+// After one address has refused, a silent one is waited for longer in each
+// attempt, and until the end where no retry will follow.
+func TestRacePatience(t *testing.T) {
+	const timeout = 20 * time.Second
+	refused, reset := fails(syscall.ECONNREFUSED, 0), fails(syscall.ECONNRESET, 0)
+	nilSchedule := Policy{Refused: nil, Timeout: defaultPolicy[Timeout]}
+	for _, test := range []struct {
+		name  string
+		plan  plan
+		fates []fate
+		ends  time.Duration
+		class Class // Unknown: it connects
+	}{
+		{"first", plan{1, false, defaultPolicy}, []fate{refused, silent}, 2 * time.Second, Refused},
+		{"second", plan{2, false, defaultPolicy}, []fate{refused, silent}, 4 * time.Second, Refused},
+		{"third", plan{3, false, defaultPolicy}, []fate{refused, silent}, 8 * time.Second, Refused},
+		{"fifth", plan{5, false, defaultPolicy}, []fate{refused, silent}, timeout, Refused},
+		{"a million", plan{1 << 20, false, defaultPolicy}, []fate{refused, silent}, timeout, Refused},
+		{"the highest", plan{1<<31 - 1, false, defaultPolicy}, []fate{refused, silent}, timeout, Refused},
+		{"last", plan{1, true, defaultPolicy}, []fate{refused, silent}, timeout, Refused},
+		{"not retried", plan{1, false, Policy{}}, []fate{refused, silent}, timeout, Refused},
+		{"no schedule", plan{1, false, nilSchedule}, []fate{refused, silent}, timeout, Refused},
+		{"reset", plan{1, false, defaultPolicy}, []fate{reset, silent}, 2 * time.Second, Reset},
+		{"reset is not retried", plan{1, false, Policy{Refused: defaultPolicy[Refused]}}, []fate{reset, silent}, timeout, Reset},
+		{"reset is not, but refused is", plan{1, false, Policy{Refused: defaultPolicy[Refused]}},
+			[]fate{reset, fails(syscall.ECONNREFUSED, time.Second), silent}, 3 * time.Second, Refused},
+		{"no other failure counts", plan{1, false, defaultPolicy}, []fate{fails(syscall.ENETUNREACH, 0), silent}, timeout, Timeout},
+		{"failures do not put it off", plan{1, false, defaultPolicy},
+			[]fate{refused, fails(syscall.ECONNREFUSED, 1500*ms), fails(syscall.ECONNREFUSED, 1500*ms), silent}, 2427500 * time.Microsecond, Refused},
+		{"a refusal that comes late", plan{1, false, defaultPolicy}, []fate{silent, fails(syscall.ECONNREFUSED, 5*time.Second)}, 7250 * ms, Refused},
+
+		{"slow, first", plan{1, false, defaultPolicy}, []fate{refused, connects(3 * time.Second)}, 2 * time.Second, Refused},
+		{"slow, second", plan{2, false, defaultPolicy}, []fate{refused, connects(3 * time.Second)}, 3 * time.Second, Unknown},
+		{"slow, last", plan{1, true, defaultPolicy}, []fate{refused, connects(19 * time.Second)}, 19 * time.Second, Unknown},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, tr := newRacer(test.fates...)
+				r.plan = test.plan
+				ctx, cancel := context.WithTimeout(t.Context(), timeout)
+				defer cancel()
+				conn, err := r.run(ctx)
+				assert.Equal(t, test.ends, time.Since(tr.begin))
+				assert.Equal(t, test.class, Classify(err))
+				assert.Equal(t, err == nil, conn != nil)
+			})
+		})
+	}
+}
+
+// The time doubles for ever, without overflow.
+func TestPlanPatience(t *testing.T) {
+	last := plan{}.patience()
+	assert.Equal(t, 2*time.Second, last)
+	for number := range 100 {
+		patience := plan{number: number}.patience()
+		assert.GreaterOrEqual(t, patience, last, "attempt %d", number)
+		last = patience
+	}
+	assert.Greater(t, last, 365*24*time.Hour)
+}
+
+// A context that ends while an address that refused waits for a silent one is
+// over for both: it is not taken for the end of the waiting.
+func TestRaceCanceledWhileWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		r, tr := newRacer(fails(syscall.ECONNREFUSED, 0), silent, fails(syscall.ECONNREFUSED, -5*time.Second))
+		_, err := r.run(ctx)
+		assert.ErrorIs(t, err, context.Canceled)
+		assert.Equal(t, []Class{Refused, Canceled, Refused}, []Class{r.seen.addrs[0].Class, r.seen.addrs[1].Class, r.seen.addrs[2].Class})
+		assert.Equal(t, 5225*ms, time.Since(tr.begin))
+	})
+}
+
+// An address that another one has beaten is canceled, whatever Classifier says.
+func TestRaceLosersAreCanceled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// The first hears of its end, and the second connects all the same.
+		r, tr := newRacer(silent, connects(-time.Second), connects(0))
+		r.classify = func(error) Class { return Refused }
+		conn, err := r.run(t.Context())
+		require.NoError(t, err)
+		assert.Same(t, tr.conns[addrOf(2)], conn)
+		for _, a := range r.seen.addrs[:2] {
+			assert.Equal(t, Canceled, a.Class)
+			assert.ErrorIs(t, a.Err, context.Canceled)
+			op, ok := a.Err.(*net.OpError)
+			require.True(t, ok)
+			assert.Equal(t, "dial", op.Op)
+			assert.Equal(t, "tcp", op.Net)
+			assert.Equal(t, a.Addr.String(), op.Addr.String())
+		}
+		assert.Equal(t, 1, tr.conns[addrOf(1)].closed)
+	})
+}
+
+// A Classifier may return a value that is no class.
+func TestRaceOddClass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := newRacer(fails(syscall.ECONNREFUSED, 0), fails(syscall.ECONNRESET, 0), fails(syscall.ECONNREFUSED, 0))
+		classes := []Class{Class(100), Timeout, Class(255)}
+		r.classify = func(error) (class Class) {
+			class, classes = classes[0], classes[1:]
+			return class
+		}
+		_, err := r.run(t.Context())
+		assert.ErrorIs(t, err, syscall.ECONNRESET)
+	})
+}
+
+// A context that is over dials one address at most, for its error.
+func TestRaceContextOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for n := 1; n <= 3; n++ {
+			r, tr := newRacer(slices.Repeat([]fate{silent}, n)...)
+			_, err := r.run(ctx)
+			assert.ErrorIs(t, err, context.Canceled)
+			assert.Len(t, tr.starts, 1)
+		}
+	})
+}
+
+// User code that panics or exits while addresses race does so in the goroutine
+// that dials, after everything else has ended.
+func TestRaceUserCodePanics(t *testing.T) {
+	refused := fails(syscall.ECONNREFUSED, 0)
+	deaf := connects(-time.Second) // though it was canceled
+	for _, test := range []struct {
+		name       string
+		fates      func(how func()) []fate
+		classifier bool // it is Classifier that panics
+		conns      int  // that were made, and must be closed
+	}{
+		{"the only address", func(how func()) []fate { return []fate{strikes(0, how)} }, false, 0},
+		{"the first of two", func(how func()) []fate { return []fate{strikes(0, how), silent} }, false, 0},
+		{"the second of two", func(how func()) []fate { return []fate{silent, strikes(0, how)} }, false, 0},
+		{"others connect", func(how func()) []fate { return []fate{deaf, deaf, strikes(0, how)} }, false, 2},
+		{"two of them", func(how func()) []fate { return []fate{deaf, strikes(-400*ms, how), strikes(0, how)} }, false, 1},
+		{"a loser", func(how func()) []fate { return []fate{deaf, strikes(-time.Second, how), connects(0)} }, false, 2},
+		{"Classifier, of the only address", func(func()) []fate { return []fate{refused} }, true, 0},
+		{"Classifier, and others connect", func(func()) []fate { return []fate{deaf, refused} }, true, 1},
+		{"Classifier, of a loser", func(func()) []fate { return []fate{deaf, fails(syscall.ECONNREFUSED, -500*ms), connects(0)} }, true, 2},
+	} {
+		t.Run(test.name+", panic", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				assert.Equal(t, "boom", struck(t, test.fates, test.classifier, test.conns, func() { panic("boom") }))
+			})
+		})
+		t.Run(test.name+", exit", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				assert.Nil(t, struck(t, test.fates, test.classifier, test.conns, runtime.Goexit))
+			})
+		})
+	}
+}
+
+// struck runs a race that user code ends as how does, checks that it left
+// nothing behind, and returns what was recovered from it.
+func struck(t *testing.T, fates func(func()) []fate, classifier bool, conns int, how func()) (recovered any) {
+	r, tr := newRacer(fates(how)...)
+	if classifier {
+		r.classify = func(error) Class { how(); return Unknown }
+	}
+	returned := false
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { recovered = recover() }()
+		r.run(t.Context())
+		returned = true
+	}()
+	<-done
+	assert.False(t, returned)
+	assert.Zero(t, tr.inFlight, "all have come to their end")
+	assert.Len(t, tr.conns, conns)
+	for addr, c := range tr.conns {
+		assert.Equal(t, 1, c.closed, "%v", addr)
+	}
+	for _, ctx := range tr.ctxs {
+		assert.True(t, len(r.addrs) == 1 || ctx.Err() != nil, "the context is released")
+	}
+	return recovered
 }
 
 func TestInterleave(t *testing.T) {
@@ -326,5 +633,12 @@ func TestSuitable(t *testing.T) {
 		d.LocalAddr = test.local
 		assert.Equal(t, test.want, d.suitable(test.addrs), test.name)
 	}
-	assert.Len(t, new(Dialer).suitable(slices.Repeat(both, 100)), maxAddresses)
+
+	var many []netip.AddrPort
+	for i := range 100 {
+		many = append(many, addrOf(i))
+	}
+	assert.Len(t, new(Dialer).suitable(many), maxAddresses)
+	repeated := append(slices.Repeat(both, 100), addrOf(5))
+	assert.Equal(t, []netip.AddrPort{v6, v4, addrOf(5)}, new(Dialer).suitable(repeated), "each address once")
 }

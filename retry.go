@@ -2,11 +2,15 @@ package redial
 
 import (
 	"context"
-	"errors"
 	"net"
 	"slices"
 	"time"
 )
+
+// One dial is a loop: wait for its turn, make an attempt, classify what came of
+// it, record it, and ask the policy whether and when to try again. The loop
+// knows the caller and the Dialer's bounds. It does not know how an attempt is
+// made (dial.go), nor how dials wait for each other (gate.go).
 
 // The bounds of a dial that sets none.
 const (
@@ -14,88 +18,84 @@ const (
 	defaultMaxElapsed = 30 * time.Second // of the whole dial
 )
 
-// retry makes attempts at network and address, each by connect, until one
-// succeeds or there is a reason to stop.
-func (d *Dialer) retry(ctx context.Context, network, address string, connect connectFunc) (net.Conn, error) {
-	if ctx == nil {
+// A caller is who wants the connection, and whom to tell.
+type caller struct {
+	ctx        context.Context // ends the dial
+	attemptCtx context.Context // attempts derive theirs from it
+	report     func(*Error)    // called with each failure, and with nil after a success; nil: nobody asks
+}
+
+// retry makes attempts by way until one succeeds or there is a reason to stop.
+func (d *Dialer) retry(c caller, w way) (net.Conn, error) {
+	if c.ctx == nil {
 		panic("nil context")
 	}
-	var l loop // field by field, for a literal would take its room on the stack twice
-	l.Dialer, l.ctx, l.attemptCtx, l.network, l.address = d, ctx, ctx, network, address
-	if l.request = requestOf(ctx); l.request != nil {
-		l.ctx = l.request.context()
-	}
+	var l loop // filled field by field: a literal would take its room on the stack twice
+	l.dialer, l.caller, l.way = d, c, w
 	l.bound(time.Now())
-	for {
-		conn, delay, err := l.try(connect)
-		if conn != nil || err != nil {
-			return conn, err
-		}
-		if delay > 0 {
-			l.wait(delay)
-		}
+	if d.Gate != nil && !l.nested {
+		l.target = d.Gate.enter(targetKey{w.network, w.address})
+		defer d.Gate.leave(l.target)
 	}
+	return l.run()
 }
 
 // A loop is one dial: its bounds, and what came of its attempts so far. It
 // lives on the stack of the goroutine that waits in it, so it is kept small.
 type loop struct {
-	*Dialer
-	ctx              context.Context // of the caller: with it, the dial is over
-	attemptCtx       context.Context // what attempts derive theirs from
-	request          *request        // that the dial is for, by a Transport; ctx is its, and attemptCtx not
-	network, address string
+	dialer *Dialer
+	caller
+	way
 
 	start       time.Time
 	end         time.Time // no attempt begins then or later; zero: no such time
-	endReason   error     // what end is due to: ErrDeadline or ErrMaxElapsed
-	attemptsEnd time.Time // all attempts are cut off then; zero: no such time
-	maxAttempts int       // 0: no limit
+	endReason   error     // why end ends the dial: ErrDeadline or ErrMaxElapsed
+	attemptsEnd time.Time // attempts are cut off then; zero: no such time
+	maxAttempts int       // zero: no limit
 	policy      Policy
+	nested      bool    // within another dial's attempt, which may hold a pass of the same Gate
+	target      *target // at the Gate; nil without one
 
-	pass      pass       // of the Gate, for the attempt under way
-	waited    bool       // at the Gate, for the attempt under way
-	nested    bool       // within another dial's attempt, which may hold a pass itself
-	schedules []schedule // of the classes seen: most dials see one
-	attempts  int
-	corrected bool  // the last attempt's class is not what its error says
-	gone      error // why the caller wants no connection any more; nil while it does
-	canceled  bool  // gone is a cancellation, not a deadline
-	history   []Attempt
+	attempts     int
+	schedules    []schedule    // of the classes seen: most dials see one
+	lastDuration time.Duration // of the latest attempt
+	due          time.Time     // of the next attempt; zero: now, or when the Gate says
+	finalAt      time.Time     // of the last attempt, for which a wait was shortened; zero: none was
+	heard        int           // the Gate's news that this dial knows
+	class        Class         // of err
+	err          error         // of the latest attempt that tells something
+	history      []Attempt
 }
 
 // bound sets what ends the dial, whatever its attempts bring.
 func (l *loop) bound(now time.Time) {
+	d := l.dialer
 	l.start = now
-	l.policy = l.Policy
+	l.policy = d.Policy
 	if l.policy == nil {
 		l.policy = defaultPolicy
 	}
-	l.maxAttempts = max(l.MaxAttempts, 0)
+	l.maxAttempts = max(d.MaxAttempts, 0)
 	if l.nested = withinAttempt(l.attemptCtx); l.nested {
 		l.maxAttempts = 1 // the dialer around this one retries, and would multiply our retries
 	}
 
-	deadline, bounded := l.ctx.Deadline()
-	if !l.Deadline.IsZero() {
-		l.endBy(l.Deadline, ErrDeadline)
+	if !d.Deadline.IsZero() {
+		l.endBy(d.Deadline, ErrDeadline)
 	}
-	if l.Timeout < 0 { // as of net.Dialer: over before it began
+	if d.Timeout < 0 { // net.Dialer's meaning: over before it began
 		l.endBy(now, ErrDeadline)
 	}
-	maxElapsed := l.MaxElapsed
-	if maxElapsed == 0 && !bounded && l.end.IsZero() && l.maxAttempts != 1 {
+	maxElapsed := d.MaxElapsed
+	if maxElapsed == 0 && l.maxAttempts != 1 {
 		maxElapsed = defaultMaxElapsed
 	}
 	if maxElapsed > 0 {
 		l.endBy(now.Add(maxElapsed), ErrMaxElapsed)
 	}
-	l.attemptsEnd = l.end
-	if bounded {
+	l.attemptsEnd = l.end // attemptCtx has a deadline of its own, which need not be that of ctx
+	if deadline, ok := l.ctx.Deadline(); ok {
 		l.endBy(deadline, ErrDeadline)
-	}
-	if l.request == nil {
-		l.attemptsEnd = l.end
 	}
 }
 
@@ -105,9 +105,10 @@ func (l *loop) endBy(end time.Time, reason error) {
 	}
 }
 
-// attemptEnd is when an attempt that starts now must be through; zero: never.
+// attemptEnd returns when an attempt that starts now must be through; zero
+// means never.
 func (l *loop) attemptEnd(now time.Time) time.Time {
-	timeout := l.Timeout
+	timeout := l.dialer.Timeout
 	if timeout == 0 && l.maxAttempts != 1 {
 		timeout = defaultTimeout
 	}
@@ -120,36 +121,46 @@ func (l *loop) attemptEnd(now time.Time) time.Time {
 	return l.attemptsEnd
 }
 
-// dueGrace is how long over waits for a context whose deadline has passed.
-const dueGrace = 10 * time.Millisecond
-
-// over tells whether the caller has given up, and notes why. It asks the
-// context, Cancel and Deadline, never an error: an attempt's own timeout looks
-// like the context's, and a dial cancelled at its second address returns what
-// befell the first.
-func (l *loop) over(now time.Time) bool {
-	if deadline, ok := l.ctx.Deadline(); ok && !now.Before(deadline) && l.ctx.Err() == nil {
-		// The socket's timer was first. The context's is due, and brings
-		// the cause; one that does not keep its word is not waited for.
-		due := time.NewTimer(dueGrace)
-		select {
-		case <-l.ctx.Done():
-		case <-due.C:
+// run is the loop.
+func (l *loop) run() (net.Conn, error) {
+	for {
+		now := time.Now()
+		if over := l.over(now); over.stop != nil {
+			return nil, l.abandon(now, over)
 		}
-		due.Stop()
+		conn, err := l.try()
+		if conn != nil || err != nil {
+			return conn, err
+		}
+		l.wait()
 	}
-	switch err := l.ctx.Err(); {
-	case err != nil:
-		l.gone, l.canceled = stopOf(l.ctx), err != context.DeadlineExceeded
-	case isClosed(l.Cancel):
-		l.gone, l.canceled = context.Canceled, true
-	case l.endReason == ErrDeadline && !now.Before(l.end):
-		l.gone = ErrDeadline
-	}
-	return l.gone != nil
 }
 
-// stopOf is the reason for stopping of a context that is over.
+// An ending is why a dial ends before it has connected. The zero value means
+// that it goes on.
+type ending struct {
+	stop     error // for Attempt.Stop and Error.Stop
+	ctxErr   error // of the caller's context, if that ended the dial: its cause need not match it
+	canceled bool  // the caller gave up; false: time is up
+}
+
+// over reports whether the dial is over at now, and why. It asks the context,
+// Cancel and the bounds, never an error: an attempt's own timeout looks like the
+// context's, and a dial canceled at its second address returns what the first
+// one failed with.
+func (l *loop) over(now time.Time) ending {
+	switch err := l.ctx.Err(); {
+	case err != nil:
+		return ending{stopOf(l.ctx), err, err != context.DeadlineExceeded}
+	case isClosed(l.dialer.Cancel):
+		return ending{context.Canceled, nil, true}
+	case !l.end.IsZero() && !now.Before(l.end):
+		return ending{l.endReason, nil, false}
+	}
+	return ending{}
+}
+
+// stopOf returns the reason for stopping that a context which is over gives.
 func stopOf(ctx context.Context) error {
 	if cause := context.Cause(ctx); cause != context.DeadlineExceeded {
 		return cause
@@ -166,104 +177,168 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// succeeded records the attempt that made conn. Should OnAttempt panic, or end
-// the goroutine, nobody would get conn, so nobody else could close it.
-func (l *loop) succeeded(conn net.Conn, start time.Time, seen *lookup) {
-	if level, _ := levelOfSuccess(l.attempts); !l.records(level) {
+// dueGrace is how long awaitContext waits.
+const dueGrace = 10 * time.Millisecond
+
+// awaitContext waits for the caller's context to end if its deadline has passed
+// at now: the attempt's own timer fired first. The context's timer is due, and
+// brings the cause. A custom context might never end, so the wait is short.
+func (l *loop) awaitContext(now time.Time) {
+	deadline, ok := l.ctx.Deadline()
+	if !ok || now.Before(deadline) || l.ctx.Err() != nil {
 		return
 	}
+	timer := time.NewTimer(dueGrace)
+	defer timer.Stop()
+	select {
+	case <-l.ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// try makes one attempt as soon as the Gate allows it. It returns the
+// connection, or the error of the dial. It returns neither if the dial goes on,
+// or if its time was up at the Gate.
+func (l *loop) try() (net.Conn, error) {
+	if l.target == nil {
+		return l.attempt(nil)
+	}
+	p, shared := l.dialer.Gate.acquire(l.target, l.patience())
+	switch {
+	case shared != nil:
+		return nil, l.share(shared)
+	case p.gate == nil:
+		return nil, nil
+	}
+	defer p.release()
+	return l.attempt(&p)
+}
+
+// attempt makes one attempt, under pass p of the Gate if p is not nil.
+func (l *loop) attempt(p *pass) (net.Conn, error) {
+	start := l.start
+	if l.attempts > 0 || p != nil {
+		start = time.Now()
+	}
+	l.attempts++
+	conn, seen, err := l.dialer.attempt(l.attemptCtx, l.attemptEnd(start), l.way, l.plan(start))
+	if err != nil {
+		return nil, l.failed(p, err, start, seen)
+	}
+	if p != nil {
+		p.succeeded()
+	}
+	l.succeeded(conn, start, seen)
+	return conn, nil
+}
+
+// plan returns what is known of the attempt that starts now.
+func (l *loop) plan(now time.Time) plan {
+	return plan{
+		number: l.attempts,
+		last:   l.maxAttempts > 0 && l.attempts >= l.maxAttempts || l.isFinal(now),
+		policy: l.policy,
+	}
+}
+
+// succeeded records the attempt that made conn. It closes conn if the logger or
+// OnAttempt panics or ends the goroutine, because nobody gets conn then.
+func (l *loop) succeeded(conn net.Conn, start time.Time, seen *lookup) {
 	returned := false
 	defer func() {
 		if !returned {
-			conn.Close()
+			l.discard(conn)
 		}
 	}()
-	a := l.newAttempt(start, seen)
-	a.Remote = conn.RemoteAddr()
-	l.record(l.ctx, &a)
+	if l.report != nil {
+		l.report(nil)
+	}
+	if level, _ := levelOfSuccess(l.attempts); l.records(level) {
+		a := l.newAttempt(start, seen)
+		a.Remote = remoteOf(conn)
+		l.record(&a)
+	}
 	returned = true
 }
 
-// try makes one attempt, unless the caller has given up. It returns the
-// connection, the error of the dial, or the delay before the next attempt; with
-// neither, the next is to be made as soon as the Gate lets it.
-func (l *loop) try(connect connectFunc) (net.Conn, time.Duration, error) {
-	start := l.start
-	if l.attempts > 0 {
-		start = time.Now()
-	}
-	if l.over(start) {
-		return nil, 0, l.abandoned(start)
-	}
-	if l.Gate != nil && !l.nested {
-		return l.tryGated(start, connect)
-	}
-	return l.tryOnce(start, connect)
-}
-
-func (l *loop) tryOnce(start time.Time, connect connectFunc) (net.Conn, time.Duration, error) {
-	l.attempts++
-	conn, seen, err := l.attempt(l.attemptCtx, l.attemptEnd(start), connect)
-	if err != nil {
-		delay, err := l.failed(err, start, seen)
-		return nil, delay, err
-	}
-	if l.pass.gate != nil {
-		l.pass.succeeded()
-	}
-	if l.request != nil {
-		l.request.note(l.ctx, nil)
-	}
-	l.succeeded(conn, start, seen)
-	return conn, 0, nil
-}
-
-// failed classifies the attempt that ended in err, decides what comes next,
-// and records both. It returns the delay before the next attempt, or the error
-// of the dial.
-func (l *loop) failed(err error, start time.Time, seen *lookup) (time.Duration, error) {
+// failed classifies the attempt that ended in err, decides what comes next, and
+// records both. It returns the error of the dial, or nil if the dial goes on.
+func (l *loop) failed(p *pass, err error, start time.Time, seen *lookup) error {
 	a := l.newAttempt(start, seen)
 	a.Err = err
 	now := start.Add(a.Duration)
+	l.lastDuration = a.Duration
+	l.awaitContext(now)
 	over := l.over(now)
-	if l.canceled {
-		a.Class = Canceled
-	} else {
-		a.Class = l.classify(err)
-		l.corrected = l.Classifier == nil && a.Class != Classify(err)
+	a.Class = Canceled
+	if !over.canceled {
+		a.Class = l.dialer.classify(err)
 	}
-	var probeIn time.Duration
-	gated := false
-	if l.pass.gate != nil {
-		probeIn, gated = l.pass.failed(&a, l.policy)
+	telling := over.stop == nil || !cutOff(&a)
+	if telling || l.err == nil {
+		l.class, l.err = a.Class, a.Err
+	}
+
+	var delay time.Duration
+	shared := false
+	if p != nil {
+		if telling || a.Duration >= connectionAttemptDelay { // others would try another address by then
+			delay, shared = p.failed(&a, l.policy)
+		}
+		p.release()
 	}
 	switch {
-	case over:
-		a.Stop = l.gone
-	case gated:
-		a.Delay, a.Stop = l.next(a.Class, now, probeIn)
+	case over.stop != nil:
+		a.Stop = over.stop
+	case shared:
+		l.heard = p.heard
+		l.due = time.Time{}
+		a.Delay, a.Stop = l.next(a.Class, now, delay, l.dialer.Gate.minInterval())
 	default:
-		a.Delay, a.Stop = l.next(a.Class, now, ownSchedule)
+		a.Delay, a.Stop = l.next(a.Class, now, ownSchedule, 0)
+		l.due = now.Add(a.Delay)
 	}
-	err = l.settle(&a)
-	if gated {
-		return 0, err // the Gate says when the wait is over
+	return l.settle(&a, over)
+}
+
+// cutOff reports whether a failed attempt tells nothing if the end of the dial
+// is what cut it off: it ended too soon for its silence to mean something.
+func cutOff(a *Attempt) bool {
+	return a.Duration < time.Second && (a.Class == Timeout || a.Class == Canceled)
+}
+
+// share records another dial's failed probe as an attempt of this dial, and
+// decides what to do next as for any failure.
+func (l *loop) share(s *sharedFailure) error {
+	l.attempts++
+	l.heard = s.news
+	now := time.Now()
+	a := s.attempt
+	a.Number, a.Elapsed, a.Shared, a.Delay, a.Stop = l.attempts, now.Sub(l.start), true, 0, nil
+	l.class, l.err = a.Class, a.Err
+	over := l.over(now)
+	if a.Stop = over.stop; a.Stop == nil {
+		l.due = time.Time{}
+		a.Delay, a.Stop = l.next(a.Class, now, s.delay, l.dialer.Gate.minInterval())
 	}
-	return a.Delay, err
+	return l.settle(&a, over)
 }
 
 // settle keeps the record of a failed attempt. It returns the error of the
-// dial, if that was its last.
-func (l *loop) settle(a *Attempt) error {
+// dial, if that attempt was its last.
+func (l *loop) settle(a *Attempt, over ending) error {
 	l.remember(*a)
-	if l.request != nil {
-		l.request.note(l.ctx, l.newError(a.Class, a.Err, nil, a.Elapsed))
+	if l.report != nil && l.maxAttempts != 1 {
+		l.report(l.newError(nil, nil, a.Elapsed))
 	}
-	l.record(l.ctx, a)
-	if a.Stop != nil {
-		return l.failure(a)
+	l.record(a)
+	if a.Stop == nil {
+		return nil
 	}
-	return nil
+	if l.maxAttempts == 1 {
+		return a.Err // somebody else retries, and decides by the inner dialer's own error
+	}
+	return l.newError(a.Stop, over.ctxErr, a.Elapsed).asOpError()
 }
 
 func (l *loop) newAttempt(start time.Time, seen *lookup) Attempt {
@@ -282,13 +357,13 @@ func (l *loop) newAttempt(start time.Time, seen *lookup) Attempt {
 	return a
 }
 
-// ownSchedule, in place of a delay, is that which the dial's own schedule has.
+// ownSchedule tells next to take the delay from the dial's own schedule.
 const ownSchedule time.Duration = -1 << 63
 
-// next decides, after a failure of that class, how long to wait for the next
-// attempt, or why there is none. A wait that would outlast the dial is not
-// begun: it could not end in an attempt.
-func (l *loop) next(class Class, now time.Time, delay time.Duration) (_ time.Duration, stop error) {
+// next decides how long to wait for the next attempt after a failure of class
+// at now, or why there is none. The delay is the Gate's, or ownSchedule. No
+// attempt is due before least has passed.
+func (l *loop) next(class Class, now time.Time, delay, least time.Duration) (_ time.Duration, stop error) {
 	if l.policy[class] == nil || class == Canceled {
 		return 0, ErrPermanent
 	}
@@ -302,86 +377,89 @@ func (l *loop) next(class Class, now time.Time, delay time.Duration) (_ time.Dur
 		}
 		delay = schedule.NextBackOff()
 	}
-	if delay < 0 {
-		return 0, ErrPermanent
-	}
-	delay = max(delay, minDelay)
-	if !l.end.IsZero() && !now.Add(delay).Before(l.end) {
+	switch {
+	case delay < 0:
+		return 0, errScheduleEnded
+	case l.isFinal(now):
 		return 0, l.endReason
 	}
-	return delay, nil
+	delay = max(delay, minDelay)
+	if l.finalAt.IsZero() && (l.end.IsZero() || now.Add(delay).Before(l.end)) {
+		return delay, nil
+	}
+	l.finalAt = l.lastChance()
+	delay = l.finalAt.Sub(now)
+	if delay < minDelay || !now.Add(max(delay, least)).Before(l.end) {
+		return 0, l.endReason
+	}
+	return max(delay, least), nil
 }
 
-// wait returns after delay, or as soon as the caller gives up.
-func (l *loop) wait(delay time.Duration) {
+// isFinal reports whether an attempt that starts at now is the one for which a
+// wait was shortened, after which there is no other.
+func (l *loop) isFinal(now time.Time) bool {
+	return !l.finalAt.IsZero() && !now.Before(l.finalAt)
+}
+
+// lastChance returns the latest time at which to begin an attempt, such that
+// enough time is left for it: a twentieth of the dial's budget, and twice what
+// the latest attempt took. It is zero if the dial has no end.
+func (l *loop) lastChance() time.Time {
+	if l.end.IsZero() || !l.finalAt.IsZero() {
+		return l.finalAt
+	}
+	return l.end.Add(-max(l.end.Sub(l.start)/20, 2*l.lastDuration))
+}
+
+// patience returns how long the dial can wait at the Gate.
+func (l *loop) patience() patience {
+	return patience{end: l.end, last: l.lastChance(), heard: l.heard, done: l.ctx.Done(), cancel: l.dialer.Cancel}
+}
+
+// wait returns when the next attempt is due, or as soon as the caller gives up.
+func (l *loop) wait() {
+	if l.due.IsZero() {
+		return
+	}
+	delay := time.Until(l.due) // the logger and OnAttempt have used up some of it
+	if delay <= 0 {
+		return
+	}
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-l.ctx.Done():
-	case <-l.Cancel:
+	case <-l.dialer.Cancel:
 	}
 }
 
-// failure is the error of a dial whose last attempt was a.
-func (l *loop) failure(a *Attempt) error {
-	if l.untouched(a) {
-		return a.Err
-	}
-	return l.newError(a.Class, a.Err, a.Stop, a.Elapsed).asOpError()
-}
-
-// untouched tells whether a's error is returned as it is, for retrying was
-// never going to change it.
-func (l *loop) untouched(a *Attempt) bool {
-	switch {
-	case l.maxAttempts == 1:
-		return true
-	case l.attempts > 1:
-		return false
-	case l.gone == nil:
-		return a.Stop == ErrPermanent && !l.corrected
-	case l.canceled && errors.Is(a.Err, context.Canceled), !l.canceled && isTimeout(a.Err):
-		return true
-	}
-	// The caller gave up, but the error does not say so: it is that of an
-	// address tried before. If it was due to be retried, say what stopped it.
-	class := l.classify(a.Err)
-	return l.policy[class] == nil
-}
-
-// abandoned is the error of a dial whose caller has given up before the first
+// abandon logs and returns the error of a dial that ends before its first
 // attempt, or between two.
-func (l *loop) abandoned(now time.Time) error {
-	class, err := Timeout, l.gone
-	if l.canceled {
-		class = Canceled
+func (l *loop) abandon(now time.Time, over ending) error {
+	if l.attempts == 0 {
+		l.class, l.err = Timeout, over.stop
+		if over.canceled {
+			l.class = Canceled
+		}
 	}
-	if n := len(l.history); n > 0 {
-		class, err = l.history[n-1].Class, l.history[n-1].Err
-	}
-	e := l.newError(class, err, l.gone, now.Sub(l.start))
-	if l.canceled {
-		l.recordCanceled(e)
-	}
+	e := l.newError(over.stop, over.ctxErr, now.Sub(l.start))
+	l.recordEnd(e, over.canceled)
 	return e.asOpError()
 }
 
-func (l *loop) newError(class Class, err, stop error, elapsed time.Duration) *Error {
-	e := &Error{
+func (l *loop) newError(stop, ctxErr error, elapsed time.Duration) *Error {
+	return &Error{
 		Network:  l.network,
 		Address:  l.address,
 		Attempts: l.attempts,
 		Elapsed:  elapsed,
-		Class:    class,
-		Err:      err,
+		Class:    l.class,
+		Err:      l.err,
 		Stop:     stop,
 		History:  slices.Clone(l.history),
+		ctxErr:   ctxErr,
 	}
-	if l.gone != nil {
-		e.ctxErr = l.ctx.Err()
-	}
-	return e
 }
 
 // An Error's History has as many of the first attempts as of the latest.

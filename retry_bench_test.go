@@ -10,17 +10,18 @@ import (
 	"go.uber.org/zap"
 )
 
-// A failed attempt that will be retried, without the wait. It is internal, for
-// from outside there is no attempt without a wait of 1 ms at least.
+// A failed attempt that will be retried, without the wait. It is internal,
+// because outside the package there is no attempt without a wait of at least 1 ms.
 func BenchmarkFailedAttempt(b *testing.B) {
 	refused := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errnoRefused)}
-	connect := func(context.Context) (net.Conn, *lookup, error) { return nil, nil, refused }
+	connect := func(context.Context, *Dialer, way, plan) (net.Conn, *lookup, error) { return nil, nil, refused }
 	d := &Dialer{Logger: zap.NewNop(), MaxElapsed: time.Hour}
-	l := loop{Dialer: d, ctx: context.Background(), attemptCtx: context.Background(), network: "tcp", address: "127.0.0.1:1"}
+	ctx := context.Background()
+	l := loop{dialer: d, caller: caller{ctx: ctx, attemptCtx: ctx}, way: way{network: "tcp", address: "127.0.0.1:1", connect: connect}}
 	l.bound(time.Now())
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := l.try(connect); err != nil {
+		if _, err := l.try(); err != nil {
 			b.Fatal(err)
 		}
 	}

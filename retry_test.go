@@ -1,6 +1,7 @@
 package redial_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -119,24 +120,30 @@ func TestRetryStops(t *testing.T) {
 		elapsed  time.Duration
 		stop     error
 		timeout  bool
+		text     string // of Stop; "": that of stop
+		telling  int    // the number of the attempt whose error is the dial's; 0: the last one
 	}{
 		{name: "default MaxElapsed", outcome: dialtest.Refuse, attempts: 30, elapsed: 29 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
 		{name: "MaxElapsed", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.MaxElapsed = 2500 * time.Millisecond },
-			attempts: 3, elapsed: 2 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
+			attempts: 4, elapsed: 2375 * time.Millisecond, stop: redial.ErrMaxElapsed, timeout: true},
 		{name: "MaxElapsed before ctx", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.MaxElapsed = 2500 * time.Millisecond }, ctx: time.Minute,
-			attempts: 3, elapsed: 2 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
-		{name: "ctx's deadline", outcome: dialtest.Refuse, ctx: 3500 * time.Millisecond, attempts: 4, elapsed: 3 * time.Second, stop: redial.ErrDeadline, timeout: true},
-		{name: "ctx's deadline, beyond the default of MaxElapsed", outcome: dialtest.Refuse, ctx: 90500 * time.Millisecond,
+			attempts: 4, elapsed: 2375 * time.Millisecond, stop: redial.ErrMaxElapsed, timeout: true},
+		{name: "ctx's deadline", outcome: dialtest.Refuse, ctx: 3500 * time.Millisecond, attempts: 5, elapsed: 3325 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
+		{name: "default MaxElapsed before ctx", outcome: dialtest.Refuse, ctx: 90500 * time.Millisecond,
+			attempts: 30, elapsed: 29 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
+		{name: "ctx's deadline without MaxElapsed", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.MaxElapsed = -1 }, ctx: 90500 * time.Millisecond,
 			attempts: 91, elapsed: 90 * time.Second, stop: redial.ErrDeadline, timeout: true},
-		{name: "a wait that ends with ctx", outcome: dialtest.Refuse, ctx: 3 * time.Second, attempts: 3, elapsed: 2 * time.Second, stop: redial.ErrDeadline, timeout: true},
-		{name: "Deadline", outcome: dialtest.Refuse, set: soon, attempts: 4, elapsed: 3 * time.Second, stop: redial.ErrDeadline, timeout: true},
-		{name: "Deadline before ctx", outcome: dialtest.Refuse, set: soon, ctx: time.Minute, attempts: 4, elapsed: 3 * time.Second, stop: redial.ErrDeadline, timeout: true},
+		{name: "a wait that ends with ctx", outcome: dialtest.Refuse, ctx: 3 * time.Second, attempts: 4, elapsed: 2850 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
+		{name: "Deadline", outcome: dialtest.Refuse, set: soon, attempts: 5, elapsed: 3325 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
+		{name: "Deadline before ctx", outcome: dialtest.Refuse, set: soon, ctx: time.Minute, attempts: 5, elapsed: 3325 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
+		{name: "no time for an attempt as slow as the last one", outcome: dialtest.Refuse.After(400 * time.Millisecond), set: soon,
+			attempts: 3, elapsed: 3200 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
 		{name: "MaxAttempts", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.MaxAttempts = 5 },
 			attempts: 5, elapsed: 4 * time.Second, stop: redial.ErrMaxAttempts},
 		{name: "MaxAttempts of timeouts", outcome: dialtest.Timeout.After(0), set: func(d *redial.Dialer) { d.MaxAttempts = 2 },
 			attempts: 2, elapsed: time.Second, stop: redial.ErrMaxAttempts, timeout: true},
 		{name: "the schedule's end", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.Policy[redial.Refused] = after(time.Second, 2*time.Second) },
-			attempts: 3, elapsed: 3 * time.Second, stop: redial.ErrPermanent},
+			attempts: 3, elapsed: 3 * time.Second, stop: redial.ErrPermanent, text: "schedule ended"},
 
 		{name: "default Timeout", outcome: dialtest.Timeout, attempts: 3, elapsed: 30 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
 		{name: "Timeout", outcome: dialtest.Timeout, set: func(d *redial.Dialer) { d.Timeout = 4 * time.Second; d.MaxAttempts = 2 },
@@ -144,9 +151,9 @@ func TestRetryStops(t *testing.T) {
 		{name: "MaxElapsed in flight", outcome: dialtest.Timeout, set: func(d *redial.Dialer) { d.MaxElapsed = 2 * time.Second },
 			attempts: 1, elapsed: 2 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
 		{name: "Deadline in flight", outcome: dialtest.Timeout, set: func(d *redial.Dialer) { d.Timeout = 2 * time.Second; soon(d) },
-			attempts: 2, elapsed: 3500 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
+			attempts: 2, elapsed: 3500 * time.Millisecond, stop: redial.ErrDeadline, timeout: true, telling: 1},
 		{name: "ctx's deadline in flight", outcome: dialtest.Timeout, set: func(d *redial.Dialer) { d.Timeout = 2 * time.Second }, ctx: 3500 * time.Millisecond,
-			attempts: 2, elapsed: 3500 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
+			attempts: 2, elapsed: 3500 * time.Millisecond, stop: redial.ErrDeadline, timeout: true, telling: 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -170,10 +177,12 @@ func TestRetryStops(t *testing.T) {
 				e := asError(t, err)
 				assert.Equal(t, test.attempts, e.Attempts)
 				assert.Equal(t, test.elapsed, e.Elapsed)
-				assert.Equal(t, test.stop, e.Stop)
+				assert.ErrorIs(t, e.Stop, test.stop)
+				assert.EqualError(t, e.Stop, cmp.Or(test.text, test.stop.Error()))
 				assert.ErrorIs(t, err, test.stop)
 				assert.Equal(t, test.timeout, err.(net.Error).Timeout())
-				assert.Same(t, lastOf(t, script, test.attempts).Err, e.Err)
+				lastOf(t, script, test.attempts)
+				assert.Same(t, script.Dials()[cmp.Or(test.telling, test.attempts)-1].Err, e.Err)
 				assert.ErrorIs(t, err, e.Err)
 				if test.stop == redial.ErrDeadline {
 					assert.ErrorIs(t, err, context.DeadlineExceeded)
@@ -195,30 +204,32 @@ func TestRetryWithoutLimit(t *testing.T) {
 	})
 }
 
-// Failures that retrying was never going to touch come back untouched.
-func TestRetryLeavesErrorsAlone(t *testing.T) {
+// The error of a dial has one shape, also if there was nothing to retry. Only who
+// asked for a single attempt gets the inner dialer's own error.
+func TestRetryErrorHasOneShape(t *testing.T) {
+	policy := func(p redial.Policy) func(*redial.Dialer) { return func(d *redial.Dialer) { d.Policy = p } }
+	withoutRefused := redial.DefaultPolicy()
+	delete(withoutRefused, redial.Refused)
+	noSchedule := func(schedule backoff.BackOff) redial.Policy {
+		return redial.Policy{redial.Refused: func() backoff.BackOff { return schedule }}
+	}
 	for _, test := range []struct {
 		name    string
 		outcome dialtest.Outcome
 		set     func(*redial.Dialer)
 		stop    error
+		text    string
 	}{
-		{"not found", dialtest.NXDomain, nil, redial.ErrPermanent},
-		{"unknown", dialtest.Fail(errCustom), nil, redial.ErrPermanent},
-		{"canceled, but not by the caller", dialtest.Fail(context.Canceled), func(d *redial.Dialer) { d.Policy = redial.Policy{redial.Canceled: every(time.Second)} }, redial.ErrPermanent},
-		{"empty policy", dialtest.Refuse, func(d *redial.Dialer) { d.Policy = redial.Policy{} }, redial.ErrPermanent},
-		{"class not in the policy", dialtest.Refuse, func(d *redial.Dialer) { d.Policy = redial.DefaultPolicy(); delete(d.Policy, redial.Refused) }, redial.ErrPermanent},
-		{"nil in the policy", dialtest.Refuse, func(d *redial.Dialer) { d.Policy = redial.Policy{redial.Refused: nil} }, redial.ErrPermanent},
-		{"no schedule", dialtest.Refuse, func(d *redial.Dialer) {
-			d.Policy = redial.Policy{redial.Refused: func() backoff.BackOff { return nil }}
-		}, redial.ErrPermanent},
-		{"a nil pointer for a schedule", dialtest.Refuse, func(d *redial.Dialer) {
-			d.Policy = redial.Policy{redial.Refused: func() backoff.BackOff { return (*backoff.ExponentialBackOff)(nil) }}
-		}, redial.ErrPermanent},
-		{"a schedule of none", dialtest.Refuse, func(d *redial.Dialer) {
-			d.Policy = redial.Policy{redial.Refused: func() backoff.BackOff { return &backoff.StopBackOff{} }}
-		}, redial.ErrPermanent},
-		{"MaxAttempts 1", dialtest.Refuse, func(d *redial.Dialer) { d.MaxAttempts = 1 }, redial.ErrMaxAttempts},
+		{"not found", dialtest.NXDomain, nil, redial.ErrPermanent, "not to be retried"},
+		{"unknown", dialtest.Fail(errCustom), nil, redial.ErrPermanent, "not to be retried"},
+		{"canceled, but not by the caller", dialtest.Fail(context.Canceled), policy(redial.Policy{redial.Canceled: every(time.Second)}), redial.ErrPermanent, "not to be retried"},
+		{"empty policy", dialtest.Refuse, policy(redial.Policy{}), redial.ErrPermanent, "not to be retried"},
+		{"class not in the policy", dialtest.Refuse, policy(withoutRefused), redial.ErrPermanent, "not to be retried"},
+		{"nil in the policy", dialtest.Refuse, policy(redial.Policy{redial.Refused: nil}), redial.ErrPermanent, "not to be retried"},
+		{"no schedule", dialtest.Refuse, policy(noSchedule(nil)), redial.ErrPermanent, "not to be retried"},
+		{"a nil pointer for a schedule", dialtest.Refuse, policy(noSchedule((*backoff.ExponentialBackOff)(nil))), redial.ErrPermanent, "not to be retried"},
+		{"a schedule of none", dialtest.Refuse, policy(noSchedule(&backoff.StopBackOff{})), redial.ErrPermanent, "schedule ended"},
+		{"MaxAttempts 1", dialtest.Refuse, func(d *redial.Dialer) { d.MaxAttempts = 1 }, redial.ErrMaxAttempts, "MaxAttempts reached"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			script := dialtest.Script(test.outcome)
@@ -228,10 +239,20 @@ func TestRetryLeavesErrorsAlone(t *testing.T) {
 				test.set(d)
 			}
 			_, err := d.Dial("tcp", address)
-			assert.Same(t, lastOf(t, script, 1).Err, err)
+			inner := lastOf(t, script, 1).Err
 			require.Len(t, seen, 1)
-			assert.Equal(t, test.stop, seen[0].Stop)
+			assert.ErrorIs(t, seen[0].Stop, test.stop)
+			assert.EqualError(t, seen[0].Stop, test.text)
 			assert.Zero(t, seen[0].Delay)
+			if test.stop == redial.ErrMaxAttempts {
+				assert.Same(t, inner, err)
+				return
+			}
+			e := asError(t, err)
+			assert.Same(t, inner, e.Err)
+			assert.Equal(t, seen[0].Class, e.Class)
+			assert.Equal(t, seen[0].Stop, e.Stop)
+			assert.Len(t, e.History, 1)
 		})
 	}
 }
@@ -294,23 +315,25 @@ func TestRetryCanceledBefore(t *testing.T) {
 			for _, is := range test.is {
 				assert.ErrorIs(t, err, is)
 			}
-			assert.EqualError(t, err, "dial tcp a.test:80: not attempted: "+test.text)
+			assert.EqualError(t, err, "dial tcp: a.test:80: not attempted: "+test.text)
+			op := err.(*net.OpError)
+			assert.Nil(t, op.Addr, "callers switch on the types that package net has")
+			assert.Nil(t, op.Source)
 		})
 	}
 }
 
-// A cancellation during an attempt is told by the context, never by the error.
+// The context says that an attempt was canceled, whatever its error says.
 func TestRetryCanceledDuring(t *testing.T) {
 	for _, test := range []struct {
-		name      string
-		err       error // of the attempt; nil: as net.Dialer's
-		untouched bool
+		name string
+		err  error // of the attempt; nil: as net.Dialer's
 	}{
-		{"the error says so", nil, true},
-		{"the error is of an address tried before", errorOf(dialtest.Refuse), false},
-		{"the error is a timeout", errorOf(dialtest.Timeout.After(0)), false},
-		{"the error is a deadline's", context.DeadlineExceeded, false},
-		{"the error is not one to retry", errCustom, true},
+		{"the error says so", nil},
+		{"the error is of an address tried before", errorOf(dialtest.Refuse)},
+		{"the error is a timeout", errorOf(dialtest.Timeout.After(0))},
+		{"the error is a deadline's", context.DeadlineExceeded},
+		{"the error is not one to retry", errCustom},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -334,16 +357,96 @@ func TestRetryCanceledDuring(t *testing.T) {
 				require.Len(t, seen, 1)
 				assert.Equal(t, redial.Canceled, seen[0].Class)
 				assert.Equal(t, errCause, seen[0].Stop)
-				if test.untouched {
-					assert.Same(t, inner, err)
-					return
-				}
 				e := asError(t, err)
 				assert.Equal(t, redial.Canceled, e.Class)
 				assert.ErrorIs(t, err, context.Canceled)
 				assert.ErrorIs(t, err, errCause)
-				assert.ErrorIs(t, err, test.err)
+				assert.Equal(t, inner, e.Err)
 			})
+		})
+	}
+}
+
+// An attempt that the end of the dial cuts off within a second tells nothing: the
+// dial's error is that of the attempt before it.
+func TestRetryCutOff(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		end   time.Duration // of the dial; the silent attempt starts at 1 s
+		set   func(d *redial.Dialer, end time.Duration)
+		class redial.Class
+		stop  error
+		is    error
+	}{
+		{"ctx's deadline, soon", 1900 * time.Millisecond, nil, redial.Refused, redial.ErrDeadline, context.DeadlineExceeded},
+		{"ctx's deadline, late", 2100 * time.Millisecond, nil, redial.Timeout, redial.ErrDeadline, context.DeadlineExceeded},
+		{"MaxElapsed, soon", 1900 * time.Millisecond, func(d *redial.Dialer, end time.Duration) { d.MaxElapsed = end }, redial.Refused, redial.ErrMaxElapsed, redial.ErrMaxElapsed},
+		{"MaxElapsed, late", 2100 * time.Millisecond, func(d *redial.Dialer, end time.Duration) { d.MaxElapsed = end }, redial.Timeout, redial.ErrMaxElapsed, redial.ErrMaxElapsed},
+		{"Cancel, soon", 1900 * time.Millisecond, closeCancel, redial.Refused, context.Canceled, context.Canceled},
+		{"Cancel, late", 2100 * time.Millisecond, closeCancel, redial.Canceled, context.Canceled, context.Canceled},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				script := dialtest.Script(dialtest.Refuse, dialtest.Timeout)
+				d := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: every(time.Second)}}
+				ctx := t.Context()
+				if test.set != nil {
+					test.set(d, test.end)
+				} else {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, test.end)
+					defer cancel()
+				}
+				_, err := d.DialContext(ctx, "tcp", address)
+				e := asError(t, err)
+				assert.Equal(t, 2, e.Attempts)
+				assert.Equal(t, test.end, e.Elapsed)
+				assert.Equal(t, test.class, e.Class)
+				assert.Equal(t, test.class, redial.Classify(err))
+				assert.Equal(t, test.stop, e.Stop)
+				assert.ErrorIs(t, err, test.is)
+				telling := script.Dials()[1]
+				if test.class == redial.Refused {
+					telling = script.Dials()[0]
+				}
+				assert.Same(t, telling.Err, e.Err)
+				assert.Same(t, script.Dials()[1].Err, e.History[1].Err, "the record of each attempt is its own")
+			})
+		})
+	}
+
+	// A first attempt is all that there is.
+	synctest.Test(t, func(t *testing.T) {
+		d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Timeout).DialContext, MaxElapsed: 100 * time.Millisecond}
+		_, err := d.Dial("tcp", address)
+		assert.Equal(t, redial.Timeout, asError(t, err).Class)
+	})
+}
+
+func closeCancel(d *redial.Dialer, end time.Duration) {
+	stop := make(chan struct{})
+	d.Cancel = stop
+	time.AfterFunc(end, func() { close(stop) })
+}
+
+// A dial to a target that always refuses uses nearly all of its time.
+func TestRetryUsesItsBudget(t *testing.T) {
+	for _, budget := range []time.Duration{500 * time.Millisecond, time.Second, 5 * time.Second, 30 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			const runs = 500
+			sum, worst := 0.0, 1.0
+			for range runs {
+				d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse.After(time.Millisecond).Forever()).DialContext, MaxElapsed: budget}
+				start := time.Now()
+				_, err := d.Dial("tcp", address)
+				used := float64(time.Since(start)) / float64(budget)
+				require.ErrorIs(t, err, redial.ErrMaxElapsed)
+				sum += used
+				worst = min(worst, used)
+			}
+			assert.GreaterOrEqual(t, sum/runs, 0.94, budget)
+			assert.GreaterOrEqual(t, worst, 0.85, budget)
+			assert.LessOrEqual(t, sum/runs, 1.0, budget)
 		})
 	}
 }
@@ -474,6 +577,40 @@ func TestRetryNested(t *testing.T) {
 	})
 }
 
+// The values of an attempt's context can outlive the attempt, in a session that it
+// opened. A dial with them then retries as any other.
+func TestRetryNestedMarkDiesWithTheAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var kept, outerKept context.Context
+		keep := func(to *context.Context, next dialFunc) dialFunc {
+			return func(ctx context.Context, network, address string) (net.Conn, error) {
+				*to = context.WithoutCancel(ctx)
+				return next(ctx, network, address)
+			}
+		}
+		session := &redial.Dialer{DialFunc: keep(&kept, dialtest.Script(dialtest.OK.Forever()).DialContext)}
+		_, err := session.Dial("tcp", address)
+		require.NoError(t, err)
+		dials := func(ctx context.Context) int {
+			script := dialtest.Script(dialtest.Refuse, dialtest.OK)
+			(&redial.Dialer{DialFunc: script.DialContext}).DialContext(ctx, "tcp", address)
+			return len(script.Dials())
+		}
+		assert.Equal(t, 2, dials(kept))
+
+		// The attempt within has ended, the one around it is live.
+		outer := &redial.Dialer{DialFunc: keep(&outerKept, func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := session.DialContext(ctx, network, address)
+			assert.Equal(t, 1, dials(kept))
+			return conn, err
+		})}
+		_, err = outer.Dial("tcp", address)
+		require.NoError(t, err)
+		assert.Equal(t, 2, dials(kept))
+		assert.Equal(t, 2, dials(outerKept))
+	})
+}
+
 func TestRetryNilContext(t *testing.T) {
 	d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.OK.Forever()).DialContext}
 	assert.PanicsWithValue(t, "nil context", func() {
@@ -502,7 +639,14 @@ func TestClassifierIsAskedFirst(t *testing.T) {
 		d.DialFunc = script.DialContext
 		d.Classifier = func(error) redial.Class { return redial.Denied }
 		_, err = d.Dial("tcp", address)
-		assert.Same(t, lastOf(t, script, 1).Err, err, "Classifier overrules")
+		assert.Same(t, lastOf(t, script, 1).Err, asError(t, err).Err, "Classifier overrules")
+		assert.Equal(t, redial.Denied, redial.Classify(err))
+
+		// A class that is none counts as Unknown.
+		d.DialFunc = dialtest.Script(dialtest.Refuse, dialtest.OK).DialContext
+		d.Classifier = func(error) redial.Class { return redial.Class(100) }
+		_, err = d.Dial("tcp", address)
+		assert.NoError(t, err)
 	})
 }
 

@@ -3,6 +3,7 @@ package redial
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync"
@@ -12,37 +13,36 @@ import (
 // A Transport is an http.RoundTripper whose dials end with the requests that
 // wanted them. Make one with [NewTransport].
 //
-// With http.Transport{DialContext: d.DialContext}, net/http keeps from the
-// dialer that a request has been canceled or has run out of time, for another
-// request may use the connection. A dialer that retries lives on then, and
-// each new request to a dead server adds another. A Transport tells it:
+// Why http.Transport{DialContext: d.DialContext} is not enough: net/http hides
+// from its dialer that a request was canceled or ran out of time, because
+// another request may use the connection. A dialer that retries then goes on for
+// nobody, and each new request to a dead server adds another. A Transport tells
+// its dialer:
 //
-//   - No wait is begun that would outlast the request's deadline, and a wait
-//     ends with the request: with its context, when RoundTrip returns, or when
-//     the request has got another's connection. No attempt starts for a request
-//     that is gone. The attempt in flight may finish, as net/http means it, and
-//     its connection is kept for others.
-//   - A request whose time runs out while its dial is failing gets an error
-//     that holds an [*Error] with the last failure: at once, if there is no
+//   - No wait outlasts the request's deadline, and a wait ends with the request:
+//     with its context, when RoundTrip returns, or when the request gets another
+//     dial's connection. No attempt starts for a request that is over. The
+//     attempt in flight may finish, as net/http intends, and its connection is
+//     kept for other requests.
+//   - A request whose time runs out while its dial is failing gets an error that
+//     holds an [*Error] with the last failure. It gets it at once if there is no
 //     time for another attempt.
 //
-// Only the dial is retried: no request is ever sent twice, beyond what
-// http.Transport does by itself.
+// Only the dial is retried: no request is sent twice, except as http.Transport
+// does by itself.
 //
-// It is safe for concurrent use.
+// A Transport can be used concurrently.
 type Transport struct {
 	base *http.Transport
 }
 
-// NewTransport returns a Transport that works as a clone of base does, but
-// dials through d. If base is nil, it is http.DefaultTransport; if d is nil, a
-// zero Dialer.
+// NewTransport returns a Transport that works as a clone of base does, but dials
+// through d. A nil base means http.DefaultTransport; a nil d means a zero Dialer.
 //
-// A DialContext or Dial of base is replaced: put it into d.DialFunc to have it
-// retried. A DialTLSContext or DialTLS is kept, and d has no part in the
-// connections that it makes, which are those of https without a proxy.
-// Whatever base was made to do by methods after Clone, such as
-// RegisterProtocol, is not carried over, as of any clone.
+// It replaces DialContext and Dial of base: put them into d.DialFunc to have them
+// retried. It keeps DialTLSContext and DialTLS; connections that they make, those
+// of https without a proxy, do not go through d. As with any clone, what was done
+// to base by methods such as RegisterProtocol is not carried over.
 func NewTransport(d *Dialer, base *http.Transport) *Transport {
 	if d == nil {
 		d = new(Dialer)
@@ -55,25 +55,28 @@ func NewTransport(d *Dialer, base *http.Transport) *Transport {
 	}
 	clone := base.Clone()
 	if base.TLSNextProto["h2"] != nil {
-		// Of its own accord a transport with a DialContext has no HTTP/2.
+		// By itself, a transport that has a DialContext does not use HTTP/2.
 		clone.ForceAttemptHTTP2 = true
 	}
-	clone.DialContext = d.DialContext // before Dial, if base has that
+	clone.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		r, ok := ctx.Value(requestKey{}).(*request)
+		if !ok { // not a dial of RoundTrip's: http.Transport.NewClientConn
+			return d.DialContext(ctx, network, address)
+		}
+		c, end := r.newDial(ctx)
+		defer end()
+		return d.dial(c, network, address)
+	}
 	return &Transport{base: clone}
 }
 
 // RoundTrip implements http.RoundTripper as http.Transport does.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	over, end := context.WithCancelCause(req.Context())
-	defer end(errRequestOver)
-	r := &request{over: over}
-	r.want()
-	ctx := context.WithValue(req.Context(), requestKey{}, r)
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { r.want() },
-		GotConn: func(httptrace.GotConnInfo) { r.got() },
-	})
-	resp, err := t.base.RoundTrip(req.WithContext(ctx))
+	r := &request{Context: req.Context()}
+	defer r.over()
+	r.trace.GetConn = r.getConn
+	r.trace.GotConn = r.gotConn
+	resp, err := t.base.RoundTrip(req.WithContext(httptrace.WithClientTrace(r, &r.trace)))
 	if err != nil {
 		return nil, r.withFailure(err)
 	}
@@ -87,81 +90,111 @@ func (t *Transport) CloseIdleConnections() {
 	t.base.CloseIdleConnections()
 }
 
-// These end the dial of a request that needs it no more.
+// These are the reasons why a dial ends although its request's context does not.
 var (
 	errRequestOver   = errors.New("the request is over")
-	errRequestServed = errors.New("the request has another's connection")
+	errRequestServed = errors.New("the request has another dial's connection")
 )
 
-// requestKey is the key of the request that a dial is for: net/http detaches
-// the dial from a request's cancellation, but not from its values.
+// requestKey is the context key of a *request. net/http detaches the dial from
+// the request's cancellation but keeps the values of its context. Only the
+// DialContext above looks for it: the context also reaches strangers' dials.
 type requestKey struct{}
 
-// A request is one call of RoundTrip, as its dial sees it.
+// A request is one call of RoundTrip. It is the context of the request that
+// net/http sees, and what a dial needs to know is made only if there is a dial.
 type request struct {
-	over context.Context // ends with the request, or with RoundTrip
+	context.Context // the request's own
+	trace           httptrace.ClientTrace
 
-	mu     sync.Mutex
-	wanted context.Context // ends with over, or when there is a connection
-	stop   context.CancelCauseFunc
-	failed *Error // its dial so far; nil if that has not failed, or has a connection
+	mu       sync.Mutex              // guards the fields below
+	unwanted error                   // why no dial is wanted: errRequestOver or errRequestServed; nil while one is
+	dial     context.Context         // of the dial that was wanted last; nil if there was none
+	stop     context.CancelCauseFunc // ends dial, and those before it
+	failed   *Error                  // the dial so far; nil if it has not failed or has connected
 }
 
-// requestOf is the request that a dial with ctx is for; nil if there is none.
-func requestOf(ctx context.Context) *request {
-	r, _ := ctx.Value(requestKey{}).(*request)
-	return r
+func (r *request) Value(key any) any {
+	if key == (requestKey{}) {
+		return r
+	}
+	return r.Context.Value(key)
 }
 
-// want begins a wait for a connection. There may be several: net/http tries
-// again if an idle connection turns out to be closed.
-func (r *request) want() {
+// getConn begins a wait for a connection. There may be several in turn: net/http
+// tries again if an idle connection turns out to be closed.
+func (r *request) getConn(string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.wanted, r.stop = context.WithCancelCause(r.over)
+	r.endDial(errRequestServed) // it has been, if there was a wait before this one
+	r.unwanted, r.dial, r.stop, r.failed = nil, nil, nil, nil
+}
+
+// gotConn ends it. The request's own dial may still be waiting, because another
+// request's connection has become free.
+func (r *request) gotConn(httptrace.GotConnInfo) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.failed = nil
+	r.endDial(errRequestServed)
 }
 
-// got ends it: the request's own dial may be waiting while another's
-// connection has become free.
-func (r *request) got() {
+// over ends the request.
+func (r *request) over() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.stop(errRequestServed)
-	r.failed = nil
+	r.endDial(errRequestOver)
 }
 
-// context is that of the wait for a connection.
-func (r *request) context() context.Context {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.wanted
-}
-
-// note keeps what has come of the dial with ctx so far.
-func (r *request) note(ctx context.Context, failed *Error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if ctx == r.wanted && context.Cause(ctx) != errRequestServed {
-		r.failed = failed
+func (r *request) endDial(reason error) {
+	r.unwanted = reason
+	if r.stop != nil {
+		r.stop(reason)
 	}
 }
 
-// withFailure puts what its dial has failed with into the error of a request
-// that ended in the middle of an attempt: net/http does not wait for the dial
-// then, and says no more than that the request is over.
+// newDial returns the caller of a dial that net/http starts with ctx. The dial
+// ends with the request; its attempts end with ctx only. The function returned
+// must be called when the dial has ended.
+func (r *request) newDial(ctx context.Context) (caller, func()) {
+	wanted, stop := context.WithCancelCause(r.Context)
+	stopWithCtx := context.AfterFunc(ctx, func() { stop(context.Cause(ctx)) })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	end := stop
+	if earlier := r.stop; earlier != nil { // a dial of an earlier wait, which was late to begin
+		end = func(reason error) { earlier(reason); stop(reason) }
+	}
+	r.dial, r.stop = wanted, end
+	if r.unwanted != nil {
+		stop(r.unwanted)
+	}
+	report := func(failed *Error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.dial == wanted && r.unwanted != errRequestServed {
+			r.failed = failed
+		}
+	}
+	return caller{ctx: wanted, attemptCtx: ctx, report: report}, func() {
+		stopWithCtx()
+		stop(nil)
+	}
+}
+
+// withFailure adds the dial's last failure to err if the request ended during an
+// attempt or a wait: net/http reports only that the request is over then.
 func (r *request) withFailure(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var known *Error
-	if r.failed == nil || errors.As(err, &known) || errors.Is(err, r.failed.Err) {
+	if _, ok := errors.AsType[*Error](err); ok || r.failed == nil {
 		return err
 	}
 	e := *r.failed
-	e.Stop, e.ctxErr = err, r.over.Err()
-	if deadline, ok := r.over.Deadline(); e.ctxErr != nil {
-		e.Stop = stopOf(r.over)
-	} else if ok && !time.Now().Before(deadline) { // http.Client's own timer was first
+	e.Stop, e.ctxErr = err, r.Err()
+	if deadline, ok := r.Deadline(); e.ctxErr != nil {
+		e.Stop = stopOf(r.Context)
+	} else if ok && !time.Now().Before(deadline) { // http.Client's own timer fired first
 		e.Stop = ErrDeadline
 	}
 	return e.asOpError()

@@ -78,7 +78,8 @@ func TestRanOut(t *testing.T) {
 
 	dialer := &redial.Dialer{DialFunc: dialtest.Script().DialContext}
 	_, err = dialer.Dial("tcp", "db:5432")
-	assert.EqualError(t, err, "dialtest: dial tcp db:5432: its script has run out: []", "not retried")
+	assert.ErrorIs(t, err, redial.ErrPermanent, "not retried")
+	assert.ErrorContains(t, err, "dial tcp: dialtest: dial tcp db:5432: its script has run out: [] (invalid, 1 attempt in ")
 }
 
 func TestFailTest(t *testing.T) {

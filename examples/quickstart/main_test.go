@@ -8,8 +8,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/seed-33f8b841/redial"
 )
 
 func TestOwnServer(t *testing.T) {
@@ -35,8 +33,8 @@ func TestFailure(t *testing.T) {
 	var out bytes.Buffer
 	assert.Equal(t, 1, run([]string{"127.0.0.1"}, &out, 0))
 	assert.Contains(t, out.String(), "ERROR dial failed")
-	assert.Contains(t, out.String(), "error: dial tcp: address 127.0.0.1: missing port in address\n\n")
-	assert.Contains(t, out.String(), redial.Explain(&net.OpError{Op: "dial", Net: "tcp", Err: &net.AddrError{Err: "missing port in address", Addr: "127.0.0.1"}}))
+	assert.Contains(t, out.String(), "error: dial tcp: address 127.0.0.1: missing port in address (invalid, 1 attempt in ")
+	assert.Contains(t, out.String(), "\n\nThe address 127.0.0.1 lacks a port.\n")
 }
 
 func TestPortTaken(t *testing.T) {

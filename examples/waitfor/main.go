@@ -235,26 +235,16 @@ func explainFailures(errOut io.Writer, o *options, failures []error, only ...red
 // explain adds to the library's advice what only this program knows.
 func explain(err error) string {
 	var status statusError
-	switch told := toldBefore(err); {
-	case errors.Is(told, errStillThere):
+	switch {
+	case errors.Is(err, errStillThere):
 		return "It accepts connections still: its server has not ended.\n" +
 			"  - Was the server told to end? Does it wait for its clients, or for a timeout?\n" +
 			"  - Did another server, or a supervisor, take the address over?"
-	case errors.As(told, &status):
+	case errors.As(err, &status):
 		return "The server is there and answers, but says that it can't serve: " + status.Error() + ".\n" +
 			"  - Is it starting still? Its log tells.\n" +
 			"  - Does it wait for what it depends on, such as a database?\n" +
 			"  - Is it a proxy (502, 503, 504) whose backend is not there?"
 	}
 	return redial.Explain(err)
-}
-
-// toldBefore is the failure of the attempt before the last, if that one was cut
-// off by the end of the wait, and so tells nothing of the target.
-func toldBefore(err error) error {
-	var failed *redial.Error
-	if !errors.As(err, &failed) || failed.Class != redial.Timeout || len(failed.History) < 2 {
-		return err
-	}
-	return failed.History[len(failed.History)-2].Err
 }

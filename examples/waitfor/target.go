@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
-
 	"github.com/seed-33f8b841/redial"
 )
 
@@ -72,53 +70,32 @@ var hopeless = []redial.Class{redial.Invalid, redial.Canceled}
 // A target is gone when the system says so.
 var gone = []redial.Class{redial.Refused, redial.NotFound}
 
-// policy retries whatever may come to be, a name that does not exist yet too,
-// soon and, for the wait is the user's, never more than a second later. It
-// lasts until end, if there is one.
-func policy(end time.Time, except []redial.Class) redial.Policy {
+// policy retries whatever may still change, including a name that does not exist
+// yet. A retry comes soon, because a user waits for it: after a second at most.
+func policy(except []redial.Class) redial.Policy {
 	schedule := redial.Exponential(100*time.Millisecond, time.Second)
 	p := make(redial.Policy)
 	for class := redial.Unknown; class <= redial.Canceled; class++ {
 		if !slices.Contains(except, class) {
-			p[class] = func() backoff.BackOff { return &toTheEnd{schedule(), end} }
+			p[class] = schedule
 		}
 	}
 	return p
-}
-
-// toTheEnd has a last attempt shortly before the end. A Dialer begins no wait
-// that would outlast it, and would end up to a second early.
-type toTheEnd struct {
-	backoff.BackOff
-	end time.Time
-}
-
-// lastAttempt is the time that the last attempt has.
-const lastAttempt = 200 * time.Millisecond
-
-func (s *toTheEnd) NextBackOff() time.Duration {
-	delay := s.BackOff.NextBackOff()
-	if left := time.Until(s.end) - lastAttempt; !s.end.IsZero() && left > 0 {
-		delay = min(delay, left)
-	}
-	return delay
 }
 
 // wait waits for the target by one dial: it is the Dialer that retries. With
 // -not the dial is the other way round: a connection is a failure, to be
 // retried, and the classes that tell that the target is gone end it.
 func (t target) wait(ctx context.Context, o *options, attempted func(redial.Attempt)) error {
-	end, _ := ctx.Deadline()
-	var last redial.Attempt
 	d := &redial.Dialer{
 		Dialer:     net.Dialer{Timeout: o.attempt},
-		Policy:     policy(end, hopeless),
+		Policy:     policy(hopeless),
 		MaxElapsed: -1, // ctx has the limit, if there is one
-		OnAttempt:  func(_ context.Context, a redial.Attempt) { last = a; attempted(a) },
+		OnAttempt:  func(_ context.Context, a redial.Attempt) { attempted(a) },
 	}
 	switch {
 	case o.not:
-		d.Policy = policy(end, slices.Concat(gone, hopeless))
+		d.Policy = policy(slices.Concat(gone, hopeless))
 		d.Verify = func(context.Context, net.Conn) error { return errStillThere }
 	case t.url != nil:
 		d.Verify = t.answers
@@ -131,14 +108,7 @@ func (t target) wait(ctx context.Context, o *options, attempted func(redial.Atte
 	if o.not && slices.Contains(gone, redial.Classify(err)) {
 		return nil
 	}
-	var failed *redial.Error
-	if errors.As(err, &failed) || last.Err == nil {
-		return err
-	}
-	// The only attempt's error, as net.Dialer or Verify made it: the record
-	// knows more, the target for one.
-	return &redial.Error{Network: t.network, Address: t.address, Attempts: last.Number, Elapsed: last.Elapsed,
-		Class: last.Class, Err: err, Stop: last.Stop, History: []redial.Attempt{last}}
+	return err
 }
 
 // errStillThere is the failure of a target that is to be gone.

@@ -1,0 +1,121 @@
+package redial_test
+
+// These tests race addresses of a DNS server of the test's. race_linux_test.go
+// has those that need a network in which some addresses are dead.
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+// The second look-up of a tcp6 name with link-local addresses, which is for
+// their zones, may bring another answer than the first, or none.
+func TestRaceSecondLookUp(t *testing.T) {
+	skipWithoutDNS(t)
+	server := startDNS(t, "127.0.0.1:0")
+	const linkLocal, global = "fe80::1", "2001:db8::1"
+	for _, test := range []struct {
+		name    string
+		replies []dnsReply   // to the first look-up, then to the second
+		class   redial.Class // if no address is dialed
+		addrs   []string
+	}{
+		{"gone.test", []dnsReply{dnsAddrs(linkLocal), dnsNoData}, redial.NotFound, nil},
+		{"moved.test", []dnsReply{dnsAddrs(linkLocal), dnsAddrs("127.0.0.1")}, redial.NotFound, nil},
+		{"failed.test", []dnsReply{dnsAddrs(linkLocal), dnsServFail}, redial.DNS, nil},
+		{"global-gone.test", []dnsReply{dnsAddrs(linkLocal, global), dnsNoData}, 0, []string{global}},
+		{"global-moved.test", []dnsReply{dnsAddrs(linkLocal, global), dnsAddrs("127.0.0.1")}, 0, []string{global}},
+		{"global-failed.test", []dnsReply{dnsAddrs(linkLocal, global), dnsServFail}, 0, []string{global}},
+		{"other.test", []dnsReply{dnsAddrs(linkLocal), dnsAddrs(global)}, 0, []string{global}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server.set(test.name, test.replies...)
+			var d redial.Dialer
+			d.Resolver = server.resolver()
+			d.Control = func(string, string, syscall.RawConn) error { return context.Canceled } // nothing is sent
+			attempt, err := dialOnce(t, d, "tcp6", test.name+".:80")
+			var dialed []string
+			for _, a := range attempt.Addrs {
+				dialed = append(dialed, a.Addr.Addr().String())
+			}
+			assert.Equal(t, test.addrs, dialed)
+			if test.addrs == nil {
+				assert.Equal(t, test.class, redial.Classify(err), "%v", err)
+			}
+			if test.class == redial.NotFound {
+				dns, ok := errors.AsType[*net.DNSError](err)
+				require.True(t, ok)
+				assert.True(t, dns.IsNotFound)
+				assert.Equal(t, test.name+".", dns.Name)
+			}
+		})
+	}
+}
+
+// A name that has an address twice dials it once.
+func TestRaceDialsEachAddressOnce(t *testing.T) {
+	skipWithoutDNS(t)
+	server := startDNS(t, "127.0.0.1:0")
+	server.set("twice.test", dnsAddrs("127.0.0.1", "127.0.0.1"))
+	errControl := errors.New("not this one")
+	var d redial.Dialer
+	d.Resolver = server.resolver()
+	d.Control = func(string, string, syscall.RawConn) error { return errControl }
+	attempt, err := dialOnce(t, d, "tcp", "twice.test.:80")
+	assert.ErrorIs(t, err, errControl)
+	require.Len(t, attempt.Addrs, 1)
+	assert.Equal(t, netip.MustParseAddrPort("127.0.0.1:80"), attempt.Addrs[0].Addr)
+}
+
+// What a user's Control does to its goroutine, it does to the one that dials:
+// a panic can be recovered there, and an exit ends the dial.
+func TestRaceControlPanics(t *testing.T) {
+	skipWithoutDNS(t)
+	server := startDNS(t, "127.0.0.1:0")
+	server.set("two.test", dnsAddrs("127.0.0.1", "127.0.0.2"))
+	boom := errors.New("boom")
+	for _, test := range []struct {
+		name string
+		how  func()
+		want any
+	}{
+		{"panic", func() { panic(boom) }, boom},
+		{"exit", runtime.Goexit, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var once sync.Once
+			d := redial.Dialer{MaxElapsed: -1}
+			d.Timeout = time.Minute
+			d.Resolver = server.resolver()
+			d.ControlContext = func(ctx context.Context, _, _ string, _ syscall.RawConn) error {
+				once.Do(test.how) // the other address waits for its end
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			var recovered any
+			returned := false
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				defer func() { recovered = recover() }()
+				d.Dial("tcp", "two.test.:80")
+				returned = true
+			}()
+			<-done
+			assert.Equal(t, test.want, recovered)
+			assert.False(t, returned)
+		})
+	}
+}
