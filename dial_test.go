@@ -15,6 +15,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -600,6 +601,43 @@ func TestVerifyIsInterrupted(t *testing.T) {
 		assert.Equal(t, redial.Timeout, asError(t, err).Class)
 		script.assertClosed(t, 1, 1, 1, 1, 1)
 	})
+}
+
+// registering counts the functions that wait for it to end.
+type registering struct {
+	context.Context
+	waiting atomic.Int32
+}
+
+func (c *registering) Value(any) any         { return nil } // its own kind of context
+func (c *registering) Done() <-chan struct{} { return make(chan struct{}) }
+func (c *registering) AfterFunc(func()) (stop func() bool) {
+	c.waiting.Add(1)
+	return func() bool { return c.waiting.Add(-1) >= 0 }
+}
+
+// Whatever happens in an attempt, nothing of it stays with the caller's context.
+func TestNothingStaysWithTheContext(t *testing.T) {
+	for name, verify := range map[string]func(context.Context, net.Conn) error{
+		"verified": func(context.Context, net.Conn) error { return nil },
+		"rejected": func(context.Context, net.Conn) error { return errCustom },
+		"panic":    func(context.Context, net.Conn) error { panic("oops") },
+		"goexit":   func(context.Context, net.Conn) error { runtime.Goexit(); return nil },
+	} {
+		for _, attempts := range []int{0, 1} { // with a deadline of the attempt's own, and without
+			ctx := &registering{Context: context.Background()}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				defer func() { _ = recover() }()
+				d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.OK).DialContext, Verify: verify, MaxAttempts: attempts}
+				d.Cancel = make(chan struct{})
+				d.DialContext(ctx, "tcp", address)
+			}()
+			<-done
+			assert.Zero(t, ctx.waiting.Load(), name)
+		}
+	}
 }
 
 // No connection is lost to a panic, or to a test's FailNow, in a callback.

@@ -882,6 +882,27 @@ func TestGateWaitersGiveUp(t *testing.T) {
 	})
 }
 
+// The pass of an attempt is given back before anybody is told of the attempt: an
+// OnAttempt may dial the same target.
+func TestGateOnAttemptMayDial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, outcome := range []dialtest.Outcome{dialtest.OK, dialtest.Refuse, dialtest.NXDomain, dialtest.NoDescriptors} {
+			script := dialtest.Script(outcome, dialtest.OK.Forever())
+			inner := gateDialer(script, &redial.Gate{Burst: 1})
+			outer := *inner
+			outer.OnAttempt = func(ctx context.Context, a redial.Attempt) {
+				if a.Number == 1 {
+					_, err := inner.DialContext(ctx, "tcp", address)
+					assert.NoError(t, err)
+				}
+			}
+			begin := time.Now()
+			outer.Dial("tcp", address)
+			assert.LessOrEqual(t, time.Since(begin), 100*time.Millisecond, outcome)
+		}
+	})
+}
+
 // A dial within another's attempt at the same target would wait for itself.
 func TestGateNested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

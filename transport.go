@@ -101,17 +101,23 @@ var (
 // DialContext above looks for it: the context also reaches strangers' dials.
 type requestKey struct{}
 
-// A request is one call of RoundTrip. It is the context of the request that
-// net/http sees, and what a dial needs to know is made only if there is a dial.
+// A request is one call of RoundTrip, and the context of the request that net/http
+// sees. What only a dial needs is made when there is a dial.
 type request struct {
 	context.Context // the request's own
 	trace           httptrace.ClientTrace
 
-	mu       sync.Mutex              // guards the fields below
-	unwanted error                   // why no dial is wanted: errRequestOver or errRequestServed; nil while one is
-	dial     context.Context         // of the dial that was wanted last; nil if there was none
-	stop     context.CancelCauseFunc // ends dial, and those before it
-	failed   *Error                  // the dial so far; nil if it has not failed or has connected
+	mu       sync.Mutex   // guards the fields below
+	unwanted error        // why no dial is wanted: errRequestOver or errRequestServed; nil while one is
+	dial     *requestDial // the latest; nil if there was none
+}
+
+// A requestDial is a dial that net/http makes for a request.
+type requestDial struct {
+	ctx     context.Context // ends the dial
+	stop    context.CancelCauseFunc
+	failed  *Error       // the dial so far; nil if it has not failed or has connected
+	earlier *requestDial // of the same request, which may not have ended yet; nil if there was none
 }
 
 func (r *request) Value(key any) any {
@@ -126,30 +132,31 @@ func (r *request) Value(key any) any {
 func (r *request) getConn(string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.endDial(errRequestServed) // it has been, if there was a wait before this one
-	r.unwanted, r.dial, r.stop, r.failed = nil, nil, nil, nil
+	r.stop(errRequestServed) // if there was a wait before this one
+	r.unwanted, r.dial = nil, nil
 }
 
-// gotConn ends it. The request's own dial may still be waiting, because another
+// gotConn ends the wait. The request's own dial may still go on, because another
 // request's connection has become free.
 func (r *request) gotConn(httptrace.GotConnInfo) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.failed = nil
-	r.endDial(errRequestServed)
+	r.stop(errRequestServed)
+	r.dial = nil
 }
 
 // over ends the request.
 func (r *request) over() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.endDial(errRequestOver)
+	r.stop(errRequestOver)
 }
 
-func (r *request) endDial(reason error) {
+// stop ends the request's dials, and those that have yet to begin.
+func (r *request) stop(reason error) {
 	r.unwanted = reason
-	if r.stop != nil {
-		r.stop(reason)
+	for dial := r.dial; dial != nil; dial = dial.earlier {
+		dial.stop(reason)
 	}
 }
 
@@ -157,28 +164,23 @@ func (r *request) endDial(reason error) {
 // ends with the request; its attempts end with ctx only. The function returned
 // must be called when the dial has ended.
 func (r *request) newDial(ctx context.Context) (caller, func()) {
-	wanted, stop := context.WithCancelCause(r.Context)
-	stopWithCtx := context.AfterFunc(ctx, func() { stop(context.Cause(ctx)) })
+	dial := new(requestDial)
+	dial.ctx, dial.stop = context.WithCancelCause(r.Context)
+	stopWithCtx := context.AfterFunc(ctx, func() { dial.stop(context.Cause(ctx)) })
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	end := stop
-	if earlier := r.stop; earlier != nil { // a dial of an earlier wait, which was late to begin
-		end = func(reason error) { earlier(reason); stop(reason) }
-	}
-	r.dial, r.stop = wanted, end
+	dial.earlier, r.dial = r.dial, dial
 	if r.unwanted != nil {
-		stop(r.unwanted)
+		dial.stop(r.unwanted)
 	}
 	report := func(failed *Error) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.dial == wanted && r.unwanted != errRequestServed {
-			r.failed = failed
-		}
+		dial.failed = failed
 	}
-	return caller{ctx: wanted, attemptCtx: ctx, report: report}, func() {
+	return caller{ctx: dial.ctx, attemptCtx: ctx, report: report}, func() {
 		stopWithCtx()
-		stop(nil)
+		dial.stop(nil)
 	}
 }
 
@@ -187,10 +189,10 @@ func (r *request) newDial(ctx context.Context) (caller, func()) {
 func (r *request) withFailure(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, ok := errors.AsType[*Error](err); ok || r.failed == nil {
+	if _, ok := errors.AsType[*Error](err); ok || r.dial == nil || r.dial.failed == nil {
 		return err
 	}
-	e := *r.failed
+	e := *r.dial.failed
 	e.Stop, e.ctxErr = err, r.Err()
 	if deadline, ok := r.Deadline(); e.ctxErr != nil {
 		e.Stop = stopOf(r.Context)

@@ -400,3 +400,167 @@ func TestTransportKeepsLateConnection(t *testing.T) {
 		transport.CloseIdleConnections()
 	})
 }
+
+// Only the dial that net/http makes for a request knows the request. A dial of
+// base's own obeys the context that it is given, as any other.
+func TestTransportOtherDialsObeyTheirContext(t *testing.T) {
+	type key struct{}
+	for _, test := range []struct {
+		name   string
+		derive func(context.Context) (context.Context, context.CancelFunc)
+		ends   time.Duration // the dial; the request ends after 1 s
+		stop   error
+	}{
+		{"a deadline of its own", func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, 200*time.Millisecond)
+		}, 190 * time.Millisecond, redial.ErrDeadline},
+		{"detached", func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithoutCancel(ctx), func() {}
+		}, 19 * time.Second, redial.ErrMaxElapsed},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &redial.Dialer{
+					DialFunc:   dialtest.Script(dialtest.Refuse.Forever()).DialContext,
+					MaxElapsed: 20 * time.Second,
+					Policy:     redial.Policy{redial.Refused: every(100 * time.Millisecond)},
+					OnAttempt:  func(ctx context.Context, a redial.Attempt) { assert.Equal(t, "value", ctx.Value(key{})) },
+				}
+				start := time.Now()
+				ended := make(chan error, 1)
+				base := &http.Transport{DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+					ctx, cancel := test.derive(context.WithValue(ctx, key{}, "value"))
+					defer cancel()
+					_, err := d.DialContext(ctx, network, address)
+					assert.GreaterOrEqual(t, time.Since(start), test.ends)
+					assert.LessOrEqual(t, time.Since(start), test.ends+time.Second)
+					ended <- err
+					return nil, err
+				}}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				_, _, err := get(ctx, &http.Client{Transport: redial.NewTransport(nil, base)}, "https://a.test")
+				assert.Error(t, err)
+				assert.ErrorIs(t, <-ended, test.stop)
+			})
+		})
+	}
+}
+
+// The attempt in flight may finish when its request is over, also if it dials
+// through another Dialer. Its connection is for the next request.
+func TestTransportAttemptOutlivesRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.OK.After(2 * time.Second))
+		server := &http.Server{Handler: hello}
+		go server.Serve(script)
+		defer server.Close()
+		tunnel := &redial.Dialer{DialFunc: script.DialContext}
+		transport := redial.NewTransport(&redial.Dialer{DialFunc: tunnel.DialContext}, nil)
+		defer transport.CloseIdleConnections()
+		client := &http.Client{Transport: transport}
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, _, err := get(ctx, client, "http://a.test")
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		time.Sleep(2 * time.Second)
+		body, _, err := get(t.Context(), client, "http://a.test")
+		require.NoError(t, err)
+		assert.Equal(t, "hello", body)
+		assert.Len(t, script.Dials(), 1)
+	})
+}
+
+// net shares one look-up among the dials that want it. The end of the request
+// that began the look-up is not the end of the other one's dial.
+func TestTransportSharedLookUp(t *testing.T) {
+	skipWithoutDNS(t)
+	dns := startDNS(t, "127.0.0.1:0")
+	dns.set("shared.test", dnsAddrs("127.0.0.1"))
+	server := httptest.NewServer(hello)
+	defer server.Close()
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	require.NoError(t, err)
+	url := "http://shared.test.:" + port
+
+	asked, gone := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	toServer := &redial.Dialer{Policy: redial.Policy{redial.Unknown: every(time.Millisecond)}, DialFunc: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		once.Do(func() { close(asked) })
+		select {
+		case <-gone:
+			var d net.Dialer
+			return d.DialContext(ctx, network, dns.addr)
+		default:
+			return nil, errCustom
+		}
+	}}
+	transport := redial.NewTransport(&redial.Dialer{Dialer: net.Dialer{Resolver: resolverBy(toServer.DialContext)}, Policy: redial.Policy{}}, nil)
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+
+	first, cancel := context.WithCancel(t.Context())
+	var requests sync.WaitGroup
+	requests.Go(func() { get(first, client, url) })
+	<-asked
+	looking := make(chan struct{}, 1)
+	second := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{DNSStart: func(httptrace.DNSStartInfo) { looking <- struct{}{} }})
+	requests.Go(func() {
+		_, _, err := get(second, client, url)
+		assert.NoError(t, err)
+	})
+	<-looking
+	cancel()
+	close(gone)
+	requests.Wait()
+}
+
+// A DialFunc may return the very error of a context. The request's error holds the
+// dial's last failure all the same.
+func TestTransportDialFuncReturnsContextError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Fail(context.DeadlineExceeded), dialtest.Timeout)
+		client := &http.Client{Transport: redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext}, nil)}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		_, _, err := get(ctx, client, "http://a.test")
+		time.Sleep(time.Minute) // the attempt in flight may finish
+		e := asError(t, err.(*url.Error).Err)
+		assert.Equal(t, 1, e.Attempts)
+		assert.Equal(t, redial.Timeout, e.Class)
+	})
+}
+
+// around is the least that a RoundTripper around an http.Transport can be.
+type around struct{ *http.Transport }
+
+// BenchmarkTransport compares a keep-alive GET through a Transport with one
+// through http.Transport. The bytes and allocations include those of the server,
+// which are the same for all. Client.Timeout costs more with any RoundTripper that
+// is not an http.Transport: http.Client adds a channel and a timer for it.
+func BenchmarkTransport(b *testing.B) {
+	server := httptest.NewServer(hello)
+	defer server.Close()
+	for _, timeout := range []time.Duration{0, time.Minute} {
+		for _, test := range []struct {
+			name      string
+			transport http.RoundTripper
+		}{
+			{"http.Transport", http.DefaultTransport.(*http.Transport).Clone()},
+			{"around it", around{http.DefaultTransport.(*http.Transport).Clone()}},
+			{"redial", redial.NewTransport(nil, nil)},
+		} {
+			client := &http.Client{Transport: test.transport, Timeout: timeout}
+			b.Run(fmt.Sprintf("%s/Timeout=%v", test.name, timeout), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, _, err := get(b.Context(), client, server.URL); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+			client.CloseIdleConnections()
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package redial_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+// An attempt that binds to a path makes a file, which would be in the way of the
+// next attempt. What was there before stays.
+func TestLocalSocketFile(t *testing.T) {
+	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
+		t.Skip("unix sockets with a local address are for unix")
+	}
+	dir := t.TempDir()
+	serverPath, localPath := filepath.Join(dir, "server"), filepath.Join(dir, "local")
+	local := &net.UnixAddr{Name: localPath, Net: "unix"}
+	var classes []redial.Class
+	newDialer := func(verify func(context.Context, net.Conn) error) *redial.Dialer {
+		classes = nil
+		d := &redial.Dialer{
+			Dialer:      net.Dialer{LocalAddr: local},
+			Policy:      redial.Policy{redial.Refused: every(0), redial.Reset: every(0)},
+			MaxAttempts: 3,
+			Verify:      verify,
+			OnAttempt:   func(_ context.Context, a redial.Attempt) { classes = append(classes, a.Class) },
+		}
+		return d
+	}
+	dials := map[string]func(d *redial.Dialer) (net.Conn, error){
+		"DialContext": func(d *redial.Dialer) (net.Conn, error) { return d.DialContext(t.Context(), "unix", serverPath) },
+		"DialUnix": func(d *redial.Dialer) (net.Conn, error) {
+			d.LocalAddr = nil
+			return d.DialUnix(t.Context(), "unix", local, &net.UnixAddr{Name: serverPath, Net: "unix"})
+		},
+	}
+	for name, dial := range dials {
+		t.Run(name, func(t *testing.T) {
+			_, err := dial(newDialer(nil))
+			require.Error(t, err)
+			assert.Equal(t, []redial.Class{redial.Refused, redial.Refused, redial.Refused}, classes)
+			assert.NoFileExists(t, localPath)
+
+			ln := listen(t, "unix", serverPath, echo)
+			_, err = dial(newDialer(func(context.Context, net.Conn) error { return io.EOF }))
+			require.Error(t, err)
+			assert.Equal(t, []redial.Class{redial.Reset, redial.Reset, redial.Reset}, classes)
+			assert.NoFileExists(t, localPath)
+			assert.PanicsWithValue(t, "oops", func() { dial(newDialer(func(context.Context, net.Conn) error { panic("oops") })) })
+			assert.NoFileExists(t, localPath)
+
+			conn, err := dial(newDialer(nil))
+			require.NoError(t, err)
+			assertEchoes(t, conn)
+			_, err = os.Lstat(localPath)
+			assert.NoError(t, err, "the file of a connection that works stays, as net.Dialer's does")
+
+			_, err = dial(newDialer(nil))
+			require.Error(t, err)
+			assert.Equal(t, []redial.Class{redial.Exhausted}, classes)
+			_, err = os.Lstat(localPath)
+			assert.NoError(t, err, "another's file")
+			require.NoError(t, conn.Close())
+			require.NoError(t, ln.Close())
+			require.NoError(t, os.Remove(localPath))
+		})
+	}
+}
+
+// A connection that Verify rejects is closed such that its TIME_WAIT does not hold
+// the local port, which the next attempt needs.
+func TestLocalPortAfterVerify(t *testing.T) {
+	ln := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { io.Copy(io.Discard, conn) })
+	local := netip.MustParseAddrPort(freeAddress(t))
+	remote := ln.Addr().(*net.TCPAddr).AddrPort()
+	for name, dial := range map[string]func(d *redial.Dialer) (net.Conn, error){
+		"DialContext": func(d *redial.Dialer) (net.Conn, error) {
+			d.LocalAddr = net.TCPAddrFromAddrPort(local)
+			return d.DialContext(t.Context(), "tcp", ln.Addr().String())
+		},
+		"DialTCP": func(d *redial.Dialer) (net.Conn, error) { return d.DialTCP(t.Context(), "tcp", local, remote) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			verified := 0
+			d := &redial.Dialer{
+				Policy: redial.Policy{redial.Reset: every(0)},
+				Verify: func(context.Context, net.Conn) error {
+					if verified++; verified < 5 {
+						return io.EOF
+					}
+					return nil
+				},
+			}
+			conn, err := dial(d)
+			require.NoError(t, err)
+			assert.Equal(t, 5, verified)
+			assert.Equal(t, local.String(), conn.LocalAddr().String())
+			conn.(*net.TCPConn).SetLinger(0)
+			conn.Close()
+		})
+	}
+}
