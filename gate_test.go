@@ -882,6 +882,57 @@ func TestGateWaitersGiveUp(t *testing.T) {
 	})
 }
 
+// A failure of another class is news for all who wait, and begins a schedule of its
+// own: after a host's silence, its refusal means that it is back, and its server
+// will be soon.
+func TestGateClassChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Timeout.After(0), dialtest.Refuse, dialtest.OK.Forever())
+		d := gateDialer(script, &redial.Gate{Burst: 1})
+		d.Policy = redial.Policy{redial.Timeout: every(time.Minute), redial.Refused: every(time.Second)}
+		begin := time.Now()
+		crowd(2, func(int) error {
+			refused := 0
+			d := *d
+			d.OnAttempt = func(_ context.Context, a redial.Attempt) {
+				if a.Class == redial.Refused {
+					refused++
+				}
+			}
+			_, err := d.Dial("tcp", address)
+			assert.NoError(t, err)
+			assert.Equal(t, 1, refused)
+			return err
+		})
+		assert.Equal(t, []time.Duration{0, 30_000, 30_500, 30_500}, inMs(starts(script, begin)))
+	})
+}
+
+// A silence that a dial's own end cut off says that the target is down if it was
+// long enough. Otherwise it says nothing: the next dial need not wait for it.
+func TestGateSilence(t *testing.T) {
+	for _, test := range []struct {
+		budget time.Duration
+		dials  int // in a second, of a dial every 20 ms
+	}{
+		{200 * time.Millisecond, 50},
+		{300 * time.Millisecond, 30},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			script := dialtest.Script(dialtest.Timeout.Forever())
+			d := gateDialer(script, new(redial.Gate))
+			d.MaxElapsed = test.budget
+			crowd(50, func(i int) error {
+				time.Sleep(time.Duration(i) * 20 * time.Millisecond)
+				_, err := d.Dial("tcp", address)
+				return err
+			})
+			assert.LessOrEqual(t, len(script.Dials()), test.dials, test.budget)
+			assert.Equal(t, test.budget < 250*time.Millisecond, len(script.Dials()) == 50, test.budget)
+		})
+	}
+}
+
 // The pass of an attempt is given back before anybody is told of the attempt: an
 // OnAttempt may dial the same target.
 func TestGateOnAttemptMayDial(t *testing.T) {
