@@ -16,8 +16,8 @@ import (
 // more, as in TCP slow start (RFC 5681, section 3.1).
 //
 // Once a dial has failed in a way that its Policy retries, the target is backing
-// off. All dials to it wait, and one at a time makes an attempt: the probe. The
-// delay before the next probe is that of the Policy's schedule for the class of
+// off. All dials to it wait, and one at a time makes an attempt: the probe. (After a
+// second of silence, another dial may probe as well.) The delay before the next probe is that of the Policy's schedule for the class of
 // the failure, divided by the number of dials that wait, but not shorter than
 // MinInterval. So a dial that waits alone keeps its own schedule, and a crowd
 // learns quickly that the target is back. A dial that cannot wait that long makes
@@ -62,6 +62,11 @@ const (
 	defaultMinInterval = 100 * time.Millisecond
 	forgetAfter        = time.Minute // after the next probe was due, if nobody came to make it
 	leastSweep         = 64
+
+	// silence is how long a probe can keep others from probing. A probe that is
+	// silent for longer may wait for a packet that is lost: the kernel sends
+	// another after 1, 3 and 7 s (RFC 6298), and the target may be back by then.
+	silence = time.Second
 )
 
 type targetKey struct{ network, address string }
@@ -89,8 +94,9 @@ type target struct {
 type outage struct {
 	began     int           // the number of the failure that began it
 	step      int           // the number of the failure that began delay
-	probing   bool          // a probe is in flight
-	probedAt  time.Time     // the start of a probe that has told nothing yet
+	probe     int           // the probe that is in flight, by its number; 0: none is
+	probes    int           // counts them
+	probedAt  time.Time     // the start of the latest probe, if that reached the target
 	failedAt  time.Time     // the latest failure
 	failure   Attempt       // the latest failure
 	delay     time.Duration // what the schedule says
@@ -130,7 +136,7 @@ type pass struct {
 	target *target
 	epoch  int
 	round  int
-	probe  bool
+	probe  int // its number in the outage; 0: it is no probe
 	told   bool
 	heard  int // the target's news, once a failure is told
 }
@@ -268,7 +274,7 @@ func (g *Gate) serve(t *target, w *waiter, now time.Time, over bool) (pass, *sha
 		return t.pass(g), nil, time.Time{}
 	}
 	o := t.outage
-	if o == nil || o.probing {
+	if o == nil {
 		return pass{}, nil, w.end
 	}
 	at, ok := t.probeAt(w, g.minInterval())
@@ -281,9 +287,10 @@ func (g *Gate) serve(t *target, w *waiter, now time.Time, over bool) (pass, *sha
 	}
 	t.remove(w)
 	t.inFlight++
-	o.probing, o.probedAt = true, now
+	o.probes++
+	o.probe, o.probedAt = o.probes, now
 	p := t.pass(g)
-	p.probe = true
+	p.probe = o.probe
 	return p, nil, time.Time{}
 }
 
@@ -291,15 +298,19 @@ func (g *Gate) serve(t *target, w *waiter, now time.Time, over bool) (pass, *sha
 // if nobody does so before. Zero means that it may not. It returns false if w
 // should fail at once.
 //
-// The dial that has waited longest makes the probe when it is due. Another dial
+// While a probe is in flight, nobody may make another until the probe has been
+// silent for a second. The dial that has waited longest makes it when it is due. Another dial
 // makes it if it cannot wait until then. One that knows of the outage does so as
 // late as it can, because its own schedule says so. One that does not know of it
 // has no attempt to lose by making it at once.
 func (t *target) probeAt(w *waiter, interval time.Duration) (time.Time, bool) {
 	o := t.outage
+	if o.probe != 0 {
+		interval = max(interval, silence)
+	}
 	rest := o.rest(interval)
 	due := o.dueFor(t.waiting.Len(), rest)
-	if t.waiting.Len() == 1 && w.heard >= o.began && !o.probedAt.After(o.failedAt) {
+	if t.waiting.Len() == 1 && w.heard >= o.began && o.probe == 0 && !o.probedAt.After(o.failedAt) {
 		due = latest(o.due, o.failedAt.Add(min(o.delay, interval))) // its own schedule, and no one else adds attempts
 	}
 	switch {
@@ -312,13 +323,13 @@ func (t *target) probeAt(w *waiter, interval time.Duration) (time.Time, bool) {
 		}
 		return latest(due, w.last), true // due may be later by then, because others have left
 	case w.heard < o.began:
-		return rest, !rest.After(w.last)
+		return rest, !rest.After(w.last) || o.probe != 0 // the probe in flight may bring news
 	}
 	at := latest(w.last, rest)
 	if at.Before(w.end) {
 		return at, true
 	}
-	return time.Time{}, w.heard == t.news // if there is no news, its own last failure is as good
+	return time.Time{}, w.heard == t.news || o.probe != 0 // without news, its own last failure is as good
 }
 
 // rest returns the end of the interval after the latest attempt.
@@ -466,8 +477,8 @@ func (p *pass) failed(a *Attempt, policy Policy) (delay time.Duration, counts bo
 	ofTarget := a.Class != Exhausted && a.Class != Canceled && a.Class != Invalid && policy[a.Class] != nil
 	switch {
 	case !ofTarget:
-		if p.probe && p.epoch == t.epoch {
-			t.outage.probedAt = time.Time{} // the target was not reached, or will be spared by this dial
+		if t.isProbe(p) {
+			t.outage.probedAt = time.Time{} // the target was not reached, or this dial will not try again
 		}
 		return 0, false
 	case p.epoch != t.epoch && t.outage != nil: // one of a burst, of which another was faster to fail
@@ -493,16 +504,26 @@ func (p *pass) failed(a *Attempt, policy Policy) (delay time.Duration, counts bo
 		o.delay = nextDelay(&o.schedules, a.Class, policy)
 		o.due = now.Add(max(o.delay, 0))
 	}
+	if t.isProbe(p) {
+		o.probe = 0
+	}
 	p.tell()
-	t.epoch++
+	if t.outage == nil {
+		t.epoch++
+	}
 	t.news++
 	p.heard = t.news
-	o.probing, o.failedAt, o.failure = false, now, *a
+	o.failedAt, o.failure = now, *a
 	t.backOff(g, o, early)
 	if early {
 		return o.due.Sub(now), true
 	}
 	return o.delay, true
+}
+
+// isProbe reports whether p is the probe that is in flight.
+func (t *target) isProbe(p *pass) bool {
+	return p.probe != 0 && p.epoch == t.epoch && p.probe == t.outage.probe
 }
 
 // tell notes that the attempt has ended and its result is reported.
@@ -564,6 +585,7 @@ func (t *target) backOff(g *Gate, o *outage, early bool) {
 	}
 	if o.delay < 0 {
 		t.outage, t.window = nil, g.burst()
+		t.epoch++
 		return
 	}
 	if !early {
@@ -582,8 +604,8 @@ func (p *pass) release() {
 	defer p.gate.mu.Unlock()
 	t := p.target
 	p.tell()
-	if p.probe && p.epoch == t.epoch {
-		t.outage.probing = false
+	if t.isProbe(p) {
+		t.outage.probe = 0
 		t.wakeProbers(p.gate)
 		return
 	}

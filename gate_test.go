@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"runtime"
 	"slices"
 	"sync"
@@ -365,10 +366,10 @@ func TestGateTimeEndsDuringProbe(t *testing.T) {
 
 		d := *prober
 		d.Logger = logger
-		d.MaxElapsed = time.Second
+		d.MaxElapsed = 900 * time.Millisecond
 		start := time.Now()
 		_, err := d.Dial("tcp", address)
-		assert.Equal(t, time.Second, time.Since(start))
+		assert.Equal(t, 900*time.Millisecond, time.Since(start))
 		e := asError(t, err)
 		assert.Equal(t, redial.Refused, e.Class)
 		assert.ErrorIs(t, err, sysRefused)
@@ -380,7 +381,7 @@ func TestGateTimeEndsDuringProbe(t *testing.T) {
 
 		// A canceled caller hears of its cancellation only.
 		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(500*time.Millisecond, cancel)
+		time.AfterFunc(40*time.Millisecond, cancel)
 		_, err = d.DialContext(ctx, "tcp", address)
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.Zero(t, asError(t, err).Attempts)
@@ -406,6 +407,53 @@ func TestGateTimeEndsDuringProbe(t *testing.T) {
 		assert.Same(t, script.Dials()[1].Err, e.History[0].Err)
 		assert.Len(t, e.History, e.Attempts)
 		assert.Equal(t, 1, logs.FilterMessage("dial failed").Len())
+	})
+}
+
+// A probe that is silent does not hold up the others for as long as it lasts: its
+// packets may have been lost before the target came back.
+func TestGateSilentProbe(t *testing.T) {
+	for _, dials := range []int{2, 100} {
+		synctest.Test(t, func(t *testing.T) {
+			// The burst is refused; the first three probes go into the void.
+			script := dialtest.Script(dialtest.Refuse.After(time.Millisecond), dialtest.Timeout.Times(3), dialtest.OK.Forever())
+			d := gateDialer(script, &redial.Gate{Burst: 1})
+			begin := time.Now()
+			crowd(dials, func(int) error {
+				_, err := d.Dial("tcp", address)
+				assert.NoError(t, err)
+				return err
+			})
+			all := inMs(starts(script, begin))
+			if dials == 100 {
+				assert.Equal(t, []time.Duration{0, 101, 1101, 2101, 3101}, all[:5])
+				return
+			}
+			// The two dials make two probes, and wait until their Timeout.
+			assert.Equal(t, []time.Duration{0, 101, 1101}, all[:3])
+		})
+	}
+}
+
+// A dial that has too little time for a probe of its own waits for the one in flight.
+func TestGateWaitsForTheProbeInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.After(time.Millisecond), dialtest.Refuse.Times(12), dialtest.OK.After(150*time.Millisecond).Forever())
+		d := gateDialer(script, &redial.Gate{Burst: 1})
+		d.Policy = redial.Policy{redial.Refused: every(10 * time.Second)}
+		begin := time.Now()
+		crowd(100, func(i int) error {
+			d := *d
+			if i == 99 {
+				d.MaxElapsed = 1500 * time.Millisecond
+			}
+			_, err := d.Dial("tcp", address)
+			if i == 99 { // the probe began at 1.3 s, and its own could begin at 2.3 s
+				assert.ErrorIs(t, err, redial.ErrMaxElapsed)
+				assert.Equal(t, d.MaxElapsed, time.Since(begin))
+			}
+			return err
+		})
 	})
 }
 
@@ -952,6 +1000,83 @@ func TestGateOnAttemptMayDial(t *testing.T) {
 			assert.LessOrEqual(t, time.Since(begin), 100*time.Millisecond, outcome)
 		}
 	})
+}
+
+// An http.Client that has little time per request is not kept from a server that is
+// back: neither the first answer is late, nor does a request fail that began after
+// the server's return.
+func TestGateServesImpatientClients(t *testing.T) {
+	const down = 15 * time.Second
+	for phase := range 10 {
+		synctest.Test(t, func(t *testing.T) {
+			up := down + time.Duration(phase)*17*time.Millisecond
+			begin := time.Now()
+			script := dialtest.Script(dialtest.Refuse.Forever()).For("a.test:81", dialtest.OK.Forever())
+			server := &http.Server{Handler: hello}
+			go server.Serve(script)
+			defer server.Close()
+			var connects, first atomic.Int64
+			d := gateDialer(script, new(redial.Gate))
+			d.Policy = nil
+			d.DialFunc = func(ctx context.Context, network, _ string) (net.Conn, error) {
+				if time.Since(begin) < up {
+					connects.Add(1)
+					return script.DialContext(ctx, network, address)
+				}
+				return script.DialContext(ctx, network, "a.test:81")
+			}
+			transport := redial.NewTransport(d, &http.Transport{MaxConnsPerHost: 2})
+			defer transport.CloseIdleConnections()
+			client := &http.Client{Transport: transport, Timeout: 500 * time.Millisecond}
+			crowd(int((up+time.Second)/(50*time.Millisecond)), func(i int) error {
+				start := time.Duration(i) * 50 * time.Millisecond
+				time.Sleep(start)
+				_, _, err := get(t.Context(), client, "http://a.test")
+				if err == nil {
+					first.CompareAndSwap(0, int64(time.Since(begin)-up))
+				}
+				if start >= up {
+					assert.NoError(t, err)
+				}
+				return nil
+			})
+			assert.NotZero(t, first.Load())
+			assert.LessOrEqual(t, time.Duration(first.Load()), 150*time.Millisecond)
+			assert.LessOrEqual(t, int(connects.Load()), int(up/(100*time.Millisecond))+16)
+		})
+	}
+}
+
+// A client that has 100 ms for each dial connects soon after the server's return.
+func TestGateServesShortDials(t *testing.T) {
+	for phase := range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			up := 5*time.Second + time.Duration(phase)*7*time.Millisecond
+			begin := time.Now()
+			script := dialtest.Script(dialtest.Refuse.Forever()).For("a.test:81", dialtest.OK.Forever())
+			d := gateDialer(script, new(redial.Gate))
+			d.DialFunc = func(ctx context.Context, network, _ string) (net.Conn, error) {
+				if time.Since(begin) < up {
+					return script.DialContext(ctx, network, address)
+				}
+				return script.DialContext(ctx, network, "a.test:81")
+			}
+			go d.Dial("tcp", address) // with all the time it needs
+			synctest.Wait()
+			time.Sleep(up)
+			short := *d
+			short.MaxElapsed = 100 * time.Millisecond
+			failures := 0
+			for failures < 10 {
+				if _, err := short.Dial("tcp", address); err == nil {
+					break
+				}
+				failures++
+				time.Sleep(20 * time.Millisecond)
+			}
+			assert.LessOrEqual(t, failures, 2, phase)
+		})
+	}
 }
 
 // A dial within another's attempt at the same target would wait for itself.
