@@ -298,11 +298,11 @@ func (g *Gate) serve(t *target, w *waiter, now time.Time, over bool) (pass, *sha
 // if nobody does so before. Zero means that it may not. It returns false if w
 // should fail at once.
 //
-// While a probe is in flight, nobody may make another until the probe has been
-// silent for a second. The dial that has waited longest makes it when it is due. Another dial
-// makes it if it cannot wait until then. One that knows of the outage does so as
-// late as it can, because its own schedule says so. One that does not know of it
-// has no attempt to lose by making it at once.
+// The dial that has waited longest makes the probe when it is due. Another dial makes
+// it sooner if it cannot wait until then. A dial that knows of the outage makes it as
+// late as it can, as it does without a Gate. A dial that does not know of it yet makes
+// it at once. While a probe is in flight, nobody makes another until the probe has been
+// silent for a second.
 func (t *target) probeAt(w *waiter, interval time.Duration) (time.Time, bool) {
 	o := t.outage
 	if o.probe != 0 {
@@ -322,14 +322,14 @@ func (t *target) probeAt(w *waiter, interval time.Duration) (time.Time, bool) {
 			return time.Time{}, true
 		}
 		return latest(due, w.last), true // due may be later by then, because others have left
-	case w.heard < o.began:
-		return rest, !rest.After(w.last) || o.probe != 0 // the probe in flight may bring news
+	case w.heard < o.began && !rest.After(w.last):
+		return rest, true
+	case w.heard >= o.began && rest.Before(w.end):
+		return latest(w.last, rest), true
 	}
-	at := latest(w.last, rest)
-	if at.Before(w.end) {
-		return at, true
-	}
-	return time.Time{}, w.heard == t.news || o.probe != 0 // without news, its own last failure is as good
+	// It has no time for a probe of its own. It waits for the one in flight, if
+	// there is one, and fails otherwise, unless there is no news to fail with.
+	return time.Time{}, o.probe != 0 || w.heard == t.news
 }
 
 // rest returns the end of the interval after the latest attempt.
