@@ -1,0 +1,9 @@
+//go:build linux || solaris || windows || js
+
+package errno
+
+import "syscall"
+
+func init() {
+	posix[syscall.ENONET] = HostIsolated // Linux's icmp(7)
+}

@@ -1,0 +1,7 @@
+package errno
+
+import "syscall"
+
+func init() {
+	posix[syscall.ECAPMODE] = CapabilityMode // capsicum(4)
+}
