@@ -17,6 +17,8 @@ import (
 	"sync"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/seed-33f8b841/redial/internal/errno"
 )
 
 // A Class says why a dial failed, the same on every operating system.
@@ -199,7 +201,7 @@ func classOf(err error, at place) Class {
 	case errors.ErrUnsupported, errNoConn, errNilError, errMissingAddress():
 		return Invalid
 	}
-	if class := classOfSystem(err, at); class != Unknown {
+	if class := at.classOf(errno.Of(err), onLinux); class != Unknown {
 		return class
 	}
 	return classByIs(err)
@@ -245,7 +247,7 @@ func classOfDNS(e *net.DNSError) Class {
 // for from an address that can't be dialed. Package net reports an IP literal
 // or a LocalAddr of the wrong family like the former.
 func classOfAddr(e *net.AddrError) Class {
-	if e.Err != "" && e.Err == noSuitableAddress() && !isLiteral(e.Addr) {
+	if e.Err == noSuitableAddress() && !isLiteral(e.Addr) {
 		return NotFound
 	}
 	return Invalid
@@ -266,12 +268,6 @@ func (p place) network() string {
 func (p place) isUnix() bool {
 	network := p.network()
 	return network == "unix" || network == "unixgram" || network == "unixpacket"
-}
-
-// isConnect reports whether the call that failed is connect. Windows also has
-// connectex.
-func (p place) isConnect() bool {
-	return p.call == "connect" || p.call == "connectex"
 }
 
 // onWire reports whether the call that failed can return an error that an ICMP
@@ -332,6 +328,125 @@ func ipPort(addr net.Addr) netip.AddrPort {
 	parsed, _ := netip.AddrFromSlice(ip)
 	return netip.AddrPortFrom(parsed.Unmap(), uint16(port))
 }
+
+// classOf returns the class of what the system reported, which most conditions
+// decide alone, whichever call reported it.
+func (p place) classOf(c errno.Condition, onLinux bool) Class {
+	switch c {
+	case errno.AddressNotAvailable:
+		// From bind, LocalAddr is not ours; from setsockopt, another address
+		// is not. BSD's and Windows' connect return it for port 0 too.
+		if p.call == "bind" || p.call == "setsockopt" || p.toPortZero() {
+			return Invalid
+		}
+	case errno.InvalidArgument:
+		if onLinux && p.hitsBlackhole() {
+			return Unreachable
+		}
+	case errno.NotSupported:
+		if onLinux && p.call == "connect" && !p.isUnix() { // icmp(7): source route failed
+			return Unreachable
+		}
+	case errno.NoProtocolOption, errno.ProtocolError:
+		if p.onWire() { // icmp(7): the host has no such protocol, or a parameter problem
+			return Unreachable
+		}
+	case errno.FileNotFound:
+		switch p.call {
+		case "connect": // unix(7): no such socket yet
+			return Refused
+		case "bind": // unix(7): LocalAddr's directory
+			return Invalid
+		}
+	case errno.NotSocket:
+		if p.call == "connect" { // unix(7): a file of another kind; Linux says ECONNREFUSED
+			return Refused
+		}
+	case errno.WouldBlock:
+		if p.call == "connect" { // connect(2): a full backlog, but in other families a lack of ports
+			if p.isUnix() {
+				return Refused
+			}
+			return Exhausted
+		}
+	case errno.NoDevice, errno.NoDeviceOrAddress:
+		switch p.call {
+		case "connect": // the network interface that the socket is bound to is gone
+			return Unreachable
+		case "", "socket", "bind", "setsockopt": // SO_BINDTODEVICE, or a zone that names no interface
+			return Invalid
+		}
+	case errno.NoProcess:
+		if onLinux && p.call == "connect" { // IPsec: no key daemon negotiates the association
+			return Unreachable
+		}
+	}
+	return classOfCondition[c]
+}
+
+// classOfCondition has the conditions of connect, bind and socket, and of the
+// first reads and writes of a handshake.
+var classOfCondition = [errno.NumConditions]Class{
+	errno.ConnectionRefused: Refused,
+
+	errno.ConnectionReset:    Reset,
+	errno.ConnectionAborted:  Reset,
+	errno.NetworkReset:       Reset,
+	errno.BrokenPipe:         Reset,
+	errno.NotConnected:       Reset, // reset before its first use
+	errno.ShutDown:           Reset,
+	errno.GracefulDisconnect: Reset,
+
+	errno.TimedOut: Timeout,
+
+	errno.NetworkUnreachable:  Unreachable,
+	errno.HostUnreachable:     Unreachable,
+	errno.NetworkDown:         Unreachable,
+	errno.HostDown:            Unreachable,
+	errno.HostIsolated:        Unreachable,
+	errno.ProtocolUnreachable: Unreachable,
+	errno.SourceRouteFailed:   Unreachable,
+
+	errno.AccessDenied:       Denied,
+	errno.NotPermitted:       Denied,
+	errno.ReadOnlyFileSystem: Denied, // bind makes the file of a unix LocalAddr
+	errno.NotCapable:         Denied,
+	errno.CapabilityMode:     Denied,
+
+	errno.TooManyFiles:         Exhausted,
+	errno.TooManyFilesInSystem: Exhausted,
+	errno.TooManyProcesses:     Exhausted,
+	errno.NoBuffers:            Exhausted,
+	errno.NoMemory:             Exhausted,
+	errno.NoSpace:              Exhausted, // epoll's limit of watches; the disk, for a unix LocalAddr
+	errno.QuotaExceeded:        Exhausted,
+	errno.NoFreeDevice:         Exhausted,
+	errno.AddressInUse:         Exhausted,
+	errno.AddressNotAvailable:  Exhausted, // no local port is left
+
+	errno.FamilyNotSupported:         Invalid,
+	errno.ProtocolFamilyNotSupported: Invalid,
+	errno.SocketTypeNotSupported:     Invalid,
+	errno.ProtocolNotSupported:       Invalid,
+	errno.WrongProtocolType:          Invalid,
+	errno.NotSupported:               Invalid,
+	errno.NotImplemented:             Invalid, // no such system call, or a sandbox says so
+	errno.NoProtocolOption:           Invalid,
+	errno.AddressRequired:            Invalid,
+	errno.InvalidArgument:            Invalid,
+	errno.BadPointer:                 Invalid,
+	errno.NotDirectory:               Invalid, // the path of a unix socket, as are the next two
+	errno.NameTooLong:                Invalid,
+	errno.LinkLoop:                   Invalid,
+
+	errno.HostNotFound:  NotFound,
+	errno.NoAddressData: NotFound,
+	errno.TryAgain:      DNS,
+	errno.NoRecovery:    DNS,
+}
+
+// errnoRefused is what connect returns where nothing accepts.
+var errnoRefused = errno.ConnectionRefused.Err()
 
 // telling orders the classes for an error that holds several: the caller's
 // own giving up, then what a retry may mend, then the rest; in each the one

@@ -102,9 +102,9 @@ func TestClassifyErrno(t *testing.T) {
 
 // Errnos whose meaning depends on the address, or on a call other than connect.
 func TestClassifyErrnoByPlace(t *testing.T) {
-	blackhole, noAssociation := redial.Invalid, redial.Unknown
+	onlyLinux, noAssociation := redial.Invalid, redial.Unknown
 	if onLinux {
-		blackhole, noAssociation = redial.Unreachable, redial.Unreachable
+		onlyLinux, noAssociation = redial.Unreachable, redial.Unreachable
 	}
 	loopback, elsewhere := tcpAddr("127.0.0.1:0"), tcpAddr("192.0.2.1:80")
 	for _, test := range []struct {
@@ -114,15 +114,15 @@ func TestClassifyErrnoByPlace(t *testing.T) {
 		want          redial.Class
 	}{
 		// A blackhole route, or an address that can't be connected to.
-		{"connect", "tcp", nil, elsewhere, syscall.EINVAL, blackhole},
-		{"connect", "tcp", nil, tcpAddr("[2001:db8::1]:80"), syscall.EINVAL, blackhole},
-		{"connect", "tcp", nil, tcpAddr("[fd00::1]:80"), syscall.EINVAL, blackhole},
-		{"connect", "tcp", nil, tcpAddr("169.254.169.254:80"), syscall.EINVAL, blackhole},
-		{"connect", "udp", nil, &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 53}, syscall.EINVAL, blackhole},
-		{"connect", "ip4:icmp", nil, &net.IPAddr{IP: net.IPv4(192, 0, 2, 1)}, syscall.EINVAL, blackhole},
-		{"connect", "tcp", tcpAddr("192.0.2.7:0"), elsewhere, syscall.EINVAL, blackhole},
-		{"connect", "tcp", loopback, tcpAddr("127.0.0.9:80"), syscall.EINVAL, blackhole},
-		{"connect", "tcp", (*net.TCPAddr)(nil), elsewhere, syscall.EINVAL, blackhole},
+		{"connect", "tcp", nil, elsewhere, syscall.EINVAL, onlyLinux},
+		{"connect", "tcp", nil, tcpAddr("[2001:db8::1]:80"), syscall.EINVAL, onlyLinux},
+		{"connect", "tcp", nil, tcpAddr("[fd00::1]:80"), syscall.EINVAL, onlyLinux},
+		{"connect", "tcp", nil, tcpAddr("169.254.169.254:80"), syscall.EINVAL, onlyLinux},
+		{"connect", "udp", nil, &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 53}, syscall.EINVAL, onlyLinux},
+		{"connect", "ip4:icmp", nil, &net.IPAddr{IP: net.IPv4(192, 0, 2, 1)}, syscall.EINVAL, onlyLinux},
+		{"connect", "tcp", tcpAddr("192.0.2.7:0"), elsewhere, syscall.EINVAL, onlyLinux},
+		{"connect", "tcp", loopback, tcpAddr("127.0.0.9:80"), syscall.EINVAL, onlyLinux},
+		{"connect", "tcp", (*net.TCPAddr)(nil), elsewhere, syscall.EINVAL, onlyLinux},
 		{"connect", "tcp", loopback, elsewhere, syscall.EINVAL, redial.Invalid},
 		{"connect", "tcp", nil, tcpAddr("[fe80::1]:80"), syscall.EINVAL, redial.Invalid},
 		{"connect", "tcp", nil, tcpAddr("[fe80::1%lo]:80"), syscall.EINVAL, redial.Invalid},
@@ -136,6 +136,13 @@ func TestClassifyErrnoByPlace(t *testing.T) {
 		{"setsockopt", "tcp", nil, elsewhere, syscall.EINVAL, redial.Invalid},
 		{"connectex", "tcp", nil, elsewhere, 10022, redial.Invalid}, // WSAEINVAL
 		{"connectex", "tcp", nil, elsewhere, 10045, redial.Invalid}, // WSAEOPNOTSUPP
+
+		// ICMP's "source route failed", or what the call does not support.
+		{"connect", "tcp", nil, elsewhere, syscall.EOPNOTSUPP, onlyLinux},
+		{"connect", "udp6", nil, nil, syscall.EOPNOTSUPP, onlyLinux},
+		{"connect", "unix", nil, nil, syscall.EOPNOTSUPP, redial.Invalid},
+		{"setsockopt", "tcp", nil, elsewhere, syscall.EOPNOTSUPP, redial.Invalid},
+		{"", "tcp", nil, elsewhere, syscall.EOPNOTSUPP, redial.Invalid},
 
 		// BSD's and Windows' connect to port 0. Another port has run out.
 		{"connect", "tcp", nil, tcpAddr("192.0.2.1:0"), syscall.EADDRNOTAVAIL, redial.Invalid},
@@ -177,7 +184,7 @@ func TestClassifyErrnoByPlace(t *testing.T) {
 	// The innermost operation is the one that failed, and a path's is no socket's.
 	atProxy := &net.OpError{Op: "proxyconnect", Net: "tcp", Addr: tcpAddr("[fe80::1]:80"), Err: &net.OpError{Op: "dial", Net: "tcp", Addr: elsewhere,
 		Err: os.NewSyscallError("connect", syscall.EINVAL)}}
-	assert.Equal(t, blackhole, redial.Classify(atProxy))
+	assert.Equal(t, onlyLinux, redial.Classify(atProxy))
 	assert.Equal(t, redial.Unknown, redial.Classify(&fs.PathError{Op: "open", Path: "/dev/ttyUSB0", Err: syscall.ENODEV}))
 }
 

@@ -1,9 +1,12 @@
 package redial
 
 import (
+	"net"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/seed-33f8b841/redial/internal/errno"
 )
 
 // A value that is no class is Unknown wherever classes are compared.
@@ -25,4 +28,50 @@ func TestClassOutOfRange(t *testing.T) {
 func TestNetSentinels(t *testing.T) {
 	assert.EqualError(t, errMissingAddress(), "missing address")
 	assert.Equal(t, "no suitable address found", noSuitableAddress())
+}
+
+// Every condition has a class of its own, or one that depends on the call.
+// Here are those, too, that this system does not report.
+func TestClassOfEveryCondition(t *testing.T) {
+	dependsOnCall := map[errno.Condition]bool{errno.WouldBlock: true, errno.ProtocolError: true, errno.FileNotFound: true,
+		errno.NotSocket: true, errno.NoDevice: true, errno.NoDeviceOrAddress: true, errno.NoProcess: true}
+	for c := errno.Unknown + 1; c < errno.NumConditions; c++ {
+		assert.Equal(t, dependsOnCall[c], classOfCondition[c] == Unknown, "%v", c)
+	}
+	assert.Equal(t, Unknown, classOfCondition[errno.Unknown])
+
+	for c, want := range map[errno.Condition]Class{
+		errno.ShutDown:                   Reset,
+		errno.GracefulDisconnect:         Reset,
+		errno.HostDown:                   Unreachable,
+		errno.HostIsolated:               Unreachable,
+		errno.ProtocolUnreachable:        Unreachable,
+		errno.SourceRouteFailed:          Unreachable,
+		errno.NotCapable:                 Denied,
+		errno.CapabilityMode:             Denied,
+		errno.TooManyProcesses:           Exhausted,
+		errno.NoFreeDevice:               Exhausted,
+		errno.ProtocolFamilyNotSupported: Invalid,
+		errno.SocketTypeNotSupported:     Invalid,
+		errno.HostNotFound:               NotFound,
+		errno.NoAddressData:              NotFound,
+		errno.TryAgain:                   DNS,
+		errno.NoRecovery:                 DNS,
+	} {
+		assert.Equal(t, want, place{}.classOf(c, true), "%v", c)
+		assert.Equal(t, want, place{}.classOf(c, false), "%v", c)
+	}
+}
+
+// What connect means by these on Linux it does not mean elsewhere.
+func TestClassOnLinux(t *testing.T) {
+	connect := place{&net.OpError{Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}}, "connect"}
+	for c, elsewhere := range map[errno.Condition]Class{
+		errno.InvalidArgument: Invalid,
+		errno.NotSupported:    Invalid,
+		errno.NoProcess:       Unknown,
+	} {
+		assert.Equal(t, Unreachable, connect.classOf(c, true), "%v", c)
+		assert.Equal(t, elsewhere, connect.classOf(c, false), "%v", c)
+	}
 }

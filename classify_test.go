@@ -186,6 +186,30 @@ func TestClassify(t *testing.T) {
 	}
 }
 
+// Package net's own errors for a LocalAddr that can't go with the address, as
+// dials of a literal and of a name return them.
+func TestLocalAddrOfAnotherKind(t *testing.T) {
+	v4, v6 := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, &net.TCPAddr{IP: net.IPv6loopback}
+	for _, test := range []struct {
+		local            net.Addr
+		network, address string
+	}{
+		{v4, "tcp", "[::1]:1"},
+		{v6, "tcp", "127.0.0.1:1"},
+		{v4, "tcp6", "[::1]:1"},
+		{&net.UDPAddr{IP: net.IPv6loopback}, "udp", "127.0.0.1:1"},
+		{&net.IPAddr{IP: net.IPv6loopback}, "ip4:icmp", "127.0.0.1"},
+		{v4, "udp", "127.0.0.1:1"},
+		{&net.UnixAddr{Net: "unix", Name: "p"}, "tcp", "localhost:1"},
+		{v4, "unix", "p"},
+	} {
+		d := redial.Dialer{Dialer: net.Dialer{LocalAddr: test.local}}
+		a, err := dialOnce(t, d, test.network, test.address)
+		assert.Equal(t, redial.Invalid, a.Class, "%v", err)
+		assert.Equal(t, redial.Invalid, redial.Classify(err), "%v", err)
+	}
+}
+
 // A class that a Classifier makes up counts as Unknown: Classify is asked.
 func TestClassifierOutOfRange(t *testing.T) {
 	var records []redial.Attempt
@@ -268,7 +292,7 @@ func buildError(tree []byte, errno uint32, call, network string) (err error) {
 		case 0:
 			err = leaf
 		case 1:
-			err = &net.OpError{Op: "dial", Net: network, Err: err}
+			err = &net.OpError{Op: "dial", Net: network, Source: fuzzAddr(b), Addr: fuzzAddr(b / 2), Err: err}
 		case 2:
 			err = os.NewSyscallError(call, err)
 		case 3:
@@ -292,6 +316,14 @@ func buildError(tree []byte, errno uint32, call, network string) (err error) {
 		}
 	}
 	return err
+}
+
+func fuzzAddr(b byte) net.Addr {
+	addrs := []net.Addr{
+		nil, (*net.TCPAddr)(nil), &net.TCPAddr{}, &net.UDPAddr{IP: net.IP{1, 2}}, (*net.IPAddr)(nil), &net.IPAddr{IP: net.IPv6loopback},
+		&net.UnixAddr{Name: "p"}, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1 << 20},
+	}
+	return addrs[int(b)%len(addrs)]
 }
 
 func fuzzLeaf(b byte, errno uint32, call string) error {

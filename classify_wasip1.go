@@ -1,5 +1,0 @@
-package redial
-
-import "syscall"
-
-func classOfSystemOwn(syscall.Errno, place) Class { return Unknown }
