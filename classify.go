@@ -376,10 +376,6 @@ func (p place) classOf(c errno.Condition, onLinux bool) Class {
 		case "", "socket", "bind", "setsockopt": // SO_BINDTODEVICE, or a zone that names no interface
 			return Invalid
 		}
-	case errno.NoProcess:
-		if onLinux && p.call == "connect" { // IPsec: no key daemon negotiates the association
-			return Unreachable
-		}
 	}
 	return classOfCondition[c]
 }

@@ -34,7 +34,7 @@ func TestNetSentinels(t *testing.T) {
 // Here are those, too, that this system does not report.
 func TestClassOfEveryCondition(t *testing.T) {
 	dependsOnCall := map[errno.Condition]bool{errno.WouldBlock: true, errno.ProtocolError: true, errno.FileNotFound: true,
-		errno.NotSocket: true, errno.NoDevice: true, errno.NoDeviceOrAddress: true, errno.NoProcess: true}
+		errno.NotSocket: true, errno.NoDevice: true, errno.NoDeviceOrAddress: true}
 	for c := errno.Unknown + 1; c < errno.NumConditions; c++ {
 		assert.Equal(t, dependsOnCall[c], classOfCondition[c] == Unknown, "%v", c)
 	}
@@ -69,7 +69,6 @@ func TestClassOnLinux(t *testing.T) {
 	for c, elsewhere := range map[errno.Condition]Class{
 		errno.InvalidArgument: Invalid,
 		errno.NotSupported:    Invalid,
-		errno.NoProcess:       Unknown,
 	} {
 		assert.Equal(t, Unreachable, connect.classOf(c, true), "%v", c)
 		assert.Equal(t, elsewhere, connect.classOf(c, false), "%v", c)

@@ -2,12 +2,15 @@ package redial_test
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
 )
@@ -52,4 +55,43 @@ func TestKernelSetUp(t *testing.T) {
 			assert.Equal(t, c.class, redial.Classify(err))
 		})
 	}
+}
+
+// The network interface that a socket is bound to goes away before it connects,
+// as that of a VPN does.
+func TestKernelDeviceGone(t *testing.T) {
+	inNamespace(t, nil, func(t *testing.T) {
+		a, err := dialOnce(t, redial.Dialer{Dialer: net.Dialer{Control: func(_, _ string, conn syscall.RawConn) (err error) {
+			remove := addDevice(t, "redial0")
+			defer remove()
+			controlErr := conn.Control(func(fd uintptr) { err = syscall.BindToDevice(int(fd), "redial0") })
+			require.NoError(t, controlErr)
+			return err
+		}}}, "tcp4", "192.0.2.1:80")
+		assert.ErrorIs(t, err, syscall.ENODEV)
+		assert.Equal(t, redial.Unreachable, a.Class, "%v", err)
+		assert.Equal(t, redial.Unreachable, redial.Classify(err))
+	})
+}
+
+// addDevice makes a network interface, which is there until remove is called.
+func addDevice(t *testing.T, name string) (remove func()) {
+	t.Helper()
+	tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("this machine has no tun device: %v", err)
+	}
+	var request struct { // ifreq
+		name  [16]byte
+		flags uint16
+		_     [22]byte
+	}
+	copy(request.name[:], name)
+	request.flags = syscall.IFF_TUN | syscall.IFF_NO_PI
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, tun.Fd(), syscall.TUNSETIFF, uintptr(unsafe.Pointer(&request)))
+	if errno != 0 {
+		tun.Close()
+		t.Skipf("this machine lets nobody make a tun device: %v", errno)
+	}
+	return func() { tun.Close() }
 }

@@ -73,7 +73,6 @@ const (
 
 	NoDevice          // ENODEV
 	NoDeviceOrAddress // ENXIO
-	NoProcess         // ESRCH
 
 	// The resolver of Windows.
 	HostNotFound  // WSAHOST_NOT_FOUND
@@ -164,7 +163,6 @@ var table = [NumConditions]row{
 
 	NoDevice:          {"ENODEV", 0, nil, nil},
 	NoDeviceOrAddress: {"ENXIO", 0, nil, nil},
-	NoProcess:         {"ESRCH", 0, nil, nil},
 
 	HostNotFound:  {"WSAHOST_NOT_FOUND", 11001, win32(9003), nil},
 	TryAgain:      {"WSATRY_AGAIN", 11002, win32(9002), nil},

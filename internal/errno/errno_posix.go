@@ -57,7 +57,6 @@ var posix = map[syscall.Errno]Condition{
 
 	syscall.ENODEV: NoDevice,
 	syscall.ENXIO:  NoDeviceOrAddress,
-	syscall.ESRCH:  NoProcess,
 }
 
 // Of returns the Condition of err itself, whatever it wraps.
