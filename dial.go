@@ -126,13 +126,22 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 
 // dial is DialContext for any caller.
 func (d *Dialer) dial(c caller, network, address string) (net.Conn, error) {
-	w := way{network: network, address: address, local: d.LocalAddr, connect: connectByNet}
+	var l loop // filled field by field: a literal would take its room on the stack twice
+	l.dialer, l.caller = d, c
+	l.network, l.address, l.local, l.connect = network, address, d.LocalAddr, connectByNet
 	if d.DialFunc != nil {
-		w.local, w.connect = nil, connectByFunc
+		l.local, l.connect = nil, connectByFunc
 	} else if _, _, ok := d.races(network, address); ok {
-		w.connect = connectByRace
+		l.connect = connectByRace
 	}
-	return d.retry(c, w)
+	return l.run()
+}
+
+// dialBy is dial for the methods that dial one kind of network.
+func (d *Dialer) dialBy(ctx context.Context, w way) (net.Conn, error) {
+	var l loop
+	l.dialer, l.ctx, l.attemptCtx, l.way = d, ctx, ctx, w
+	return l.run()
 }
 
 // DialTCP acts as net.Dialer's DialTCP and retries as DialContext does. It
@@ -143,7 +152,7 @@ func (d *Dialer) DialTCP(ctx context.Context, network string, laddr, raddr netip
 		inner := d.unbound()
 		return alone(inner.DialTCP(ctx, network, laddr, raddr))
 	}
-	return typed[*net.TCPConn](d.retry(caller{ctx: ctx, attemptCtx: ctx}, w))
+	return typed[*net.TCPConn](d.dialBy(ctx, w))
 }
 
 // DialUDP acts as net.Dialer's DialUDP and retries as DialContext does. It
@@ -154,7 +163,7 @@ func (d *Dialer) DialUDP(ctx context.Context, network string, laddr, raddr netip
 		inner := d.unbound()
 		return alone(inner.DialUDP(ctx, network, laddr, raddr))
 	}
-	return typed[*net.UDPConn](d.retry(caller{ctx: ctx, attemptCtx: ctx}, w))
+	return typed[*net.UDPConn](d.dialBy(ctx, w))
 }
 
 // DialIP acts as net.Dialer's DialIP and retries as DialContext does. It
@@ -165,7 +174,7 @@ func (d *Dialer) DialIP(ctx context.Context, network string, laddr, raddr netip.
 		inner := d.unbound()
 		return alone(inner.DialIP(ctx, network, laddr, raddr))
 	}
-	return typed[*net.IPConn](d.retry(caller{ctx: ctx, attemptCtx: ctx}, w))
+	return typed[*net.IPConn](d.dialBy(ctx, w))
 }
 
 // DialUnix acts as net.Dialer's DialUnix and retries as DialContext does. It
@@ -179,10 +188,10 @@ func (d *Dialer) DialUnix(ctx context.Context, network string, laddr, raddr *net
 		inner := d.unbound()
 		return alone(inner.DialUnix(ctx, network, laddr, raddr))
 	}
-	return typed[*net.UnixConn](d.retry(caller{ctx: ctx, attemptCtx: ctx}, w))
+	return typed[*net.UnixConn](d.dialBy(ctx, w))
 }
 
-// typed converts retry's result to the concrete type C. On error it returns a
+// typed converts the result of dialBy to the concrete type C. On error it returns a
 // nil C.
 func typed[C net.Conn](conn net.Conn, err error) (c C, _ error) {
 	if err != nil {

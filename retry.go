@@ -25,23 +25,9 @@ type caller struct {
 	report     func(*Error)    // called with each failure, and with nil after a success; nil: nobody asks
 }
 
-// retry makes attempts by way until one succeeds or there is a reason to stop.
-func (d *Dialer) retry(c caller, w way) (net.Conn, error) {
-	if c.ctx == nil {
-		panic("nil context")
-	}
-	var l loop // filled field by field: a literal would take its room on the stack twice
-	l.dialer, l.caller, l.way = d, c, w
-	l.bound(time.Now())
-	if d.Gate != nil && !l.nested {
-		l.target = d.Gate.enter(targetKey{w.network, w.address})
-		defer d.Gate.leave(l.target)
-	}
-	return l.run()
-}
-
-// A loop is one dial: its bounds, and what came of its attempts so far. It
-// lives on the stack of the goroutine that waits in it, so it is kept small.
+// A loop is one dial: who makes it and where it leads, its bounds, and what came of
+// its attempts so far. It lives on the stack of the goroutine that waits in it, so it
+// is kept small.
 type loop struct {
 	dialer *Dialer
 	caller
@@ -121,12 +107,30 @@ func (l *loop) attemptEnd(now time.Time) time.Time {
 	return l.attemptsEnd
 }
 
-// run is the loop.
+// run makes attempts until one succeeds or there is a reason to stop.
 func (l *loop) run() (net.Conn, error) {
+	if l.ctx == nil {
+		panic("nil context")
+	}
+	l.bound(time.Now())
+	if gate := l.dialer.Gate; gate != nil && !l.nested {
+		return l.runAtGate(gate)
+	}
+	return l.keepTrying()
+}
+
+func (l *loop) runAtGate(g *Gate) (net.Conn, error) {
+	l.target = g.enter(targetKey{l.network, l.address})
+	defer g.leave(l.target)
+	return l.keepTrying()
+}
+
+// keepTrying is the loop. It has a function of its own, because a defer in it would
+// enlarge the stack of every dial that waits.
+func (l *loop) keepTrying() (net.Conn, error) {
 	for {
-		now := time.Now()
-		if over := l.over(now); over.stop != nil {
-			return nil, l.abandon(now, over)
+		if err := l.abandonIfOver(); err != nil {
+			return nil, err
 		}
 		conn, err := l.try()
 		if conn != nil || err != nil {
@@ -434,9 +438,14 @@ func (l *loop) wait() {
 	}
 }
 
-// abandon logs and returns the error of a dial that ends before its first
-// attempt, or between two.
-func (l *loop) abandon(now time.Time, over ending) error {
+// abandonIfOver logs and returns the error of a dial that is over before its first
+// attempt, or between two. It returns nil if the dial goes on.
+func (l *loop) abandonIfOver() error {
+	now := time.Now()
+	over := l.over(now)
+	if over.stop == nil {
+		return nil
+	}
 	if l.attempts == 0 {
 		l.class, l.err = Timeout, over.stop
 		if over.canceled {
