@@ -91,7 +91,7 @@ func storm(t *testing.T, client *http.Client, url string, requests int, timeout 
 // goroutinesDialing is the number of goroutines in a loop of ours.
 func goroutinesDialing() int {
 	stacks := make([]byte, 1<<22)
-	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "redial.(*Dialer).retry(")
+	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "redial.(*loop).keepTrying(")
 }
 
 // Two hundred requests to a dead server: when the last has returned there is
