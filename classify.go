@@ -21,9 +21,9 @@ import (
 	"github.com/seed-33f8b841/redial/internal/errno"
 )
 
-// A Class says why a dial failed, the same on every operating system.
+// A Class says why a dial failed. It is the same on every operating system.
 //
-// Its text form, by String and MarshalText, is the lower-case name that logs show.
+// String and MarshalText return the lower-case name that logs show.
 type Class uint8
 
 // The classes. DefaultPolicy retries Refused, Reset, DNS, Timeout and Unreachable.

@@ -33,8 +33,8 @@ type Dialer struct {
 	//
 	// FallbackDelay is the Connection Attempt Delay of RFC 8305: how long to
 	// wait for one address of a name before also trying the next. Zero means
-	// 250 ms. A negative FallbackDelay leaves the addresses to net.Dialer,
-	// which tries them one after the other.
+	// 250 ms. It is shortened if the addresses would not all be tried within
+	// Timeout. A negative FallbackDelay leaves the addresses to net.Dialer.
 	//
 	// Control and ControlContext may be called by several goroutines at once,
 	// because the addresses of a name are raced.

@@ -1,25 +1,26 @@
-// Package redial is a drop-in net.Dialer that says why a dial failed, retries
-// what is worth retrying, and logs every attempt with zap.
+// Package redial is a drop-in net.Dialer that says why a dial failed, retries what is
+// worth retrying, and logs every attempt with zap.
 //
-// Replace net.Dialer{...} by redial.Dialer{Dialer: net.Dialer{...}}, and hand
-// its DialContext to whatever takes a dialer:
+// Replace net.Dialer{...} by redial.Dialer{Dialer: net.Dialer{...}}, and pass its
+// DialContext to whatever takes a dialer:
 //
 //	d := &redial.Dialer{Dialer: net.Dialer{Timeout: 3 * time.Second}, Logger: logger}
 //	conn, err := d.DialContext(ctx, "tcp", "db:5432")
 //	client := &http.Client{Transport: redial.NewTransport(d, nil)}
 //
-// Each failed attempt gets a [Class]: refused, dns, timeout, unreachable and so
-// on, decided by the structure of its error, the same on every operating
-// system. The [Policy] has a backoff schedule for each class that is worth
-// retrying; the others end the dial. Nothing outlives its caller: a dial ends
-// with its context, does not begin a wait that would outlast it, and is bounded
-// without one.
+// Each failed attempt gets a [Class]: refused, dns, timeout, unreachable and so on.
+// The class is decided by the structure of the error and is the same on every
+// operating system. The [Policy] has a backoff schedule for each class that is worth
+// retrying; the other classes end the dial. A dial ends with its context, and after
+// 30 s by default. It uses all of that time if it must: the last wait is shortened so
+// that one more attempt fits.
 //
-// The error of a dial keeps everything: [Error] has the class, the number of
-// attempts and the reason for stopping, and errors.Is finds the last errno.
-// [Explain] says what most likely happened, and what to check.
+// The error of a dial keeps everything. [Error] has the class, the number of attempts
+// and the reason for stopping, and errors.Is finds the last errno. [Explain] says what
+// most likely happened, and what to check.
 //
-// The addresses of a name are raced (RFC 8305). [NewTransport] ends HTTP dials
-// with the requests that wanted them. A [Gate] shares the backoff among the
-// dials to one target. Package dialtest is for tests of programs that dial.
+// The addresses of a name are raced (RFC 8305). [NewTransport] ends HTTP dials with
+// the requests that wanted them. A [Gate] makes one outage of a server one outage for
+// the whole program, however many goroutines dial it. Package dialtest is for tests of
+// programs that dial.
 package redial
