@@ -120,8 +120,11 @@ func (e *Error) Timeout() bool {
 //
 // Deprecated: it exists for net.Error. Use Class.
 func (e *Error) Temporary() bool {
-	var t interface{ Temporary() bool }
-	return e.Timeout() || errors.As(e.Err, &t) && t.Temporary()
+	t, ok := errors.AsType[interface {
+		error
+		Temporary() bool
+	}](e.Err)
+	return e.Timeout() || ok && t.Temporary()
 }
 
 // MarshalLogObject implements zapcore.ObjectMarshaler. The fields are network,
@@ -176,8 +179,11 @@ func netAddr(addr net.Addr) net.Addr {
 // isTimeout returns what the Timeout method of err, or of the first error in its
 // tree that has one, returns.
 func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
+	t, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	return ok && t.Timeout()
 }
 
 // text returns the message of an error that may be nil.
