@@ -73,6 +73,7 @@ type targetKey struct{ network, address string }
 
 // A target is what a Gate knows about one. The Gate's mutex guards it.
 type target struct {
+	gate     *Gate
 	key      targetKey
 	dials    int       // to it: in flight, waiting, or between two attempts
 	inFlight int       // attempts
@@ -81,6 +82,8 @@ type target struct {
 	epoch    int       // incremented at each outage and each recovery; results of attempts begun before it are ignored
 	news     int       // counts the failures that the Gate was told of
 	outage   *outage   // nil while the target is not backing off
+	// The schedules of an outage, which a relapse continues if dials still wait.
+	schedules []schedule
 
 	// After a target has answered, a failure halves the window once for all
 	// attempts that were in flight together. It begins an outage only if no
@@ -92,16 +95,15 @@ type target struct {
 
 // An outage is what a Gate knows about a target that is backing off.
 type outage struct {
-	began     int           // the number of the failure that began it
-	step      int           // the number of the failure that began delay
-	probe     int           // the probe that is in flight, by its number; 0: none is
-	probes    int           // counts them
-	probedAt  time.Time     // the start of the latest probe, if that reached the target
-	failedAt  time.Time     // the latest failure
-	failure   Attempt       // the latest failure
-	delay     time.Duration // what the schedule says
-	due       time.Time     // when delay is over
-	schedules []schedule
+	began    int           // the number of the failure that began it
+	step     int           // the number of the failure that began delay
+	probe    int           // the probe that is in flight, by its number; 0: none is
+	probes   int           // counts them
+	probedAt time.Time     // the start of the latest probe, if that reached the target
+	failedAt time.Time     // the latest failure
+	failure  Attempt       // the latest failure
+	delay    time.Duration // what the schedule says
+	due      time.Time     // when delay is over
 }
 
 // patience is how long a dial can wait at the Gate.
@@ -116,10 +118,10 @@ type patience struct {
 // below wake; wake is sent to after any of them changes.
 type waiter struct {
 	patience
-	wake     chan struct{} // buffered
-	place    *list.Element // in target.waiting; nil if it is not there
-	admitted bool          // it may make an attempt, and is counted as in flight
-	shared   *sharedFailure
+	wake   chan struct{} // buffered
+	place  *list.Element // in target.waiting; nil if it is not there
+	pass   pass          // for the attempt that it may make, which is counted as in flight
+	shared *sharedFailure
 }
 
 // A sharedFailure is a failed probe, as delivered to the dials that waited for it.
@@ -132,7 +134,6 @@ type sharedFailure struct {
 // A pass permits one attempt, whose result is reported through it. The zero pass
 // permits none.
 type pass struct {
-	gate   *Gate
 	target *target
 	epoch  int
 	round  int
@@ -149,7 +150,7 @@ func (g *Gate) Reset(network, address string) {
 	defer g.mu.Unlock()
 	if t := g.targets[targetKey{network, address}]; t != nil && t.outage != nil {
 		t.outage.due, t.outage.failedAt, t.outage.probedAt = time.Now(), time.Time{}, time.Time{}
-		t.wakeProbers(g)
+		t.wakeProbers()
 	}
 }
 
@@ -173,7 +174,7 @@ func (g *Gate) newTarget(key targetKey) *target {
 	if len(g.targets) >= g.sweepAt {
 		g.sweep(time.Now())
 	}
-	t := &target{key: key, window: g.burst()}
+	t := &target{gate: g, key: key, window: g.burst()}
 	g.targets[key] = t
 	return t
 }
@@ -226,8 +227,7 @@ func (g *Gate) acquire(t *target, p patience) (pass, *sharedFailure) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if t.hasRoom() && t.waiting.Len() == 0 {
-		t.inFlight++
-		return t.pass(g), nil
+		return t.pass(), nil
 	}
 	w := &waiter{patience: p, wake: make(chan struct{}, 1)}
 	w.place = t.waiting.PushBack(w)
@@ -237,8 +237,8 @@ func (g *Gate) acquire(t *target, p patience) (pass, *sharedFailure) {
 	for {
 		now := time.Now()
 		over := w.isOver(now)
-		given, shared, until := g.serve(t, w, now, over)
-		if given.gate != nil || shared != nil || over {
+		given, shared, until := t.serve(w, now, over)
+		if given.target != nil || shared != nil || over {
 			return given, shared
 		}
 		if until.IsZero() {
@@ -260,7 +260,7 @@ func (g *Gate) acquire(t *target, p patience) (pass, *sharedFailure) {
 // serve gives w what it waits for, if that is there now: a pass or a shared
 // failure. Otherwise it returns when to ask again at the latest; zero means not
 // before w is woken. If the dial is over, serve takes w off the queue.
-func (g *Gate) serve(t *target, w *waiter, now time.Time, over bool) (pass, *sharedFailure, time.Time) {
+func (t *target) serve(w *waiter, now time.Time, over bool) (pass, *sharedFailure, time.Time) {
 	switch {
 	case w.shared != nil:
 		return pass{}, w.shared, time.Time{}
@@ -270,14 +270,14 @@ func (g *Gate) serve(t *target, w *waiter, now time.Time, over bool) (pass, *sha
 			return pass{}, t.share(max(o.due.Sub(now), 0)), time.Time{}
 		}
 		return pass{}, nil, time.Time{}
-	case w.admitted:
-		return t.pass(g), nil, time.Time{}
+	case w.pass.target != nil:
+		return w.pass, nil, time.Time{}
 	}
 	o := t.outage
 	if o == nil {
 		return pass{}, nil, w.end
 	}
-	at, ok := t.probeAt(w, g.minInterval())
+	at, ok := t.probeAt(w)
 	if !ok {
 		t.withdraw(w)
 		return pass{}, t.share(max(o.due.Sub(now), 0)), time.Time{}
@@ -286,10 +286,9 @@ func (g *Gate) serve(t *target, w *waiter, now time.Time, over bool) (pass, *sha
 		return pass{}, nil, soonest(at, w.end)
 	}
 	t.remove(w)
-	t.inFlight++
 	o.probes++
 	o.probe, o.probedAt = o.probes, now
-	p := t.pass(g)
+	p := t.pass()
 	p.probe = o.probe
 	return p, nil, time.Time{}
 }
@@ -303,8 +302,8 @@ func (g *Gate) serve(t *target, w *waiter, now time.Time, over bool) (pass, *sha
 // late as it can, as it does without a Gate. A dial that does not know of it yet makes
 // it at once. While a probe is in flight, nobody makes another until the probe has been
 // silent for a second.
-func (t *target) probeAt(w *waiter, interval time.Duration) (time.Time, bool) {
-	o := t.outage
+func (t *target) probeAt(w *waiter) (time.Time, bool) {
+	o, interval := t.outage, t.gate.minInterval()
 	if o.probe != 0 {
 		interval = max(interval, silence)
 	}
@@ -381,9 +380,10 @@ func (t *target) hasRoom() bool {
 	return t.outage == nil && t.inFlight < t.window
 }
 
-// pass returns the permission for an attempt that is counted as in flight.
-func (t *target) pass(g *Gate) pass {
-	return pass{gate: g, target: t, epoch: t.epoch, round: t.round}
+// pass returns the permission for an attempt, which it counts as in flight.
+func (t *target) pass() pass {
+	t.inFlight++
+	return pass{target: t, epoch: t.epoch, round: t.round}
 }
 
 // share returns the latest failure as delivered to a dial.
@@ -406,7 +406,7 @@ func (t *target) withdraw(w *waiter) {
 	if w.place != nil {
 		t.remove(w)
 	}
-	if w.admitted {
+	if w.pass.target != nil {
 		t.inFlight--
 		t.admitWaiting()
 	}
@@ -419,8 +419,8 @@ func (t *target) wakeFirst() {
 }
 
 // wakeProbers wakes the waiters that might make the next probe.
-func (t *target) wakeProbers(g *Gate) {
-	due := t.outage.dueFor(t.waiting.Len(), t.outage.rest(g.minInterval()))
+func (t *target) wakeProbers() {
+	due := t.outage.dueFor(t.waiting.Len(), t.outage.rest(t.gate.minInterval()))
 	for e := t.waiting.Front(); e != nil; e = e.Next() {
 		w := e.Value.(*waiter)
 		if e.Prev() == nil || !w.canWaitUntil(due) {
@@ -440,8 +440,7 @@ func (w *waiter) wakeUp() {
 func (t *target) admitWaiting() {
 	for t.hasRoom() && t.waiting.Len() > 0 {
 		w := t.waiting.Remove(t.waiting.Front()).(*waiter)
-		w.place, w.admitted = nil, true
-		t.inFlight++
+		w.place, w.pass = nil, t.pass()
 		w.wakeUp()
 	}
 }
@@ -449,8 +448,8 @@ func (t *target) admitWaiting() {
 // succeeded reports that the attempt has connected: the target answers. If the
 // window was full, it grows by one, so that two attempts take the place of one.
 func (p *pass) succeeded() {
-	p.gate.mu.Lock()
-	defer p.gate.mu.Unlock()
+	p.target.gate.mu.Lock()
+	defer p.target.gate.mu.Unlock()
 	t := p.target
 	p.told = true
 	if t.inFlight >= t.window || t.waiting.Len() > 0 {
@@ -464,15 +463,17 @@ func (p *pass) succeeded() {
 		t.window = t.inFlight + 2 // attempts left over from before the outage must not hold the others up
 	}
 	t.admitWaiting()
+	if t.waiting.Len() == 0 {
+		t.schedules = nil // the target can serve all who want it
+	}
 }
 
 // failed reports that the attempt has failed with a. It returns the delay that
 // the schedule says, or false if the dial's own schedule counts: the failure says
 // nothing about the target, or not enough to hold up the other dials.
 func (p *pass) failed(a *Attempt, policy Policy) (delay time.Duration, counts bool) {
-	g := p.gate
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	p.target.gate.mu.Lock()
+	defer p.target.gate.mu.Unlock()
 	t := p.target
 	ofTarget := a.Class != Exhausted && a.Class != Canceled && a.Class != Invalid && policy[a.Class] != nil
 	switch {
@@ -501,7 +502,7 @@ func (p *pass) failed(a *Attempt, policy Policy) (delay time.Duration, counts bo
 	if !early {
 		// The schedule is the user's code. If it panics, nothing has been
 		// told yet, and release hands over.
-		o.delay = nextDelay(&o.schedules, a.Class, policy)
+		o.delay = nextDelay(&t.schedules, a.Class, policy)
 		o.due = now.Add(max(o.delay, 0))
 	}
 	if t.isProbe(p) {
@@ -514,7 +515,7 @@ func (p *pass) failed(a *Attempt, policy Policy) (delay time.Duration, counts bo
 	t.news++
 	p.heard = t.news
 	o.failedAt, o.failure = now, *a
-	t.backOff(g, o, early)
+	t.backOff(o, early)
 	if early {
 		return o.due.Sub(now), true
 	}
@@ -562,7 +563,7 @@ func nextDelay(schedules *[]schedule, class Class, policy Policy) time.Duration 
 // know that the target fails; otherwise, to those who have had no attempt, of their
 // own or shared, since the schedule's delay began. If the schedule has ended, they
 // all get it, and nothing is known about the target any more.
-func (t *target) backOff(g *Gate, o *outage, early bool) {
+func (t *target) backOff(o *outage, early bool) {
 	t.outage, t.answered, t.progress = o, false, false
 	known := o.step
 	shared := t.share(o.delay)
@@ -584,14 +585,14 @@ func (t *target) backOff(g *Gate, o *outage, early bool) {
 		e = next
 	}
 	if o.delay < 0 {
-		t.outage, t.window = nil, g.burst()
+		t.outage, t.schedules, t.window = nil, nil, t.gate.burst()
 		t.epoch++
 		return
 	}
 	if !early {
 		o.step = t.news
 	}
-	t.wakeProbers(g)
+	t.wakeProbers()
 }
 
 // release returns a pass whose outcome was never reported, because the failure
@@ -600,13 +601,13 @@ func (p *pass) release() {
 	if p.told {
 		return
 	}
-	p.gate.mu.Lock()
-	defer p.gate.mu.Unlock()
+	p.target.gate.mu.Lock()
+	defer p.target.gate.mu.Unlock()
 	t := p.target
 	p.tell()
 	if t.isProbe(p) {
 		t.outage.probe = 0
-		t.wakeProbers(p.gate)
+		t.wakeProbers()
 		return
 	}
 	t.admitWaiting()

@@ -51,9 +51,9 @@ func TestGateWithdraw(t *testing.T) {
 	}
 	target.inFlight--
 	target.admitWaiting()
-	assert.True(t, first.admitted)
-	assert.False(t, second.admitted)
+	assert.NotNil(t, first.pass.target)
+	assert.Nil(t, second.pass.target)
 	target.withdraw(first)
-	assert.True(t, second.admitted)
+	assert.NotNil(t, second.pass.target)
 	assert.Equal(t, 1, target.inFlight)
 }

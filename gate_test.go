@@ -832,6 +832,23 @@ func TestGateRelapseStartsOver(t *testing.T) {
 	})
 }
 
+// A relapse while dials still wait continues the schedule: a server that can serve
+// only some of them is not dialed as often as one that has just gone.
+func TestGateRelapseContinues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Times(3), dialtest.OK, dialtest.Refuse.Times(3), dialtest.OK.Forever())
+		d := gateDialer(script, &redial.Gate{Burst: 1})
+		d.Policy = redial.Policy{redial.Refused: after(8*time.Second, 16*time.Second, 32*time.Second, 64*time.Second)}
+		begin := time.Now()
+		crowd(8, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
+		all := starts(script, begin)
+		// The probes at 1, 2 and 3 s share the first delay. The two that follow the
+		// success at 3 s fail, and then the next; the others wait for the second delay.
+		assert.Equal(t, []time.Duration{0, 1000, 2000, 3000, 3000, 3000, 3000}, inMs(all[:7]))
+		assert.Equal(t, 3*time.Second+16*time.Second/5, all[7])
+	})
+}
+
 // A server whose accept queue overflows now and then is not taken for dead.
 func TestGateFailuresInSlowStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

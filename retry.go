@@ -211,7 +211,7 @@ func (l *loop) try() (net.Conn, error) {
 	switch {
 	case shared != nil:
 		return nil, l.share(shared)
-	case p.gate == nil:
+	case p.target == nil:
 		return nil, nil
 	}
 	defer p.release()
