@@ -50,6 +50,11 @@ type Gate struct {
 	// the same target, if more than one dial waits. It bounds the rate of
 	// connects to a target that is down. Zero or less means 100 ms, which is
 	// ten connects a second.
+	//
+	// Each process has Gates of its own. In a simulation of 1 000 processes
+	// with 50 dials each, a server that is down sees 10 000 connects a second
+	// with 100 ms, 2 000 with 500 ms, and 13 351 without a Gate (docs/gate.md).
+	// Set 500 ms if your fleet is too large for your server.
 	MinInterval time.Duration
 
 	mu      sync.Mutex
