@@ -16,8 +16,6 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
-
 // discard accepts connections and closes them.
 func discard(b *testing.B) string {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

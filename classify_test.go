@@ -186,41 +186,17 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// Package net's own errors for a LocalAddr that can't go with the address, as
-// dials of a literal and of a name return them.
-func TestLocalAddrOfAnotherKind(t *testing.T) {
-	v4, v6 := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, &net.TCPAddr{IP: net.IPv6loopback}
-	for _, test := range []struct {
-		local            net.Addr
-		network, address string
-	}{
-		{v4, "tcp", "[::1]:1"},
-		{v6, "tcp", "127.0.0.1:1"},
-		{v4, "tcp6", "[::1]:1"},
-		{&net.UDPAddr{IP: net.IPv6loopback}, "udp", "127.0.0.1:1"},
-		{&net.IPAddr{IP: net.IPv6loopback}, "ip4:icmp", "127.0.0.1"},
-		{v4, "udp", "127.0.0.1:1"},
-		{&net.UnixAddr{Net: "unix", Name: "p"}, "tcp", "localhost:1"},
-		{v4, "unix", "p"},
-	} {
-		d := redial.Dialer{Dialer: net.Dialer{LocalAddr: test.local}}
-		a, err := dialOnce(t, d, test.network, test.address)
-		assert.Equal(t, redial.Invalid, a.Class, "%v", err)
-		assert.Equal(t, redial.Invalid, redial.Classify(err), "%v", err)
-	}
-}
-
 // A class that a Classifier makes up counts as Unknown: Classify is asked.
 func TestClassifierOutOfRange(t *testing.T) {
 	var records []redial.Attempt
 	d := redial.Dialer{
 		DialFunc:    func(context.Context, string, string) (net.Conn, error) { return nil, io.EOF },
 		Classifier:  func(error) redial.Class { return 100 },
-		Policy:      atOnce(),
+		Policy:      redial.Policy{redial.Reset: every(0)},
 		MaxAttempts: 2,
 		OnAttempt:   func(_ context.Context, a redial.Attempt) { records = append(records, a) },
 	}
-	_, err := d.Dial("tcp", "127.0.0.1:1")
+	_, err := d.Dial("tcp", address)
 	assert.Equal(t, redial.Reset, redial.Classify(err))
 	require.Len(t, records, 2, "retried as io.EOF is")
 	assert.Equal(t, redial.Reset, records[0].Class)
@@ -255,13 +231,6 @@ func TestClassifyJoinedOrder(t *testing.T) {
 			assert.Equal(t, more, redial.Classify(errors.Join(b, a)), "%v beside %v", more, less)
 		}
 	}
-}
-
-// canceled is a context that is over.
-func canceled() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
 }
 
 // FuzzClassify builds trees of errors from bytes, each byte a leaf or a

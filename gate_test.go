@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/dialtest"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // doubling is a schedule from 100 ms to a second, with no jitter.
@@ -1029,7 +1030,7 @@ func TestGateServesImpatientClients(t *testing.T) {
 			up := down + time.Duration(phase)*17*time.Millisecond
 			begin := time.Now()
 			script := dialtest.Script(dialtest.Refuse.Forever()).For("a.test:81", dialtest.OK.Forever())
-			server := &http.Server{Handler: hello}
+			server := &http.Server{Handler: testutil.Hello}
 			go server.Serve(script)
 			defer server.Close()
 			var connects, first atomic.Int64
@@ -1048,7 +1049,7 @@ func TestGateServesImpatientClients(t *testing.T) {
 			crowd(int((up+time.Second)/(50*time.Millisecond)), func(i int) error {
 				start := time.Duration(i) * 50 * time.Millisecond
 				time.Sleep(start)
-				_, _, err := get(t.Context(), client, "http://a.test")
+				_, _, err := testutil.Get(t.Context(), client, "http://a.test")
 				if err == nil {
 					first.CompareAndSwap(0, int64(time.Since(begin)-up))
 				}
@@ -1113,7 +1114,7 @@ func TestGateNested(t *testing.T) {
 // Many goroutines, real sockets: nobody is forgotten at the gate.
 func TestGateOnRealSockets(t *testing.T) {
 	const dials = 1000
-	ln := listen(t, "tcp", "127.0.0.1:0", func(net.Conn) {})
+	ln := testutil.Listen(t, "tcp", "127.0.0.1:0", func(net.Conn) {})
 	closed := ln.Addr().String()
 	gate := new(redial.Gate)
 	d := &redial.Dialer{Gate: gate, Logger: zap.NewNop()}

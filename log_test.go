@@ -37,11 +37,6 @@ func assertLogged(t *testing.T, logs *observer.ObservedLogs, want ...line) {
 	assert.Equal(t, want, got)
 }
 
-func observed() (*zap.Logger, *observer.ObservedLogs) {
-	core, logs := observer.New(zapcore.DebugLevel)
-	return zap.New(core), logs
-}
-
 // These failures are not dialtest's, whose texts are the operating system's.
 var (
 	errRefused = &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80},

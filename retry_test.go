@@ -18,65 +18,6 @@ import (
 	"github.com/seed-33f8b841/redial/dialtest"
 )
 
-// errCustom is an inner dialer's own failure, of class unknown.
-var errCustom = errors.New("a dialer's own")
-
-// errorOf is the error of a dial that ends in outcome.
-func errorOf(outcome dialtest.Outcome) error {
-	_, err := dialtest.Script(outcome).DialContext(context.Background(), "tcp", address)
-	return err
-}
-
-// lastOf is the record of a script's last dial, which must be the dial of that
-// number.
-func lastOf(t *testing.T, script *dialtest.Dialer, dials int) dialtest.Dial {
-	t.Helper()
-	all := script.Dials()
-	require.Len(t, all, dials)
-	return all[dials-1]
-}
-
-// delays is a schedule of the delays given, and then of backoff.Stop.
-type delays []time.Duration
-
-func (d *delays) Reset() {}
-
-func (d *delays) NextBackOff() time.Duration {
-	if len(*d) == 0 {
-		return backoff.Stop
-	}
-	next := (*d)[0]
-	*d = (*d)[1:]
-	return next
-}
-
-// after makes a new schedule of the delays given for each dial.
-func after(all ...time.Duration) func() backoff.BackOff {
-	return func() backoff.BackOff {
-		d := delays(all)
-		return &d
-	}
-}
-
-// every makes a schedule of one delay for ever.
-func every(d time.Duration) func() backoff.BackOff {
-	return func() backoff.BackOff { return backoff.NewConstantBackOff(d) }
-}
-
-const address = "a.test:80"
-
-// asError is the *redial.Error that err must hold, in the *net.OpError that it
-// must be.
-func asError(t *testing.T, err error) *redial.Error {
-	t.Helper()
-	require.Error(t, err)
-	require.IsType(t, &net.OpError{}, err)
-	var e *redial.Error
-	require.ErrorAs(t, err, &e)
-	assert.Same(t, e, err.(*net.OpError).Err)
-	return e
-}
-
 func TestRetryKeepsScheduleForEachClass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		timeout := dialtest.Timeout.After(0)
@@ -273,8 +214,6 @@ func TestRetryEndsInAnotherClass(t *testing.T) {
 		assert.ErrorAs(t, err, &dns)
 	})
 }
-
-var errCause = errors.New("the request is gone")
 
 func TestRetryCanceledBefore(t *testing.T) {
 	closed := make(chan struct{})

@@ -24,30 +24,14 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/dialtest"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
-
-// get makes a request and reads the whole of its response.
-func get(ctx context.Context, client *http.Client, url string) (body, proto string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return "", "", err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return "", "", err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	return string(text), resp.Proto, err
-}
-
-var hello = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") })
 
 // What a transport can do, it can do as well with ours around it.
 func TestTransportIsAsBase(t *testing.T) {
-	plain := httptest.NewServer(hello)
+	plain := httptest.NewServer(testutil.Hello)
 	defer plain.Close()
-	secure := httptest.NewUnstartedServer(hello)
+	secure := httptest.NewUnstartedServer(testutil.Hello)
 	secure.EnableHTTP2 = true
 	secure.StartTLS()
 	defer secure.Close()
@@ -89,13 +73,13 @@ func TestTransportIsAsBase(t *testing.T) {
 			d := &redial.Dialer{OnAttempt: func(context.Context, redial.Attempt) { dials.Add(1) }}
 			transport := redial.NewTransport(d, test.base)
 			defer transport.CloseIdleConnections()
-			body, proto, err := get(t.Context(), &http.Client{Transport: transport}, test.url)
+			body, proto, err := testutil.Get(t.Context(), &http.Client{Transport: transport}, test.url)
 			require.NoError(t, err)
 			assert.Equal(t, test.dials, dials.Load())
 			if test.base == nil || test.base.DialContext != nil {
 				return
 			}
-			wantBody, wantProto, err := get(t.Context(), &http.Client{Transport: test.base}, test.url)
+			wantBody, wantProto, err := testutil.Get(t.Context(), &http.Client{Transport: test.base}, test.url)
 			require.NoError(t, err)
 			defer test.base.CloseIdleConnections()
 			assert.Equal(t, wantBody, body)
@@ -111,22 +95,22 @@ func TestTransportKeepsDialTLS(t *testing.T) {
 		Dial: func(string, string) (net.Conn, error) { return nil, errors.New("replaced") },
 	}
 	client := &http.Client{Transport: redial.NewTransport(&redial.Dialer{DialFunc: dialtest.Script(dialtest.NXDomain).DialContext}, base)}
-	_, _, err := get(t.Context(), client, "https://a.test")
+	_, _, err := testutil.Get(t.Context(), client, "https://a.test")
 	assert.ErrorIs(t, err, errCustom)
-	_, _, err = get(t.Context(), client, "http://a.test")
+	_, _, err = testutil.Get(t.Context(), client, "http://a.test")
 	assert.Equal(t, redial.NotFound, redial.Classify(err))
 }
 
 // A program may have put a RoundTripper of its own in http.DefaultTransport.
 func TestTransportWithoutDefault(t *testing.T) {
-	server := httptest.NewServer(hello)
+	server := httptest.NewServer(testutil.Hello)
 	defer server.Close()
 	original := http.DefaultTransport
 	defer func() { http.DefaultTransport = original }()
 	http.DefaultTransport = http.NewFileTransport(http.Dir("."))
 	transport := redial.NewTransport(nil, nil)
 	defer transport.CloseIdleConnections()
-	body, _, err := get(t.Context(), &http.Client{Transport: transport}, server.URL)
+	body, _, err := testutil.Get(t.Context(), &http.Client{Transport: transport}, server.URL)
 	require.NoError(t, err)
 	assert.Equal(t, "hello", body)
 }
@@ -175,7 +159,7 @@ func TestTransportDeadline(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
-		_, _, err := get(ctx, client, "http://a.test")
+		_, _, err := testutil.Get(ctx, client, "http://a.test")
 		assert.Equal(t, 950*time.Millisecond, time.Since(start))
 		assertRanOut(t, err, 5)
 		var e *redial.Error
@@ -186,7 +170,7 @@ func TestTransportDeadline(t *testing.T) {
 		// end, and a request whose time is up in the middle of an attempt.
 		client.Timeout = time.Second
 		start = time.Now()
-		_, _, err = get(t.Context(), client, "http://a.test")
+		_, _, err = testutil.Get(t.Context(), client, "http://a.test")
 		assert.Equal(t, 950*time.Millisecond, time.Since(start))
 		assertRanOut(t, err, 5)
 	})
@@ -217,7 +201,7 @@ func TestTransportDeadlineInAttempt(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
-		_, _, err := get(ctx, client, "http://a.test")
+		_, _, err := testutil.Get(ctx, client, "http://a.test")
 		assert.Equal(t, time.Second, time.Since(start))
 		assertRanOut(t, err, 2)
 		// The attempt goes on, as net/http means it; it is the last.
@@ -232,14 +216,14 @@ func TestTransportDeadlineInAttempt(t *testing.T) {
 
 		client, _ = newClient()
 		client.Timeout = time.Second
-		_, _, err = get(t.Context(), client, "http://a.test")
+		_, _, err = testutil.Get(t.Context(), client, "http://a.test")
 		assert.ErrorContains(t, err, "connection refused (refused, 2 attempts in 100ms: deadline too close)")
 		assert.True(t, err.(*url.Error).Timeout())
 
 		client, script = newClient()
 		ctx, cancelCause := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancelCause(errCause) })
-		_, _, err = get(ctx, client, "http://a.test")
+		_, _, err = testutil.Get(ctx, client, "http://a.test")
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.ErrorIs(t, err, errCause)
 		assert.ErrorIs(t, err, sysRefused)
@@ -255,10 +239,10 @@ func TestTransportOtherErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse, dialtest.HangUp, dialtest.NXDomain)
 		client := &http.Client{Transport: redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext}, nil)}
-		_, _, err := get(t.Context(), client, "https://a.test")
+		_, _, err := testutil.Get(t.Context(), client, "https://a.test")
 		assert.Equal(t, redial.Reset, redial.Classify(err))
 		assert.NotErrorIs(t, err, sysRefused)
-		_, _, err = get(t.Context(), client, "https://a.test")
+		_, _, err = testutil.Get(t.Context(), client, "https://a.test")
 		assert.Same(t, script.Dials()[2].Err, asError(t, err.(*url.Error).Err).Err)
 	})
 }
@@ -289,7 +273,7 @@ func TestTransportClientTimeout(t *testing.T) {
 	d := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: every(time.Millisecond)}}
 	d.Timeout = time.Second
 	client := &http.Client{Transport: redial.NewTransport(d, nil), Timeout: 100 * time.Millisecond}
-	_, _, err := get(t.Context(), client, "http://a.test")
+	_, _, err := testutil.Get(t.Context(), client, "http://a.test")
 	assert.ErrorContains(t, err, "connection refused (refused, 1 attempt in ")
 	assert.True(t, err.(*url.Error).Timeout())
 }
@@ -304,7 +288,7 @@ func TestTransportForgetsFailures(t *testing.T) {
 		client := &http.Client{Transport: redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext}, nil)}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		_, _, err := get(ctx, client, "http://a.test")
+		_, _, err := testutil.Get(ctx, client, "http://a.test")
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.NotErrorIs(t, err, sysRefused)
 	})
@@ -326,11 +310,11 @@ func TestTransportForgetsFailuresOfAnotherDial(t *testing.T) {
 		defer server.Close()
 		d := &redial.Dialer{DialFunc: script.DialContext, MaxElapsed: -1, Policy: redial.Policy{redial.Refused: every(10 * time.Minute)}}
 		client := &http.Client{Transport: redial.NewTransport(d, nil)}
-		go get(t.Context(), client, "http://a.test")
+		go testutil.Get(t.Context(), client, "http://a.test")
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		_, _, err := get(ctx, client, "http://a.test")
+		_, _, err := testutil.Get(ctx, client, "http://a.test")
 		assert.EqualValues(t, 2, requests.Load())
 		assert.Len(t, script.Dials(), 2, "no attempt was made for a request that had a connection")
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
@@ -348,7 +332,7 @@ func TestTransportEndsWaits(t *testing.T) {
 		client := &http.Client{Transport: redial.NewTransport(d, nil)}
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
-		_, _, err := get(ctx, client, "http://a.test")
+		_, _, err := testutil.Get(ctx, client, "http://a.test")
 		assert.ErrorIs(t, err, context.Canceled)
 		synctest.Wait()
 		assert.Equal(t, "dial canceled", logs.TakeAll()[1].Message)
@@ -365,7 +349,7 @@ func TestTransportEndsWaits(t *testing.T) {
 		var requests sync.WaitGroup
 		for range 2 {
 			requests.Go(func() {
-				_, _, err := get(t.Context(), client, "http://a.test")
+				_, _, err := testutil.Get(t.Context(), client, "http://a.test")
 				assert.NoError(t, err)
 			})
 		}
@@ -383,17 +367,17 @@ func TestTransportEndsWaits(t *testing.T) {
 func TestTransportKeepsLateConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.OK.After(2 * time.Second))
-		server := &http.Server{Handler: hello}
+		server := &http.Server{Handler: testutil.Hello}
 		go server.Serve(script)
 		defer server.Close()
 		transport := redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext}, nil)
 		client := &http.Client{Transport: transport}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, _, err := get(ctx, client, "http://a.test")
+		_, _, err := testutil.Get(ctx, client, "http://a.test")
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		time.Sleep(2 * time.Second)
-		body, _, err := get(t.Context(), client, "http://a.test")
+		body, _, err := testutil.Get(t.Context(), client, "http://a.test")
 		require.NoError(t, err)
 		assert.Equal(t, "hello", body)
 		assert.Len(t, script.Dials(), 1)
@@ -439,7 +423,7 @@ func TestTransportOtherDialsObeyTheirContext(t *testing.T) {
 				}}
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				_, _, err := get(ctx, &http.Client{Transport: redial.NewTransport(nil, base)}, "https://a.test")
+				_, _, err := testutil.Get(ctx, &http.Client{Transport: redial.NewTransport(nil, base)}, "https://a.test")
 				assert.Error(t, err)
 				assert.ErrorIs(t, <-ended, test.stop)
 			})
@@ -452,7 +436,7 @@ func TestTransportOtherDialsObeyTheirContext(t *testing.T) {
 func TestTransportAttemptOutlivesRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.OK.After(2 * time.Second))
-		server := &http.Server{Handler: hello}
+		server := &http.Server{Handler: testutil.Hello}
 		go server.Serve(script)
 		defer server.Close()
 		tunnel := &redial.Dialer{DialFunc: script.DialContext}
@@ -462,58 +446,89 @@ func TestTransportAttemptOutlivesRequest(t *testing.T) {
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, _, err := get(ctx, client, "http://a.test")
+		_, _, err := testutil.Get(ctx, client, "http://a.test")
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		time.Sleep(2 * time.Second)
-		body, _, err := get(t.Context(), client, "http://a.test")
+		body, _, err := testutil.Get(t.Context(), client, "http://a.test")
 		require.NoError(t, err)
 		assert.Equal(t, "hello", body)
 		assert.Len(t, script.Dials(), 1)
 	})
 }
 
-// net shares one look-up among the dials that want it. The end of the request
-// that began the look-up is not the end of the other one's dial.
-func TestTransportSharedLookUp(t *testing.T) {
-	skipWithoutDNS(t)
-	dns := startDNS(t, "127.0.0.1:0")
-	dns.set("shared.test", dnsAddrs("127.0.0.1"))
-	server := httptest.NewServer(hello)
-	defer server.Close()
-	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
-	require.NoError(t, err)
-	url := "http://shared.test.:" + port
+// storm makes that many requests at once, each with the timeout. All of them are to fail.
+func storm(t *testing.T, client *http.Client, requests int, timeout time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	for _, err := range crowd(requests, func(int) error {
+		_, _, err := testutil.Get(ctx, client, "http://a.test")
+		return err
+	}) {
+		assert.Error(t, err)
+	}
+}
 
-	asked, gone := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	toServer := &redial.Dialer{Policy: redial.Policy{redial.Unknown: every(time.Millisecond)}, DialFunc: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		once.Do(func() { close(asked) })
-		select {
-		case <-gone:
-			var d net.Dialer
-			return d.DialContext(ctx, network, dns.addr)
-		default:
-			return nil, errCustom
-		}
-	}}
-	transport := redial.NewTransport(&redial.Dialer{Dialer: net.Dialer{Resolver: resolverBy(toServer.DialContext)}, Policy: redial.Policy{}}, nil)
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport}
+// Two hundred requests to a dead server: when the last has returned, nobody dials. With a plain DialContext, of which
+// net/http does not say that the request is over, all two hundred dial until MaxElapsed ends them.
+func TestTransportStorm(t *testing.T) {
+	const requests, timeout = 200, 500 * time.Millisecond
+	for _, test := range []struct {
+		name       string
+		maxElapsed time.Duration
+		transport  func(*redial.Dialer) http.RoundTripper
+		dialsOn    bool
+	}{
+		{"Transport", -1, func(d *redial.Dialer) http.RoundTripper { return redial.NewTransport(d, nil) }, false},
+		{"DialContext", 4 * time.Second, func(d *redial.Dialer) http.RoundTripper { return &http.Transport{DialContext: d.DialContext} }, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				script := dialtest.Script(dialtest.Refuse.Forever())
+				d := &redial.Dialer{DialFunc: script.DialContext, MaxElapsed: test.maxElapsed}
+				storm(t, &http.Client{Transport: test.transport(d)}, requests, timeout)
+				before := len(script.Dials())
+				assert.Greater(t, before, requests)
+				time.Sleep(time.Hour)
+				after := len(script.Dials())
+				if test.dialsOn {
+					assert.GreaterOrEqual(t, after-before, requests)
+				} else {
+					assert.Equal(t, before, after)
+				}
+			})
+		})
+	}
+}
 
-	first, cancel := context.WithCancel(t.Context())
-	var requests sync.WaitGroup
-	requests.Go(func() { get(first, client, url) })
-	<-asked
-	looking := make(chan struct{}, 1)
-	second := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{DNSStart: func(httptrace.DNSStartInfo) { looking <- struct{}{} }})
-	requests.Go(func() {
-		_, _, err := get(second, client, url)
-		assert.NoError(t, err)
+// With two connections allowed, dials left over from requests that are gone would hold both. A request that comes when
+// the server is up again is served at its first attempt, and the server sees one connection for it.
+func TestTransportServerComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Forever())
+		accepted := 0
+		server := &http.Server{Handler: testutil.Hello, ConnState: func(_ net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				accepted++
+			}
+		}}
+		go server.Serve(script)
+		defer server.Close()
+		base := &http.Transport{MaxConnsPerHost: 2}
+		transport := redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext, MaxElapsed: -1}, base)
+		defer transport.CloseIdleConnections()
+		client := &http.Client{Transport: transport}
+		storm(t, client, 50, 300*time.Millisecond)
+
+		script.For(address, dialtest.OK.Forever())
+		before, begin := len(script.Dials()), time.Now()
+		body, _, err := testutil.Get(t.Context(), client, "http://a.test")
+		require.NoError(t, err)
+		assert.Equal(t, "hello", body)
+		assert.Equal(t, 1, len(script.Dials())-before)
+		assert.Zero(t, time.Since(begin))
+		assert.Equal(t, 1, accepted)
 	})
-	<-looking
-	cancel()
-	close(gone)
-	requests.Wait()
 }
 
 // A DialFunc may return the very error of a context. The request's error holds the
@@ -524,7 +539,7 @@ func TestTransportDialFuncReturnsContextError(t *testing.T) {
 		client := &http.Client{Transport: redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext}, nil)}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		_, _, err := get(ctx, client, "http://a.test")
+		_, _, err := testutil.Get(ctx, client, "http://a.test")
 		time.Sleep(time.Minute) // the attempt in flight may finish
 		e := asError(t, err.(*url.Error).Err)
 		assert.Equal(t, 1, e.Attempts)
@@ -540,7 +555,7 @@ type around struct{ *http.Transport }
 // which are the same for all. Client.Timeout costs more with any RoundTripper that
 // is not an http.Transport: http.Client adds a channel and a timer for it.
 func BenchmarkTransport(b *testing.B) {
-	server := httptest.NewServer(hello)
+	server := httptest.NewServer(testutil.Hello)
 	defer server.Close()
 	for _, timeout := range []time.Duration{0, time.Minute} {
 		for _, test := range []struct {
@@ -555,7 +570,7 @@ func BenchmarkTransport(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/Timeout=%v", test.name, timeout), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					if _, _, err := get(b.Context(), client, server.URL); err != nil {
+					if _, _, err := testutil.Get(b.Context(), client, server.URL); err != nil {
 						b.Fatal(err)
 					}
 				}

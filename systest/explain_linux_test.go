@@ -1,4 +1,4 @@
-package redial_test
+package systest_test
 
 // Explanations of real failures: each is brought about on this machine, in a
 // namespace where that takes a network of its own.
@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // dialRetried makes a dial of several attempts, as most are.
@@ -36,7 +37,7 @@ func dialRetried(t *testing.T, d redial.Dialer, network, address string) error {
 }
 
 func TestExplainLoopback(t *testing.T) {
-	address := closedPort(t, "tcp")
+	address := testutil.RefusingAddress(t, "tcp")
 	_, port, _ := net.SplitHostPort(address)
 	_, err := net.Dial("tcp", address)
 	assertGolden(t, "refused_loopback", err, port, "5432")
@@ -208,7 +209,7 @@ func TestExplainHandshake(t *testing.T) {
 		{"reset_real_closed", func(conn net.Conn) { conn.Read(make([]byte, 512)); conn.Close() }, &tls.Config{ServerName: "db.example"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			address := listen(t, "tcp", "127.0.0.1:0", c.handle).Addr().String()
+			address := testutil.Listen(t, "tcp", "127.0.0.1:0", c.handle).Addr().String()
 			_, port, _ := net.SplitHostPort(address)
 			d := redial.Dialer{Verify: handshake(c.config)}
 			a, _ := dialOnce(t, d, "tcp", address)

@@ -1,4 +1,4 @@
-package redial_test
+package systest_test
 
 // This machine's own part in a failed dial, in a namespace that can be put
 // into every such state: no IPv6 address to speak from, no port left to speak
@@ -84,38 +84,6 @@ func TestPortsUsedUp(t *testing.T) {
 			})
 		}
 	})
-}
-
-// useUpPorts connects to address until the kernel has no port left for it.
-// The connections end in resets, so that the ports are free again, and not in
-// TIME_WAIT, once restore has closed them.
-func useUpPorts(t *testing.T, network, address string) (restore func()) {
-	t.Helper()
-	var conns []net.Conn
-	restore = func() {
-		for _, conn := range conns {
-			if tcp, ok := conn.(*net.TCPConn); ok {
-				tcp.SetLinger(0)
-			}
-			conn.Close()
-		}
-	}
-	for range 8 {
-		conn, err := net.Dial(network, address)
-		if err != nil {
-			want := syscall.EADDRNOTAVAIL
-			if network == "udp4" || network == "udp6" {
-				want = syscall.EAGAIN
-			}
-			require.ErrorIs(t, err, want)
-			require.NotEmpty(t, conns)
-			return restore
-		}
-		conns = append(conns, conn)
-	}
-	restore()
-	require.Fail(t, "there are more ports than there should be")
-	return nil
 }
 
 func TestRoutes(t *testing.T) {

@@ -1,4 +1,4 @@
-package redial_test
+package systest_test
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // An attempt that binds to a path makes a file, which would be in the way of the
@@ -30,7 +31,7 @@ func TestLocalSocketFile(t *testing.T) {
 		classes = nil
 		d := &redial.Dialer{
 			Dialer:      net.Dialer{LocalAddr: local},
-			Policy:      redial.Policy{redial.Refused: every(0), redial.Reset: every(0)},
+			Policy:      atOnce(),
 			MaxAttempts: 3,
 			Verify:      verify,
 			OnAttempt:   func(_ context.Context, a redial.Attempt) { classes = append(classes, a.Class) },
@@ -51,7 +52,7 @@ func TestLocalSocketFile(t *testing.T) {
 			assert.Equal(t, []redial.Class{redial.Refused, redial.Refused, redial.Refused}, classes)
 			assert.NoFileExists(t, localPath)
 
-			ln := listen(t, "unix", serverPath, echo)
+			ln := testutil.Listen(t, "unix", serverPath, testutil.Echo)
 			_, err = dial(newDialer(func(context.Context, net.Conn) error { return io.EOF }))
 			require.Error(t, err)
 			assert.Equal(t, []redial.Class{redial.Reset, redial.Reset, redial.Reset}, classes)
@@ -61,7 +62,7 @@ func TestLocalSocketFile(t *testing.T) {
 
 			conn, err := dial(newDialer(nil))
 			require.NoError(t, err)
-			assertEchoes(t, conn)
+			testutil.AssertEchoes(t, conn)
 			_, err = os.Lstat(localPath)
 			assert.NoError(t, err, "the file of a connection that works stays, as net.Dialer's does")
 
@@ -80,8 +81,8 @@ func TestLocalSocketFile(t *testing.T) {
 // A connection that Verify rejects is closed such that its TIME_WAIT does not hold
 // the local port, which the next attempt needs.
 func TestLocalPortAfterVerify(t *testing.T) {
-	ln := listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { io.Copy(io.Discard, conn) })
-	local := netip.MustParseAddrPort(freeAddress(t))
+	ln := testutil.Listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { io.Copy(io.Discard, conn) })
+	local := netip.MustParseAddrPort(testutil.FreeAddress(t))
 	remote := ln.Addr().(*net.TCPAddr).AddrPort()
 	for name, dial := range map[string]func(d *redial.Dialer) (net.Conn, error){
 		"DialContext": func(d *redial.Dialer) (net.Conn, error) {
@@ -93,7 +94,7 @@ func TestLocalPortAfterVerify(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			verified := 0
 			d := &redial.Dialer{
-				Policy: redial.Policy{redial.Reset: every(0)},
+				Policy: atOnce(),
 				Verify: func(context.Context, net.Conn) error {
 					if verified++; verified < 5 {
 						return io.EOF

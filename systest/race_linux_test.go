@@ -1,4 +1,4 @@
-package redial_test
+package systest_test
 
 // These tests race addresses through a real kernel, in a network namespace
 // where some of them swallow packets, as a firewall does.
@@ -19,9 +19,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // The addresses of raceNetwork. A good one accepts at racePort, the refusing
@@ -53,7 +56,7 @@ func raceNetwork(t *testing.T) *dnsServer {
 	})
 	require.Equal(t, redial.Timeout, redial.Classify(full))
 	for _, ip := range []string{good4, good6} {
-		listen(t, "tcp", net.JoinHostPort(ip, racePort), echo)
+		testutil.Listen(t, "tcp", net.JoinHostPort(ip, racePort), testutil.Echo)
 	}
 	return startDNS(t, "127.0.0.1:53")
 }
@@ -133,7 +136,7 @@ func TestRaceRealAddresses(t *testing.T) {
 					assert.ErrorIs(t, seen[0].Err, syscall.ECONNREFUSED)
 				} else {
 					require.NoError(t, err)
-					assertEchoes(t, conn)
+					testutil.AssertEchoes(t, conn)
 					assert.Equal(t, net.JoinHostPort(test.remote, racePort), conn.RemoteAddr().String())
 					conn.Close()
 				}
@@ -156,11 +159,12 @@ func TestRaceRecordsEveryAddress(t *testing.T) {
 	inNamespace(t, nil, func(t *testing.T) {
 		server := raceNetwork(t)
 		server.set("all.test", dnsAddrs(dead6, refusing, dead4(1)))
-		logger, logs := observed()
-		d := &redial.Dialer{Logger: logger, MaxAttempts: 2, Policy: redial.Policy{redial.Refused: every(time.Millisecond)}}
+		core, logs := observer.New(zapcore.DebugLevel)
+		d := &redial.Dialer{Logger: zap.New(core), MaxAttempts: 2, Policy: atOnce()}
 		d.Timeout = time.Second
 		_, err := d.Dial("tcp", "all.test:"+racePort)
-		e := asError(t, err)
+		e, ok := errors.AsType[*redial.Error](err)
+		require.True(t, ok)
 		assert.Equal(t, redial.Refused, e.Class)
 		require.Len(t, e.History, 2)
 		for i, a := range e.History {
@@ -246,7 +250,7 @@ func TestRaceHooks(t *testing.T) {
 	inNamespace(t, []string{"GODEBUG=netdns=go"}, func(t *testing.T) {
 		server := raceNetwork(t)
 		server.set("two.test", dnsAddrs(refusing, good4))
-		events := func(dial dialFunc) (all []string) {
+		events := func(dial func(ctx context.Context, network, address string) (net.Conn, error)) (all []string) {
 			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
 				DNSStart: func(i httptrace.DNSStartInfo) { all = append(all, "DNSStart "+i.Host) },
 				DNSDone:  func(i httptrace.DNSDoneInfo) { all = append(all, fmt.Sprint("DNSDone ", i.Addrs, i.Err)) },
@@ -295,7 +299,7 @@ func TestRaceNames(t *testing.T) {
 		server.set("two.test", dnsAddrs(refusing, good4))
 		server.set("silent.test", dnsAddrs(dead4(1), good4))
 		addAddress(t, "fe80::77/128")
-		listen(t, "tcp", "[fe80::77%lo]:"+racePort, echo)
+		testutil.Listen(t, "tcp", "[fe80::77%lo]:"+racePort, testutil.Echo)
 		require.NoError(t, os.WriteFile("/etc/hosts", []byte("127.0.0.1 localhost\nfe80::77%lo zoned.test\n"+good4+" hosts.test\n"+
 			refusing+" hosts2.test\n"+good4+" hosts2.test\n"), 0o644))
 		require.NoError(t, os.WriteFile("/etc/services", []byte("racing "+racePort+"/tcp\n"), 0o644))
@@ -324,7 +328,7 @@ func TestRaceNames(t *testing.T) {
 				require.NoError(t, err)
 				defer conn.Close()
 				require.IsType(t, &net.TCPConn{}, conn)
-				assertEchoes(t, conn)
+				testutil.AssertEchoes(t, conn)
 				assert.Equal(t, net.JoinHostPort(test.remote, racePort), conn.RemoteAddr().String())
 				if local, ok := test.local.(*net.TCPAddr); ok && local.Port != 0 {
 					assert.Equal(t, local.Port, conn.LocalAddr().(*net.TCPAddr).Port)
@@ -386,7 +390,7 @@ func TestRaceSelfConnect(t *testing.T) {
 	inNamespace(t, nil, func(t *testing.T) {
 		server := startDNS(t, "127.0.0.1:53")
 		server.set("itself.test", dnsAddrs("127.0.0.1", "127.0.0.2"))
-		listen(t, "tcp", "127.0.0.2:"+racePort, echo)
+		testutil.Listen(t, "tcp", "127.0.0.2:"+racePort, testutil.Echo)
 		var seen redial.Attempt
 		d := &redial.Dialer{MaxAttempts: 1, OnAttempt: func(_ context.Context, a redial.Attempt) { seen = a }}
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:" + racePort))
@@ -399,7 +403,7 @@ func TestRaceSelfConnect(t *testing.T) {
 		conn, err := d.Dial("tcp", "itself.test:"+racePort)
 		require.NoError(t, err)
 		defer conn.Close()
-		assertEchoes(t, conn)
+		testutil.AssertEchoes(t, conn)
 		assert.Equal(t, []string{"127.0.0.1 refused", "127.0.0.2"}, outcomes(seen))
 	})
 }

@@ -1,4 +1,4 @@
-package redial_test
+package systest_test
 
 // The two resolvers that a Go program may use on Linux, Go's own and the C
 // library's by cgo, against the same DNS server: they word their failures

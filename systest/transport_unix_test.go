@@ -1,6 +1,6 @@
 //go:build unix
 
-package redial_test
+package systest_test
 
 // Requests to a real port on which nobody listens, until somebody does.
 
@@ -9,8 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -22,6 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // A downServer is one that is down: its port is taken, so that nobody else can
@@ -81,70 +80,11 @@ func storm(t *testing.T, client *http.Client, url string, requests int, timeout 
 		done.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
-			_, _, err := get(ctx, client, url)
+			_, _, err := testutil.Get(ctx, client, url)
 			assert.Error(t, err)
 		})
 	}
 	done.Wait()
-}
-
-// goroutinesDialing is the number of goroutines in a loop of ours.
-func goroutinesDialing() int {
-	stacks := make([]byte, 1<<22)
-	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "redial.(*loop).keepTrying(")
-}
-
-// Two hundred requests to a dead server: when the last has returned there is
-// no loop left, and no connect is made. With a plain DialContext there are two
-// hundred, until MaxElapsed ends them.
-func TestTransportStorm(t *testing.T) {
-	const requests, timeout = 200, 500 * time.Millisecond
-	address := newDownServer(t).address
-	var connects atomic.Int64
-
-	d := countingDialer(&connects)
-	client := &http.Client{Transport: redial.NewTransport(d, nil)}
-	storm(t, client, "http://"+address, requests, timeout)
-	// A loop may be in its last attempt still: on loopback it is refused at once.
-	require.Eventually(t, func() bool { return goroutinesDialing() == 0 }, 5*time.Second, time.Millisecond)
-	ours := connects.Load()
-	assert.Positive(t, ours)
-
-	d = countingDialer(&connects)
-	d.MaxElapsed = 4 * time.Second
-	connects.Store(0)
-	plain := &http.Client{Transport: &http.Transport{DialContext: d.DialContext}}
-	storm(t, plain, "http://"+address, requests, timeout)
-	left, before := goroutinesDialing(), connects.Load()
-	assert.Positive(t, left, "net/http does not tell the dialer")
-	require.Eventually(t, func() bool { return goroutinesDialing() == 0 }, 10*time.Second, 10*time.Millisecond, "MaxElapsed does not end them")
-	t.Logf("%d requests with timeouts of %v: %d connects and no loop left; by plain DialContext with MaxElapsed 4s: %d connects, %d loops left, which made %d more",
-		requests, timeout, ours, before, left, connects.Load()-before)
-}
-
-// With two connections allowed, loops left over from requests that are gone
-// would hold both: one that comes when the server is up again is served at
-// its first attempt, and the server sees one connection for it.
-func TestTransportServerComesBack(t *testing.T) {
-	down := newDownServer(t)
-	address := down.address
-	var connects atomic.Int64
-	d := countingDialer(&connects)
-	base := http.DefaultTransport.(*http.Transport).Clone()
-	base.MaxConnsPerHost = 2
-	transport := redial.NewTransport(d, base)
-	client := &http.Client{Transport: transport}
-	storm(t, client, "http://"+address, 50, 300*time.Millisecond)
-	require.Eventually(t, func() bool { return goroutinesDialing() == 0 }, 5*time.Second, time.Millisecond)
-
-	accepted := down.up(t, hello)
-	before := connects.Load()
-	body, _, err := get(t.Context(), client, "http://"+address)
-	require.NoError(t, err)
-	assert.Equal(t, "hello", body)
-	assert.EqualValues(t, 1, connects.Load()-before)
-	assert.EqualValues(t, 1, accepted.Load())
-	transport.CloseIdleConnections()
 }
 
 // A server that was down sees no more connections than there are requests
@@ -160,14 +100,14 @@ func TestTransportWaitingRequests(t *testing.T) {
 	var done sync.WaitGroup
 	for range waiting {
 		done.Go(func() {
-			body, _, err := get(t.Context(), client, "http://"+address)
+			body, _, err := testutil.Get(t.Context(), client, "http://"+address)
 			assert.NoError(t, err)
 			assert.Equal(t, "hello", body)
 		})
 	}
 	storm(t, client, "http://"+address, gone, 300*time.Millisecond)
 
-	accepted := down.up(t, hello)
+	accepted := down.up(t, testutil.Hello)
 	done.Wait()
 	assert.LessOrEqual(t, accepted.Load(), int64(waiting))
 	transport.CloseIdleConnections()

@@ -1,13 +1,11 @@
-package redial_test
+package systest_test
 
 import (
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -72,26 +70,4 @@ func TestKernelDeviceGone(t *testing.T) {
 		assert.Equal(t, redial.Unreachable, a.Class, "%v", err)
 		assert.Equal(t, redial.Unreachable, redial.Classify(err))
 	})
-}
-
-// addDevice makes a network interface, which is there until remove is called.
-func addDevice(t *testing.T, name string) (remove func()) {
-	t.Helper()
-	tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
-	if err != nil {
-		t.Skipf("this machine has no tun device: %v", err)
-	}
-	var request struct { // ifreq
-		name  [16]byte
-		flags uint16
-		_     [22]byte
-	}
-	copy(request.name[:], name)
-	request.flags = syscall.IFF_TUN | syscall.IFF_NO_PI
-	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, tun.Fd(), syscall.TUNSETIFF, uintptr(unsafe.Pointer(&request)))
-	if errno != 0 {
-		tun.Close()
-		t.Skipf("this machine lets nobody make a tun device: %v", errno)
-	}
-	return func() { tun.Close() }
 }

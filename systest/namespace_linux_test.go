@@ -1,4 +1,4 @@
-package redial_test
+package systest_test
 
 // A test that needs descriptors to run out, or a network with black holes in
 // it, runs in a child process: this test binary once more, running that very
@@ -8,45 +8,23 @@ package redial_test
 // No tool is needed for it, and nothing of it is seen from outside.
 
 import (
-	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
 )
-
-// childVariable names, in the environment of a child, the test that it is to
-// run the body of.
-const childVariable = "REDIAL_TEST_CHILD"
-
-// childTimeout ends a child that hangs, with the stacks of its goroutines.
-const childTimeout = time.Minute
-
-// inChild runs body, of the test t, in a child process with env added to its
-// environment. t fails if the child does, or if it did not run body to its
-// end; it is skipped if the child skipped it.
-//
-// The child runs what t's function does before it calls inChild as well: call
-// it first.
-func inChild(t *testing.T, env []string, body func(t *testing.T)) {
-	t.Helper()
-	startChild(t, env, nil, body)
-}
 
 // inNamespace is inChild with network and mount namespaces for the child
 // alone. In there, the loopback interface is up and the only one, with
@@ -66,66 +44,6 @@ func inNamespace(t *testing.T, env []string, body func(t *testing.T)) {
 		loopbackUp(t)
 		body(t)
 	})
-}
-
-func startChild(t *testing.T, env []string, attr *syscall.SysProcAttr, body func(t *testing.T)) {
-	t.Helper()
-	if os.Getenv(childVariable) == t.Name() {
-		body(t)
-		fmt.Println(childMarker(t.Name()))
-		return
-	}
-	binary, err := os.Executable()
-	require.NoError(t, err)
-	// The child's own -test.timeout comes first: it tells where it hangs.
-	ctx, cancel := context.WithTimeout(t.Context(), childTimeout+10*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, "-test.run="+onlyTest(t.Name()), "-test.v", "-test.count=1",
-		"-test.timeout="+childTimeout.String())
-	cmd.Env = append(append(os.Environ(), env...), childVariable+"="+t.Name(),
-		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // else each child under -race ends in a second's sleep
-	cmd.SysProcAttr = attr
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	err = cmd.Start()
-	if attr != nil && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC)) {
-		t.Skipf("may not make namespaces, which takes root (CAP_SYS_ADMIN): %v", err)
-	}
-	require.NoError(t, err)
-	skipped, err := childVerdict(t.Name(), output.String, cmd.Wait)
-	require.NoErrorf(t, err, "the child wrote:\n%s", &output)
-	if skipped {
-		t.Skipf("the child wrote:\n%s", &output)
-	}
-	t.Logf("the child wrote:\n%s", &output)
-}
-
-// childMarker is what a child writes when it has run the body of a test to
-// its end: one that found no test to run exits with success as well.
-func childMarker(test string) string { return "child ran to the end: " + test }
-
-// childVerdict waits for a child, and tells whether it skipped the test, or
-// in what way it failed.
-func childVerdict(test string, output func() string, wait func() error) (skipped bool, err error) {
-	if err := wait(); err != nil {
-		return false, err
-	}
-	switch out := output(); {
-	case strings.Contains(out, "--- SKIP: "+test+" ("):
-		return true, nil
-	case !strings.Contains(out, childMarker(test)+"\n"), !strings.Contains(out, "--- PASS: "+test+" ("):
-		return false, errors.New("the child did not run the test")
-	}
-	return false, nil
-}
-
-// onlyTest is the -test.run that matches the test or subtest of that name.
-func onlyTest(name string) string {
-	parts := strings.Split(name, "/")
-	for i, part := range parts {
-		parts[i] = "^" + regexp.QuoteMeta(part) + "$"
-	}
-	return strings.Join(parts, "/")
 }
 
 // mountEtc puts an /etc in place of the machine's that has what a resolver
@@ -255,6 +173,28 @@ func changeRoute(request uint16, kind, scope byte, prefix string, attributes ...
 	return rtnetlink(request, flags, route, attributes...)
 }
 
+// addDevice makes a network interface, which is there until remove is called.
+func addDevice(t *testing.T, name string) (remove func()) {
+	t.Helper()
+	tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("this machine has no tun device: %v", err)
+	}
+	var request struct { // ifreq
+		name  [16]byte
+		flags uint16
+		_     [22]byte
+	}
+	copy(request.name[:], name)
+	request.flags = syscall.IFF_TUN | syscall.IFF_NO_PI
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, tun.Fd(), syscall.TUNSETIFF, uintptr(unsafe.Pointer(&request)))
+	if errno != 0 {
+		tun.Close()
+		t.Skipf("this machine lets nobody make a tun device: %v", errno)
+	}
+	return func() { tun.Close() }
+}
+
 func family(addr netip.Addr) byte {
 	if addr.Is4() {
 		return syscall.AF_INET
@@ -304,35 +244,6 @@ func rtnetlink(kind, flags uint16, body []byte, attributes ...attribute) error {
 		return os.NewSyscallError("rtnetlink", syscall.Errno(errno))
 	}
 	return nil
-}
-
-// A child that fails, or ran nothing, must not pass for one that succeeded.
-func TestChildVerdict(t *testing.T) {
-	const test = "TestX/y"
-	pass, skip := "    --- PASS: TestX/y (0.00s)\n", "    --- SKIP: TestX/y (0.00s)\n"
-	marker := childMarker(test) + "\n"
-	for _, c := range []struct {
-		name    string
-		output  string
-		wait    error
-		skipped bool
-		fails   bool
-	}{
-		{name: "passed", output: marker + pass},
-		{name: "skipped", output: skip, skipped: true},
-		{name: "failed", output: marker + pass, wait: errors.New("exit status 1"), fails: true},
-		{name: "failed after a skip", output: skip, wait: errors.New("exit status 1"), fails: true},
-		{name: "no test to run", output: "testing: warning: no tests to run\nPASS\n", fails: true},
-		{name: "body not reached", output: pass, fails: true},
-		{name: "another's marker", output: childMarker("TestX") + "\n" + pass, fails: true},
-		{name: "only a subtest skipped", output: "--- SKIP: TestX/y/z (0.00s)\n" + marker + pass},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			skipped, err := childVerdict(test, func() string { return c.output }, func() error { return c.wait })
-			assert.Equal(t, c.skipped, skipped)
-			assert.Equal(t, c.fails, err != nil, "%v", err)
-		})
-	}
 }
 
 // What the other tests trust a namespace with, and that nothing of it shows

@@ -1,4 +1,4 @@
-package redial_test
+package systest_test
 
 // What only Linux does: the backlogs of listeners that do not accept, a
 // connection to itself, the file permissions of unix sockets, and a process
@@ -22,31 +22,6 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-// listenFull listens on addr with a backlog of length zero, that nobody
-// accepts from, and fills it by dial until dial fails. It returns the
-// listener's descriptor and the error.
-func listenFull(t *testing.T, domain int, addr syscall.Sockaddr, dial func(fd int) (net.Conn, error)) (int, error) {
-	t.Helper()
-	fd, err := syscall.Socket(domain, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	require.NoError(t, err)
-	t.Cleanup(func() { syscall.Close(fd) })
-	require.NoError(t, syscall.Bind(fd, addr))
-	require.NoError(t, syscall.Listen(fd, 0))
-	connected := 0
-	for range 16 { // the kernel takes one more than the length of the backlog says
-		conn, err := dial(fd)
-		switch {
-		case err == nil:
-			connected++
-			t.Cleanup(func() { conn.Close() })
-		case connected > 0: // else it was the dial's time that was up, on a busy machine
-			return fd, err
-		}
-	}
-	require.Fail(t, "the backlog is not full")
-	return -1, nil
-}
-
 func TestFullUnixBacklog(t *testing.T) {
 	path := socketPath(t)
 	_, full := listenFull(t, syscall.AF_UNIX, &syscall.SockaddrUnix{Name: path}, func(int) (net.Conn, error) {
@@ -57,20 +32,6 @@ func TestFullUnixBacklog(t *testing.T) {
 	assert.ErrorIs(t, err, syscall.EAGAIN)
 	assert.Equal(t, redial.Refused, a.Class)
 	assert.Equal(t, redial.Refused, redial.Classify(err))
-}
-
-// listenSilent is the address of a listener that answers no SYN, for its
-// backlog is full.
-func listenSilent(t *testing.T) (address string) {
-	t.Helper()
-	loopback := &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
-	fd, full := listenFull(t, syscall.AF_INET, loopback, func(fd int) (net.Conn, error) {
-		return net.DialTimeout("tcp", boundTo(t, fd), 100*time.Millisecond)
-	})
-	var timeout net.Error
-	require.ErrorAs(t, full, &timeout)
-	require.True(t, timeout.Timeout(), "%v", full)
-	return boundTo(t, fd)
 }
 
 // Of the attempts that time out, some end by the context of the attempt and
@@ -202,39 +163,6 @@ func TestUnixSocketIsFile(t *testing.T) {
 	a, err := dialOnce(t, redial.Dialer{}, "unix", path)
 	assert.Equal(t, redial.Refused, a.Class, "%v", err)
 	assert.Equal(t, redial.Refused, redial.Classify(err))
-}
-
-// leaveDescriptors takes all but that many of the descriptors that this
-// process may have, until restore is called. In a child only: see inChild.
-func leaveDescriptors(t *testing.T, left int) (restore func()) {
-	t.Helper()
-	const most = 256
-	var limit syscall.Rlimit
-	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
-	lowered := limit
-	lowered.Cur = min(most, limit.Cur)
-	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &lowered))
-	var taken []int
-	restore = func() {
-		for _, fd := range taken {
-			syscall.Close(fd)
-		}
-		require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit))
-	}
-	for range most {
-		fd, err := syscall.Open(os.DevNull, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
-		if err == syscall.EMFILE {
-			break
-		}
-		require.NoError(t, err)
-		taken = append(taken, fd)
-	}
-	require.Greater(t, len(taken), left)
-	for _, fd := range taken[:left] {
-		require.NoError(t, syscall.Close(fd))
-	}
-	taken = taken[left:]
-	return restore
 }
 
 // With no descriptor left there is no socket, whatever the address. One is

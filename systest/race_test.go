@@ -1,4 +1,4 @@
-package redial_test
+package systest_test
 
 // These tests race addresses of a DNS server of the test's. race_linux_test.go
 // has those that need a network in which some addresses are dead.

@@ -1,0 +1,97 @@
+// Package testutil has what the tests of several packages share: servers on the loopback interface, addresses taken
+// from the system, and a check for goroutines left behind.
+package testutil
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Listen serves each connection to a new listener by handle, until t ends.
+func Listen(t testing.TB, network, address string, handle func(net.Conn)) net.Listener {
+	t.Helper()
+	ln, err := net.Listen(network, address)
+	require.NoError(t, err)
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				handle(conn)
+			}()
+		}
+	}()
+	return ln
+}
+
+// Echo sends back what comes.
+func Echo(conn net.Conn) { io.Copy(conn, conn) }
+
+// AssertEchoes checks that conn is a working connection to Echo.
+func AssertEchoes(t testing.TB, conn net.Conn) {
+	t.Helper()
+	_, err := conn.Write([]byte("hello"))
+	require.NoError(t, err)
+	got := make([]byte, 5)
+	_, err = io.ReadFull(conn, got)
+	require.NoError(t, err)
+	assert.Equal(t, "hello", string(got))
+}
+
+// RefusingAddress returns a loopback address that refuses connections until t ends. A connection holds its port, so that
+// nobody else comes to listen there. The network is "tcp", "tcp4" or "tcp6"; without a ::1, "tcp6" skips t.
+func RefusingAddress(t testing.TB, network string) string {
+	t.Helper()
+	loopback := "127.0.0.1:0"
+	if network == "tcp6" {
+		loopback = "[::1]:0"
+	}
+	ln, err := net.Listen(network, loopback)
+	if err != nil && network == "tcp6" {
+		t.Skipf("this machine has no ::1: %v", err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { ln.Close() }) // not before: closing it would reset the connection, which gives up the port
+	conn, err := net.Dial(network, ln.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	return conn.LocalAddr().String()
+}
+
+// FreeAddress returns a loopback address with a port that was free a moment ago, for a test that binds to it.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, ln.Close())
+	return ln.Addr().String()
+}
+
+// Hello answers each request with "hello".
+var Hello = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
+
+// Get makes a request and reads the whole of its response.
+func Get(ctx context.Context, client *http.Client, url string) (body, proto string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", "", err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return "", "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return string(text), resp.Proto, err
+}

@@ -1,0 +1,249 @@
+package systest_test
+
+// A DNS server that answers as a test tells it to.
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A dnsReply is what a dnsServer says of a name, whichever type is asked for.
+type dnsReply struct {
+	rcode  byte         // RFC 1035, section 4.1.1
+	addrs  []netip.Addr // those of the type asked for are the answer
+	silent bool         // nothing is sent
+}
+
+var (
+	dnsNoData     = dnsReply{} // the name exists, with no such record
+	dnsServFail   = dnsReply{rcode: 2}
+	dnsNoSuchName = dnsReply{rcode: 3}
+	dnsRefused    = dnsReply{rcode: 5}
+	dnsSilence    = dnsReply{silent: true}
+)
+
+func dnsAddrs(addrs ...string) dnsReply {
+	var r dnsReply
+	for _, addr := range addrs {
+		r.addrs = append(r.addrs, netip.MustParseAddr(addr))
+	}
+	return r
+}
+
+// A dnsServer answers queries on UDP and TCP as it was told to. Names that it
+// was told nothing of do not exist.
+type dnsServer struct {
+	addr string // of both
+
+	mu      sync.Mutex
+	replies map[string][]dnsReply // left to give; the last is kept
+	queries map[string]int
+}
+
+// startDNS starts a server on an address of the loopback interface. It is
+// stopped when t ends.
+func startDNS(t *testing.T, address string) *dnsServer {
+	t.Helper()
+	var (
+		packets  net.PacketConn
+		listener net.Listener
+		err      error
+	)
+	for range 10 { // until a port that the system chose for UDP is free for TCP too
+		packets, err = net.ListenPacket("udp", address)
+		require.NoError(t, err)
+		listener, err = net.Listen("tcp", packets.LocalAddr().String())
+		if err == nil {
+			break
+		}
+		packets.Close()
+	}
+	require.NoError(t, err)
+	s := &dnsServer{
+		addr:    listener.Addr().String(),
+		replies: make(map[string][]dnsReply),
+		queries: make(map[string]int),
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() { s.servePackets(packets) })
+	serving.Go(func() { s.serveStreams(listener, &serving) })
+	t.Cleanup(func() {
+		packets.Close()
+		listener.Close()
+		serving.Wait()
+	})
+	return s
+}
+
+// set tells s what to say of name, which has no dot at its end: one reply for
+// each query, the last for all that follow.
+func (s *dnsServer) set(name string, replies ...dnsReply) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replies[name] = replies
+}
+
+// asked is the number of queries for name so far, answered or not.
+func (s *dnsServer) asked(name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queries[name]
+}
+
+func (s *dnsServer) next(name string) dnsReply {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queries[name]++
+	replies := s.replies[name]
+	switch len(replies) {
+	case 0:
+		return dnsNoSuchName
+	case 1:
+	default:
+		s.replies[name] = replies[1:]
+	}
+	return replies[0]
+}
+
+func (s *dnsServer) servePackets(conn net.PacketConn) {
+	query := make([]byte, 1<<16)
+	for {
+		n, from, err := conn.ReadFrom(query)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			continue // Windows tells here that an asker's port is gone
+		}
+		if answer := s.answer(query[:n]); answer != nil {
+			conn.WriteTo(answer, from)
+		}
+	}
+}
+
+// serveStreams serves queries with their length before them (RFC 1035,
+// section 4.2.2), one connection for one query, as Go's resolver has it.
+func (s *dnsServer) serveStreams(listener net.Listener, serving *sync.WaitGroup) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		serving.Go(func() {
+			defer conn.Close()
+			conn.SetDeadline(time.Now().Add(10 * time.Second))
+			var length [2]byte
+			if _, err := io.ReadFull(conn, length[:]); err != nil {
+				return
+			}
+			query := make([]byte, binary.BigEndian.Uint16(length[:]))
+			if _, err := io.ReadFull(conn, query); err != nil {
+				return
+			}
+			if answer := s.answer(query); answer != nil {
+				conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...))
+			}
+		})
+	}
+}
+
+const (
+	dnsTypeA    = 1
+	dnsTypeAAAA = 28
+	dnsClassIN  = 1
+)
+
+// answer is the answer to a query; nil if there is to be none, as for what is
+// no query.
+func (s *dnsServer) answer(query []byte) []byte {
+	const headerLen = 12
+	if len(query) < headerLen {
+		return nil
+	}
+	name, end := dnsName(query, headerLen)
+	if len(query) < end+4 {
+		return nil
+	}
+	question := query[headerLen : end+4] // with the type and the class
+	reply := s.next(name)
+	if reply.silent {
+		return nil
+	}
+	var records []byte
+	count := uint16(0)
+	for _, addr := range reply.addrs {
+		kind := uint16(dnsTypeA)
+		if addr.Is6() {
+			kind = dnsTypeAAAA
+		}
+		if kind != binary.BigEndian.Uint16(query[end:]) {
+			continue
+		}
+		count++
+		records = binary.BigEndian.AppendUint16(records, 0xc000|headerLen) // the name: that of the question
+		records = binary.BigEndian.AppendUint16(records, kind)
+		records = binary.BigEndian.AppendUint16(records, dnsClassIN)
+		records = binary.BigEndian.AppendUint32(records, 0) // time to live: none, so that no one keeps it
+		records = binary.BigEndian.AppendUint16(records, uint16(addr.BitLen()/8))
+		records = append(records, addr.AsSlice()...)
+	}
+	answer := append([]byte{}, query[:2]...)  // the query's ID
+	answer = append(answer, 0x80|0x01)        // a response; recursion was desired,
+	answer = append(answer, 0x80|reply.rcode) // and is available: else an empty answer is no answer
+	for _, n := range [...]uint16{1, count, 0, 0} {
+		answer = binary.BigEndian.AppendUint16(answer, n)
+	}
+	answer = append(answer, question...)
+	return append(answer, records...)
+}
+
+// dnsName reads the name that starts at off in a query, and returns where it
+// ends; past the end of the query if it does not.
+func dnsName(query []byte, off int) (name string, end int) {
+	var labels []string
+	for off < len(query) {
+		length := int(query[off])
+		off++
+		if length == 0 {
+			return strings.ToLower(strings.Join(labels, ".")), off
+		}
+		if off+length > len(query) {
+			break
+		}
+		labels = append(labels, string(query[off:off+length]))
+		off += length
+	}
+	return "", len(query) + 1
+}
+
+// resolver is Go's own, asking s whatever servers the machine is set up with.
+func (s *dnsServer) resolver() *net.Resolver {
+	return resolverBy(func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, s.addr)
+	})
+}
+
+func resolverBy(dial func(ctx context.Context, network, address string) (net.Conn, error)) *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: dial}
+}
+
+// skipWithoutDNS skips t where Go has no resolver of its own, or no sockets.
+func skipWithoutDNS(t *testing.T) {
+	t.Helper()
+	switch runtime.GOOS {
+	case "js", "wasip1", "plan9":
+		t.Skip("net.Resolver.Dial is not used on " + runtime.GOOS)
+	}
+}

@@ -1,0 +1,243 @@
+package systest_test
+
+// Names, resolved by Go's own resolver from a DNS server of the test's: what
+// the server says, or that it says nothing, decides the class of a failed
+// dial, whether it is retried, and whether a later answer is heard.
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+// What a name's failure is, and that it is retried only if it may go away.
+func TestDNSFailure(t *testing.T) {
+	skipWithoutDNS(t)
+	server := startDNS(t, "127.0.0.1:0")
+	server.set("nodata.test", dnsNoData)
+	server.set("servfail.test", dnsServFail)
+	server.set("refused.test", dnsRefused)
+	server.set("silence.test", dnsSilence)
+	server.set("v4only.test", dnsAddrs("127.0.0.1"))
+
+	for _, c := range []struct {
+		name    string
+		network string
+		host    string // ends in a dot: the machine's search list is not the test's
+		timeout time.Duration
+		class   redial.Class
+		retried bool
+	}{
+		{name: "NXDOMAIN", host: "missing.test.", class: redial.NotFound},
+		{name: "no data", host: "nodata.test.", class: redial.NotFound},
+		{name: "no address of the family", network: "tcp6", host: "v4only.test.", class: redial.NotFound},
+		{name: "SERVFAIL", host: "servfail.test.", class: redial.DNS, retried: true},
+		{name: "REFUSED", host: "refused.test.", class: redial.DNS, retried: true},
+		{name: "silence", host: "silence.test.", timeout: 100 * time.Millisecond, class: redial.DNS, retried: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			network := c.network
+			if network == "" {
+				network = "tcp"
+			}
+			d := redial.Dialer{
+				Dialer:      net.Dialer{Resolver: server.resolver(), Timeout: c.timeout},
+				Policy:      atOnce(),
+				MaxAttempts: 3,
+			}
+			attempts, err := dialRecorded(t, &d, network, c.host+":80")
+			require.Error(t, err)
+			for _, a := range attempts {
+				assert.Equal(t, c.class, a.Class, "%v", a.Err)
+			}
+			assert.Equal(t, c.class, redial.Classify(err))
+			var dnsError *net.DNSError
+			require.ErrorAs(t, err, &dnsError)
+			assert.Equal(t, c.class == redial.NotFound, dnsError.IsNotFound)
+			assert.NotZero(t, server.asked(strings.TrimSuffix(c.host, ".")), "the test's own server was not asked")
+
+			failed, ok := errors.AsType[*redial.Error](err)
+			require.True(t, ok)
+			if !c.retried {
+				require.Len(t, attempts, 1)
+				assert.Same(t, attempts[0].Err, failed.Err, "as the inner dialer made it")
+				assert.Equal(t, redial.ErrPermanent, attempts[0].Stop)
+				return
+			}
+			assert.Len(t, attempts, 3)
+			assert.Equal(t, 3, failed.Attempts)
+			assert.Equal(t, c.class, failed.Class)
+			assert.ErrorIs(t, err, redial.ErrMaxAttempts)
+		})
+	}
+}
+
+// It is the DNS server that refused, or could not be reached, not the target.
+func TestDNSServerUnreachable(t *testing.T) {
+	skipWithoutDNS(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	gone := listener.Addr().String()
+	require.NoError(t, listener.Close())
+
+	for _, network := range []string{"udp", "tcp"} {
+		t.Run(network, func(t *testing.T) {
+			var dials atomic.Int32
+			d := redial.Dialer{Dialer: net.Dialer{
+				Resolver: resolverBy(func(ctx context.Context, _, _ string) (net.Conn, error) {
+					dials.Add(1)
+					var d net.Dialer
+					return d.DialContext(ctx, network, gone)
+				}),
+				// Where the network tells nothing of a closed UDP port,
+				// the resolver waits for its answer.
+				Timeout: time.Second,
+			}}
+			a, err := dialOnce(t, d, "tcp", "name.test.:80")
+			assert.Equal(t, redial.DNS, a.Class, "%v", err)
+			assert.Equal(t, redial.DNS, redial.Classify(err))
+			assert.NotZero(t, dials.Load())
+		})
+	}
+}
+
+// A name that could not be resolved is asked for again, and then connects.
+// The resolver itself asks several times within one attempt, so the server
+// gets well when the first attempt is over.
+func TestDNSRecovers(t *testing.T) {
+	skipWithoutDNS(t)
+	port := listenLoopback(t)
+	for _, c := range []struct {
+		name    string
+		failing dnsReply
+		timeout time.Duration
+	}{
+		{"SERVFAIL", dnsServFail, 0},
+		{"REFUSED", dnsRefused, 0},
+		{"silence", dnsSilence, 100 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server := startDNS(t, "127.0.0.1:0")
+			server.set("name.test", c.failing)
+			d := redial.Dialer{
+				Dialer: net.Dialer{Resolver: server.resolver(), Timeout: c.timeout},
+				Policy: atOnce(),
+				OnAttempt: func(context.Context, redial.Attempt) {
+					server.set("name.test", dnsAddrs("127.0.0.1"))
+				},
+			}
+			attempts, err := dialRecorded(t, &d, "tcp", "name.test.:"+port)
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, len(attempts), 2)
+			assert.Equal(t, redial.DNS, attempts[0].Class)
+			last := attempts[len(attempts)-1]
+			require.NoError(t, last.Err)
+			assert.Equal(t, "127.0.0.1:"+port, last.Remote.String())
+		})
+	}
+}
+
+// One SERVFAIL that the resolver hides by asking again is no failed attempt;
+// one that it does not hide is retried. Which of the two depends on how often
+// the machine has resolvers ask.
+func TestDNSFailsOnce(t *testing.T) {
+	skipWithoutDNS(t)
+	port := listenLoopback(t)
+	server := startDNS(t, "127.0.0.1:0")
+	server.set("name.test", dnsServFail, dnsAddrs("127.0.0.1"))
+	d := redial.Dialer{Dialer: net.Dialer{Resolver: server.resolver()}, Policy: atOnce()}
+	attempts, err := dialRecorded(t, &d, "tcp4", "name.test.:"+port) // tcp4: A is all that it asks for
+	require.NoError(t, err)
+	assert.Equal(t, 2, server.asked("name.test"))
+	assert.LessOrEqual(t, len(attempts), 2)
+	for _, a := range attempts[:len(attempts)-1] {
+		assert.Equal(t, redial.DNS, a.Class)
+	}
+}
+
+// A service moves while it is being dialed: the next attempt finds it.
+func TestDNSResolvesAnew(t *testing.T) {
+	skipWithoutDNS(t)
+	old, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Skipf("127.0.0.1 is all the loopback that this machine has: %v", err)
+	}
+	require.NoError(t, old.Close())
+	port := listenLoopback(t)
+	server := startDNS(t, "127.0.0.1:0")
+	server.set("moving.test", dnsAddrs("127.0.0.2"))
+	const atOldAddress = 3
+	d := redial.Dialer{
+		Dialer: net.Dialer{Resolver: server.resolver()},
+		Policy: atOnce(),
+		OnAttempt: func(_ context.Context, a redial.Attempt) {
+			if a.Number == atOldAddress {
+				server.set("moving.test", dnsAddrs("127.0.0.1"))
+			}
+		},
+	}
+	attempts, err := dialRecorded(t, &d, "tcp4", "moving.test.:"+port)
+	require.NoError(t, err)
+	require.Len(t, attempts, atOldAddress+1)
+	for _, a := range attempts[:atOldAddress] {
+		assert.Equal(t, redial.Refused, a.Class, "%v", a.Err)
+	}
+	assert.Equal(t, "127.0.0.1:"+port, attempts[atOldAddress].Remote.String())
+	assert.Equal(t, len(attempts), server.asked("moving.test"), "one query for each attempt")
+}
+
+// A resolver that dials by a Dialer of its own: the outer one retries, so the
+// inner one must not, though its policy says so.
+func TestDNSNestedDialer(t *testing.T) {
+	skipWithoutDNS(t)
+	port := listenLoopback(t)
+	server := startDNS(t, "127.0.0.1:0")
+	server.set("name.test", dnsAddrs("127.0.0.1"))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	gone := listener.Addr().String()
+	require.NoError(t, listener.Close())
+
+	var (
+		target        atomic.Value // the address of the DNS server
+		calls, nested atomic.Int32
+	)
+	target.Store(gone)
+	inner := redial.Dialer{
+		Policy: atOnce(),
+		OnAttempt: func(_ context.Context, a redial.Attempt) {
+			nested.Add(1)
+			assert.Equal(t, 1, a.Number)
+			assert.NotEqual(t, a.Err == nil, a.Stop != nil)
+		},
+	}
+	d := redial.Dialer{
+		Dialer: net.Dialer{Resolver: resolverBy(func(ctx context.Context, _, _ string) (net.Conn, error) {
+			calls.Add(1)
+			return inner.DialContext(ctx, "tcp", target.Load().(string))
+		})},
+		Policy: atOnce(),
+		OnAttempt: func(_ context.Context, a redial.Attempt) {
+			if a.Number == 2 {
+				target.Store(server.addr)
+			}
+		},
+	}
+	attempts, err := dialRecorded(t, &d, "tcp", "name.test.:"+port)
+	require.NoError(t, err)
+	require.Len(t, attempts, 3)
+	for _, a := range attempts[:2] {
+		assert.Equal(t, redial.DNS, a.Class, "%v", a.Err)
+	}
+	assert.Equal(t, calls.Load(), nested.Load(), "one attempt for each call")
+	assert.NotZero(t, server.asked("name.test"))
+}

@@ -1,0 +1,117 @@
+package systest_test
+
+// What a machine can run out of: descriptors, ports, and room in a listener's backlog.
+
+import (
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// listenFull listens on addr with a backlog of length zero, that nobody
+// accepts from, and fills it by dial until dial fails. It returns the
+// listener's descriptor and the error.
+func listenFull(t *testing.T, domain int, addr syscall.Sockaddr, dial func(fd int) (net.Conn, error)) (int, error) {
+	t.Helper()
+	fd, err := syscall.Socket(domain, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { syscall.Close(fd) })
+	require.NoError(t, syscall.Bind(fd, addr))
+	require.NoError(t, syscall.Listen(fd, 0))
+	connected := 0
+	for range 16 { // the kernel takes one more than the length of the backlog says
+		conn, err := dial(fd)
+		switch {
+		case err == nil:
+			connected++
+			t.Cleanup(func() { conn.Close() })
+		case connected > 0: // else it was the dial's time that was up, on a busy machine
+			return fd, err
+		}
+	}
+	require.Fail(t, "the backlog is not full")
+	return -1, nil
+}
+
+// listenSilent is the address of a listener that answers no SYN, for its
+// backlog is full.
+func listenSilent(t *testing.T) (address string) {
+	t.Helper()
+	loopback := &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
+	fd, full := listenFull(t, syscall.AF_INET, loopback, func(fd int) (net.Conn, error) {
+		return net.DialTimeout("tcp", boundTo(t, fd), 100*time.Millisecond)
+	})
+	var timeout net.Error
+	require.ErrorAs(t, full, &timeout)
+	require.True(t, timeout.Timeout(), "%v", full)
+	return boundTo(t, fd)
+}
+
+// leaveDescriptors takes all but that many of the descriptors that this
+// process may have, until restore is called. In a child only: see inChild.
+func leaveDescriptors(t *testing.T, left int) (restore func()) {
+	t.Helper()
+	const most = 256
+	var limit syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
+	lowered := limit
+	lowered.Cur = min(most, limit.Cur)
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &lowered))
+	var taken []int
+	restore = func() {
+		for _, fd := range taken {
+			syscall.Close(fd)
+		}
+		require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit))
+	}
+	for range most {
+		fd, err := syscall.Open(os.DevNull, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+		if err == syscall.EMFILE {
+			break
+		}
+		require.NoError(t, err)
+		taken = append(taken, fd)
+	}
+	require.Greater(t, len(taken), left)
+	for _, fd := range taken[:left] {
+		require.NoError(t, syscall.Close(fd))
+	}
+	taken = taken[left:]
+	return restore
+}
+
+// useUpPorts connects to address until the kernel has no port left for it.
+// The connections end in resets, so that the ports are free again, and not in
+// TIME_WAIT, once restore has closed them.
+func useUpPorts(t *testing.T, network, address string) (restore func()) {
+	t.Helper()
+	var conns []net.Conn
+	restore = func() {
+		for _, conn := range conns {
+			if tcp, ok := conn.(*net.TCPConn); ok {
+				tcp.SetLinger(0)
+			}
+			conn.Close()
+		}
+	}
+	for range 8 {
+		conn, err := net.Dial(network, address)
+		if err != nil {
+			want := syscall.EADDRNOTAVAIL
+			if network == "udp4" || network == "udp6" {
+				want = syscall.EAGAIN
+			}
+			require.ErrorIs(t, err, want)
+			require.NotEmpty(t, conns)
+			return restore
+		}
+		conns = append(conns, conn)
+	}
+	restore()
+	require.Fail(t, "there are more ports than there should be")
+	return nil
+}

@@ -1,0 +1,63 @@
+package systest_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/testutil"
+)
+
+// net shares one look-up among the dials that want it. The end of the request
+// that began the look-up is not the end of the other one's dial.
+func TestTransportSharedLookUp(t *testing.T) {
+	skipWithoutDNS(t)
+	dns := startDNS(t, "127.0.0.1:0")
+	dns.set("shared.test", dnsAddrs("127.0.0.1"))
+	server := httptest.NewServer(testutil.Hello)
+	defer server.Close()
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	require.NoError(t, err)
+	url := "http://shared.test.:" + port
+
+	asked, gone := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	toServer := &redial.Dialer{Policy: redial.Policy{redial.Unknown: redial.Exponential(time.Millisecond, time.Millisecond)}, DialFunc: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		once.Do(func() { close(asked) })
+		select {
+		case <-gone:
+			var d net.Dialer
+			return d.DialContext(ctx, network, dns.addr)
+		default:
+			return nil, errors.New("not yet")
+		}
+	}}
+	transport := redial.NewTransport(&redial.Dialer{Dialer: net.Dialer{Resolver: resolverBy(toServer.DialContext)}, Policy: redial.Policy{}}, nil)
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+
+	first, cancel := context.WithCancel(t.Context())
+	var requests sync.WaitGroup
+	requests.Go(func() { testutil.Get(first, client, url) })
+	<-asked
+	looking := make(chan struct{}, 1)
+	second := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{DNSStart: func(httptrace.DNSStartInfo) { looking <- struct{}{} }})
+	requests.Go(func() {
+		_, _, err := testutil.Get(second, client, url)
+		assert.NoError(t, err)
+	})
+	<-looking
+	cancel()
+	close(gone)
+	requests.Wait()
+}
