@@ -29,10 +29,11 @@ const childTimeout = time.Minute
 
 // inChild runs body, of the test t, in a child process with env added to its
 // environment. t fails if the child does, or if it did not run body to its
-// end; it is skipped if the child skipped it.
+// end; it is skipped if the child skipped it. The child shares nothing with
+// other tests, so t runs in parallel with them.
 //
 // The child runs what t's function does before it calls inChild as well: call
-// it first.
+// it first, and once.
 func inChild(t *testing.T, env []string, body func(t *testing.T)) {
 	t.Helper()
 	startChild(t, env, nil, body)
@@ -45,6 +46,7 @@ func startChild(t *testing.T, env []string, attr *syscall.SysProcAttr, body func
 		fmt.Println(childMarker(t.Name()))
 		return
 	}
+	t.Parallel()
 	binary, err := os.Executable()
 	require.NoError(t, err)
 	// The child's own -test.timeout comes first: it tells where it hangs.
@@ -59,7 +61,7 @@ func startChild(t *testing.T, env []string, attr *syscall.SysProcAttr, body func
 	cmd.Stdout, cmd.Stderr = &output, &output
 	err = cmd.Start()
 	if attr != nil && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC)) {
-		t.Skipf("may not make namespaces, which takes root (CAP_SYS_ADMIN): %v", err)
+		t.Skipf("making a network namespace takes root (CAP_SYS_ADMIN): %v; run it by: sudo go test -v -run '%s' ./systest", err, onlyTest(t.Name()))
 	}
 	require.NoError(t, err)
 	skipped, err := childVerdict(t.Name(), output.String, cmd.Wait)

@@ -1,8 +1,7 @@
 package systest_test
 
-// A test that needs descriptors to run out, or a network with black holes in
-// it, runs in a child process: this test binary once more, running that very
-// test. In namespaces of its own (namespaces(7)) the child has a loopback
+// A test that needs a network with black holes in it runs in a child process
+// with namespaces of its own (namespaces(7)). In there it has a loopback
 // interface and nothing else, resolves by the files and the DNS server that it
 // brings along, and adds what addresses and routes it likes by rtnetlink(7).
 // No tool is needed for it, and nothing of it is seen from outside.

@@ -26,6 +26,7 @@ const dnsPort53 = "127.0.0.1:53"
 
 // eachResolver runs body in a namespace, once with each of the resolvers.
 func eachResolver(t *testing.T, env []string, body func(t *testing.T, resolver string)) {
+	t.Parallel()
 	for _, resolver := range []string{"go", "cgo"} {
 		t.Run(resolver, func(t *testing.T) {
 			if resolver == "cgo" && !builtWithCgo() {
