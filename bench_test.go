@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // discard accepts connections and closes them.
@@ -122,13 +123,14 @@ func benchmarkWaiting(b *testing.B, attempts int) {
 		OnAttempt: func(context.Context, redial.Attempt) { failed.Done() },
 	}
 	d.MaxElapsed = -1
+	closed := testutil.RefusingAddress(b, "tcp")
 	for b.Loop() {
 		ctx, cancel := context.WithCancel(context.Background())
 		before, goroutines := memory(), runtime.NumGoroutine()
 		var ended sync.WaitGroup
 		failed.Add(dials * attempts)
 		for range dials {
-			ended.Go(func() { d.DialContext(ctx, "tcp", "127.0.0.1:1") })
+			ended.Go(func() { d.DialContext(ctx, "tcp", closed) })
 		}
 		failed.Wait()
 		after := memory()

@@ -114,7 +114,7 @@ func TestDropIn(t *testing.T) {
 // nil pointer within an interface nor a panic, on failure.
 func TestDropInMethodsRetry(t *testing.T) {
 	ctx := context.Background()
-	closed := netip.MustParseAddrPort("127.0.0.1:1") // tcpmux: nobody listens there
+	closed := netip.MustParseAddrPort(testutil.RefusingAddress(t, "tcp"))
 	missing := &net.UnixAddr{Name: filepath.Join(t.TempDir(), "missing"), Net: "unix"}
 	for _, test := range []struct {
 		name     string
@@ -144,7 +144,8 @@ func TestDropInMethodsRetry(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			attempts := 0
-			d := &redial.Dialer{MaxAttempts: 2, OnAttempt: func(context.Context, redial.Attempt) { attempts++ }}
+			d := &redial.Dialer{MaxAttempts: 2, Policy: redial.Policy{redial.Refused: every(time.Millisecond)},
+				OnAttempt: func(context.Context, redial.Attempt) { attempts++ }}
 			isNil, err := test.dial(d)
 			require.Error(t, err)
 			assert.True(t, isNil)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"time"
@@ -62,7 +63,14 @@ func ExampleDialer_verify() {
 }
 
 func ExampleClassify() {
-	_, err := net.Dial("tcp", "127.0.0.1:1")
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	address := server.Addr().String()
+	server.Close() // nothing listens there any more
+
+	_, err = net.Dial("tcp", address)
 	fmt.Println(redial.Classify(err))
 	_, err = net.Dial("tcp", "127.0.0.1")
 	fmt.Println(redial.Classify(err))

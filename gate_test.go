@@ -197,7 +197,7 @@ func TestGateImpatientDial(t *testing.T) {
 func TestGateBoundsTheRate(t *testing.T) {
 	for _, budget := range []time.Duration{time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, 30 * time.Second} {
 		for _, outcome := range []dialtest.Outcome{dialtest.Refuse, dialtest.Refuse.After(30 * time.Millisecond), dialtest.Timeout} {
-			synctest.Test(t, func(t *testing.T) {
+			testutil.Bubble(t, fmt.Sprint(budget, " ", outcome), func(t *testing.T) {
 				script := dialtest.Script(outcome.Forever())
 				d := gateDialer(script, &redial.Gate{Burst: 1})
 				d.Policy = redial.DefaultPolicy()
@@ -354,7 +354,7 @@ func TestGateFailsAtOnce(t *testing.T) {
 // A dial whose time ends while another's probe is on its way returns the target's
 // last failure, with a record, unless it has that already.
 func TestGateTimeEndsDuringProbe(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testutil.Bubble(t, "before it knows a failure", func(t *testing.T) {
 		logger, logs := observed()
 		script := dialtest.Script(dialtest.Refuse, dialtest.Timeout.Forever())
 		prober := gateDialer(script, new(redial.Gate))
@@ -387,7 +387,7 @@ func TestGateTimeEndsDuringProbe(t *testing.T) {
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.Zero(t, asError(t, err).Attempts)
 	})
-	synctest.Test(t, func(t *testing.T) {
+	testutil.Bubble(t, "when it knows the latest failure", func(t *testing.T) {
 		// It knows the latest failure when its time is up: it is not told again.
 		logger, logs := observed()
 		script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.Timeout.Forever())
@@ -415,7 +415,7 @@ func TestGateTimeEndsDuringProbe(t *testing.T) {
 // packets may have been lost before the target came back.
 func TestGateSilentProbe(t *testing.T) {
 	for _, dials := range []int{2, 100} {
-		synctest.Test(t, func(t *testing.T) {
+		testutil.Bubble(t, fmt.Sprint(dials, " dials"), func(t *testing.T) {
 			// The burst is refused; the first three probes go into the void.
 			script := dialtest.Script(dialtest.Refuse.After(time.Millisecond), dialtest.Timeout.Times(3), dialtest.OK.Forever())
 			d := gateDialer(script, &redial.Gate{Burst: 1})
@@ -493,7 +493,7 @@ func TestGateRemembers(t *testing.T) {
 // in each round twice as many are in flight.
 func TestGateSlowStart(t *testing.T) {
 	for _, burst := range []int{0, 1, 4} {
-		synctest.Test(t, func(t *testing.T) {
+		testutil.Bubble(t, fmt.Sprint("Burst ", burst), func(t *testing.T) {
 			const round = 10 * time.Millisecond
 			script := dialtest.Script(dialtest.OK.After(round).Forever())
 			d := gateDialer(script, &redial.Gate{Burst: burst})
@@ -523,7 +523,7 @@ func assertRounds(t *testing.T, starts []time.Duration, first int, round time.Du
 // Recovery is a slow start from two, and a failure on the way is one again.
 func TestGateRecovery(t *testing.T) {
 	const round = 10 * time.Millisecond
-	synctest.Test(t, func(t *testing.T) {
+	testutil.Bubble(t, "all succeed", func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.After(round).Times(16), dialtest.OK.After(round).Forever())
 		d := gateDialer(script, new(redial.Gate))
 		begin := time.Now()
@@ -535,7 +535,7 @@ func TestGateRecovery(t *testing.T) {
 		}
 		assertRounds(t, all, 1, round)
 	})
-	synctest.Test(t, func(t *testing.T) {
+	testutil.Bubble(t, "a relapse", func(t *testing.T) {
 		// The probe gets through, then one of the two that follow; the other is
 		// refused, while the first one's two are on their way.
 		script := dialtest.Script(dialtest.Refuse.After(round).Times(16), dialtest.OK.After(round),
@@ -585,54 +585,58 @@ func TestGateLateSuccess(t *testing.T) {
 
 // The target is never stuck with a prober that does not come back.
 func TestGateHandsOver(t *testing.T) {
-	for name, end := range map[string]func(cancel context.CancelFunc){
-		"canceled": func(cancel context.CancelFunc) { cancel() },
-		"panic":    func(context.CancelFunc) { panic("oops") },
-		"goexit":   func(context.CancelFunc) { runtime.Goexit() },
+	type ending func(cancel context.CancelFunc) // of the prober
+	cancels := func(cancel context.CancelFunc) { cancel() }
+	panics := func(context.CancelFunc) { panic("oops") }
+	exits := func(context.CancelFunc) { runtime.Goexit() }
+	const (
+		probe      = 100 * time.Millisecond // after the failure
+		probeTakes = time.Second            // if it is the prober's
+	)
+	for _, test := range []struct {
+		name         string
+		afterFailure ending        // called when the first attempt has failed; nil: the prober lives on
+		inProbe      ending        // called at the end of its probe
+		want         time.Duration // until the others connect
+	}{
+		{name: "canceled while waiting", afterFailure: func(cancel context.CancelFunc) { time.AfterFunc(probe/2, cancel) }, want: probe},
+		{name: "panics after its failure", afterFailure: panics, want: probe},
+		{name: "exits after its failure", afterFailure: exits, want: probe},
+		{name: "canceled while probing", inProbe: cancels, want: probe + probeTakes},
+		{name: "panics while probing", inProbe: panics, want: probe + probeTakes},
+		{name: "exits while probing", inProbe: exits, want: probe + probeTakes},
 	} {
-		for _, probing := range []bool{false, true} {
-			t.Run(fmt.Sprint(name, " while probing: ", probing), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					gate := &redial.Gate{Burst: 1}
-					ctx, cancel := context.WithCancel(t.Context())
-					defer cancel()
-					prober := &redial.Dialer{Gate: gate, Policy: gated, MaxElapsed: -1}
-					tries := 0
-					prober.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-						if tries++; tries == 1 || !probing && name == "canceled" {
-							if !probing && tries == 1 && name == "canceled" {
-								time.AfterFunc(50*time.Millisecond, cancel)
-							}
-							return dialtest.Script(dialtest.Refuse).DialContext(ctx, network, address)
-						}
-						time.Sleep(time.Second)
-						end(cancel)
-						<-ctx.Done()
-						return nil, ctx.Err()
-					}
-					if !probing && name != "canceled" {
-						prober.OnAttempt = func(context.Context, redial.Attempt) { end(cancel) }
-					}
-					ended := make(chan any, 1)
-					go func() {
-						defer func() { ended <- recover() }()
-						prober.DialContext(ctx, "tcp", address)
-					}()
-					synctest.Wait()
+		testutil.Bubble(t, test.name, func(t *testing.T) {
+			gate := &redial.Gate{Burst: 1}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			refuses := dialtest.Script(dialtest.Refuse.Forever())
+			prober := gateDialer(refuses, gate)
+			prober.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+				if test.inProbe == nil || len(refuses.Dials()) == 0 {
+					return refuses.DialContext(ctx, network, address)
+				}
+				time.Sleep(probeTakes)
+				test.inProbe(cancel)
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			if test.afterFailure != nil {
+				prober.OnAttempt = func(context.Context, redial.Attempt) { test.afterFailure(cancel) }
+			}
+			ended := make(chan any, 1)
+			go func() {
+				defer func() { ended <- recover() }()
+				prober.DialContext(ctx, "tcp", address)
+			}()
+			synctest.Wait()
 
-					script := dialtest.Script(dialtest.OK.Forever())
-					d := gateDialer(script, gate)
-					begin := time.Now()
-					crowd(10, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
-					want := 100 * time.Millisecond
-					if probing {
-						want += time.Second
-					}
-					assert.Equal(t, want, time.Since(begin))
-					<-ended
-				})
-			})
-		}
+			others := gateDialer(dialtest.Script(dialtest.OK.Forever()), gate)
+			begin := time.Now()
+			crowd(10, func(int) error { _, err := others.Dial("tcp", address); assert.NoError(t, err); return nil })
+			assert.Equal(t, test.want, time.Since(begin))
+			<-ended
+		})
 	}
 }
 
@@ -644,7 +648,7 @@ func (*panicking) NextBackOff() time.Duration { panic("oops") }
 // Nor with one whose policy panics, at the first failure or at a probe's.
 func TestGateSurvivesSchedules(t *testing.T) {
 	for _, probing := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
+		testutil.Bubble(t, fmt.Sprint("probing: ", probing), func(t *testing.T) {
 			gate := &redial.Gate{Burst: 1}
 			script := dialtest.Script(dialtest.Refuse.After(time.Second), dialtest.OK.Forever())
 			buggy := gateDialer(script, gate)
@@ -674,7 +678,7 @@ func TestGateSurvivesSchedules(t *testing.T) {
 // account; nor does a class that the dial's policy does not retry.
 func TestGateIgnores(t *testing.T) {
 	for _, outcome := range []dialtest.Outcome{dialtest.NoDescriptors, dialtest.NoFamily, dialtest.NXDomain, dialtest.Fail(context.Canceled)} {
-		synctest.Test(t, func(t *testing.T) {
+		testutil.Bubble(t, outcome.String(), func(t *testing.T) {
 			gate := &redial.Gate{Burst: 1}
 			script := dialtest.Script(outcome.After(time.Second), dialtest.OK.Forever())
 			d := gateDialer(script, gate)
@@ -984,7 +988,7 @@ func TestGateSilence(t *testing.T) {
 		{200 * time.Millisecond, 50},
 		{300 * time.Millisecond, 30},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		testutil.Bubble(t, test.budget.String(), func(t *testing.T) {
 			script := dialtest.Script(dialtest.Timeout.Forever())
 			d := gateDialer(script, new(redial.Gate))
 			d.MaxElapsed = test.budget
@@ -1026,7 +1030,7 @@ func TestGateOnAttemptMayDial(t *testing.T) {
 func TestGateServesImpatientClients(t *testing.T) {
 	const down = 15 * time.Second
 	for phase := range 10 {
-		synctest.Test(t, func(t *testing.T) {
+		testutil.Bubble(t, fmt.Sprint("phase ", phase), func(t *testing.T) {
 			up := down + time.Duration(phase)*17*time.Millisecond
 			begin := time.Now()
 			script := dialtest.Script(dialtest.Refuse.Forever()).For("a.test:81", dialtest.OK.Forever())
@@ -1068,7 +1072,7 @@ func TestGateServesImpatientClients(t *testing.T) {
 // A client that has 100 ms for each dial connects soon after the server's return.
 func TestGateServesShortDials(t *testing.T) {
 	for phase := range 20 {
-		synctest.Test(t, func(t *testing.T) {
+		testutil.Bubble(t, fmt.Sprint("phase ", phase), func(t *testing.T) {
 			up := 5*time.Second + time.Duration(phase)*7*time.Millisecond
 			begin := time.Now()
 			script := dialtest.Script(dialtest.Refuse.Forever()).For("a.test:81", dialtest.OK.Forever())

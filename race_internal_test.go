@@ -21,6 +21,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // A fate is how a connection attempt ends, and after which time. The zero fate
@@ -241,7 +243,7 @@ func TestRaceCanceled(t *testing.T) {
 }
 
 func TestRaceLimits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testutil.Bubble(t, "twenty dead addresses before it", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		// Twenty dead ones before it: each gets its share of the time.
@@ -252,7 +254,7 @@ func TestRaceLimits(t *testing.T) {
 		assert.Equal(t, maxInFlight, tr.most)
 		assert.Less(t, time.Since(tr.begin), 10*time.Second)
 	})
-	synctest.Test(t, func(t *testing.T) {
+	testutil.Bubble(t, "one at a time", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		// One at a time, as with a fixed local port.
@@ -263,7 +265,7 @@ func TestRaceLimits(t *testing.T) {
 		assert.Equal(t, 1, tr.most)
 		assert.Equal(t, []time.Duration{0, 2500 * ms, 2500 * ms, 6250 * ms}, tr.starts)
 	})
-	synctest.Test(t, func(t *testing.T) {
+	testutil.Bubble(t, "one at a time without a deadline", func(t *testing.T) {
 		// With no deadline there is no share to be had.
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Hour, cancel)
@@ -285,7 +287,7 @@ func TestRaceDelay(t *testing.T) {
 		{110 * ms, []time.Duration{0, 110 * ms, 210 * ms, 310 * ms}},
 		{40 * ms, []time.Duration{0, 40 * ms, 80 * ms, 120 * ms}},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		testutil.Bubble(t, test.delay.String(), func(t *testing.T) {
 			r, tr := newRacer(silent, silent, silent, connects(0))
 			r.delay = test.delay
 			_, err := r.run(t.Context())

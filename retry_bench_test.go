@@ -17,7 +17,7 @@ func BenchmarkFailedAttempt(b *testing.B) {
 	connect := func(context.Context, *Dialer, way, plan) (net.Conn, *lookup, error) { return nil, nil, refused }
 	d := &Dialer{Logger: zap.NewNop(), MaxElapsed: time.Hour}
 	ctx := context.Background()
-	l := loop{dialer: d, caller: caller{ctx: ctx, attemptCtx: ctx}, way: way{network: "tcp", address: "127.0.0.1:1", connect: connect}}
+	l := loop{dialer: d, caller: caller{ctx: ctx, attemptCtx: ctx}, way: way{network: "tcp", address: "192.0.2.1:80", connect: connect}}
 	l.bound(time.Now())
 	b.ReportAllocs()
 	for b.Loop() {

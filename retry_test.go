@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"testing"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/dialtest"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 func TestRetryKeepsScheduleForEachClass(t *testing.T) {
@@ -354,8 +356,7 @@ func TestRetryCutOff(t *testing.T) {
 		})
 	}
 
-	// A first attempt is all that there is.
-	synctest.Test(t, func(t *testing.T) {
+	testutil.Bubble(t, "a first attempt is all that there is", func(t *testing.T) {
 		d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Timeout).DialContext, MaxElapsed: 100 * time.Millisecond}
 		_, err := d.Dial("tcp", address)
 		assert.Equal(t, redial.Timeout, asError(t, err).Class)
@@ -371,7 +372,7 @@ func closeCancel(d *redial.Dialer, end time.Duration) {
 // A dial to a target that always refuses uses nearly all of its time.
 func TestRetryUsesItsBudget(t *testing.T) {
 	for _, budget := range []time.Duration{500 * time.Millisecond, time.Second, 5 * time.Second, 30 * time.Second} {
-		synctest.Test(t, func(t *testing.T) {
+		testutil.Bubble(t, budget.String(), func(t *testing.T) {
 			const runs = 500
 			sum, worst := 0.0, 1.0
 			for range runs {
@@ -393,7 +394,7 @@ func TestRetryUsesItsBudget(t *testing.T) {
 // Both ways of asking for it: a closed channel is a cancellation too.
 func TestRetryCanceledBetween(t *testing.T) {
 	for _, byChannel := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
+		testutil.Bubble(t, fmt.Sprint("by channel: ", byChannel), func(t *testing.T) {
 			script := dialtest.Script(dialtest.Refuse.Forever())
 			d := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: every(time.Minute)}, MaxElapsed: -1}
 			ctx, cancel := context.WithCancelCause(t.Context())

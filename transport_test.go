@@ -325,7 +325,7 @@ func TestTransportForgetsFailuresOfAnotherDial(t *testing.T) {
 // A wait ends with the request: when it is canceled, and when it got another's
 // connection and is done.
 func TestTransportEndsWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testutil.Bubble(t, "canceled", func(t *testing.T) {
 		logger, logs := observed()
 		script := dialtest.Script(dialtest.Refuse.Forever())
 		d := &redial.Dialer{DialFunc: script.DialContext, Logger: logger, MaxElapsed: -1, Policy: redial.Policy{redial.Refused: every(24 * time.Hour)}}
@@ -337,7 +337,7 @@ func TestTransportEndsWaits(t *testing.T) {
 		synctest.Wait()
 		assert.Equal(t, "dial canceled", logs.TakeAll()[1].Message)
 	})
-	synctest.Test(t, func(t *testing.T) {
+	testutil.Bubble(t, "has another's connection", func(t *testing.T) {
 		logger, logs := observed()
 		script := dialtest.Script(dialtest.OK, dialtest.Refuse.Forever())
 		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { time.Sleep(time.Minute) })}
@@ -482,21 +482,19 @@ func TestTransportStorm(t *testing.T) {
 		{"Transport", -1, func(d *redial.Dialer) http.RoundTripper { return redial.NewTransport(d, nil) }, false},
 		{"DialContext", 4 * time.Second, func(d *redial.Dialer) http.RoundTripper { return &http.Transport{DialContext: d.DialContext} }, true},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				script := dialtest.Script(dialtest.Refuse.Forever())
-				d := &redial.Dialer{DialFunc: script.DialContext, MaxElapsed: test.maxElapsed}
-				storm(t, &http.Client{Transport: test.transport(d)}, requests, timeout)
-				before := len(script.Dials())
-				assert.Greater(t, before, requests)
-				time.Sleep(time.Hour)
-				after := len(script.Dials())
-				if test.dialsOn {
-					assert.GreaterOrEqual(t, after-before, requests)
-				} else {
-					assert.Equal(t, before, after)
-				}
-			})
+		testutil.Bubble(t, test.name, func(t *testing.T) {
+			script := dialtest.Script(dialtest.Refuse.Forever())
+			d := &redial.Dialer{DialFunc: script.DialContext, MaxElapsed: test.maxElapsed}
+			storm(t, &http.Client{Transport: test.transport(d)}, requests, timeout)
+			before := len(script.Dials())
+			assert.Greater(t, before, requests)
+			time.Sleep(time.Hour)
+			after := len(script.Dials())
+			if test.dialsOn {
+				assert.GreaterOrEqual(t, after-before, requests)
+			} else {
+				assert.Equal(t, before, after)
+			}
 		})
 	}
 }

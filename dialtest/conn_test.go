@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/dialtest"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // connect returns both ends of a new connection.
@@ -176,7 +177,7 @@ func TestDeadlinesOfConnection(t *testing.T) {
 // A read that waits ends when either end is closed.
 func TestCloseEndsReads(t *testing.T) {
 	for _, closeClient := range []bool{true, false} {
-		synctest.Test(t, func(t *testing.T) {
+		testutil.Bubble(t, fmt.Sprint("the client closes: ", closeClient), func(t *testing.T) {
 			client, server := connect(t, "tcp", "db:5432")
 			var reading sync.WaitGroup
 			var errs [2]error

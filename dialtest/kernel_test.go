@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial/dialtest"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // assertAsReal dials the same by dialer, which is to fail, and by the script.
@@ -29,25 +30,10 @@ func assertAsReal(t *testing.T, ctx context.Context, dialer *net.Dialer, o dialt
 	assert.Equal(t, real.Error(), scripted.Error())
 }
 
-// refusing is an address that is in use, so that nothing else can come to
-// listen there, by something that does not accept.
-func refusing(t *testing.T, loopback string) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", net.JoinHostPort(loopback, "0"))
-	if err != nil {
-		t.Skip(err) // no IPv6
-	}
-	defer listener.Close()
-	conn, err := net.Dial("tcp", listener.Addr().String())
-	require.NoError(t, err)
-	t.Cleanup(func() { conn.Close() })
-	return conn.LocalAddr().String()
-}
-
 func TestRefuseAsReal(t *testing.T) {
-	for network, loopback := range map[string]string{"tcp4": "127.0.0.1", "tcp6": "::1"} {
+	for _, network := range []string{"tcp4", "tcp6"} {
 		t.Run(network, func(t *testing.T) {
-			address := refusing(t, loopback)
+			address := testutil.RefusingAddress(t, network)
 			assertAsReal(t, t.Context(), new(net.Dialer), dialtest.Refuse, network, address)
 			assertAsReal(t, t.Context(), new(net.Dialer), dialtest.Refuse, "tcp", address)
 		})

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -93,30 +94,39 @@ func (t target) connectError(err error) error {
 // while it was connecting.
 func (t target) ended(ctx context.Context, resolving bool) error {
 	err := ctx.Err()
-	switch err {
-	case context.Canceled:
-		err = errCanceled
-	case context.DeadlineExceeded:
-		err = errTimeout
+	isTimeout := err == context.DeadlineExceeded
+	switch {
+	case isTimeout:
+		err = errTimeout()
+	case err == context.Canceled:
+		err = errCanceled()
 	}
 	if !resolving {
 		return t.connectError(err)
 	}
-	isTimeout := err == errTimeout
 	return t.resolveError(&net.DNSError{UnwrapErr: err, Err: err.Error(), Name: t.host, IsTimeout: isTimeout, IsTemporary: isTimeout})
 }
 
 // Package net has errors of its own for a context that is over, and does not
-// export them. It hands them out before it opens a socket.
+// export them. These ask for them when they are first needed.
 var (
-	errCanceled = endOf(context.WithCancel(context.Background()))
-	errTimeout  = endOf(context.WithDeadline(context.Background(), time.Unix(1, 0)))
+	errCanceled = sync.OnceValue(func() error { return endOf(context.WithCancel(context.Background())) })
+	errTimeout  = sync.OnceValue(func() error { return endOf(context.WithDeadline(context.Background(), time.Unix(1, 0))) })
 )
 
+// endOf returns package net's error for ctx when it is over. No socket is
+// opened for it.
 func endOf(ctx context.Context, cancel context.CancelFunc) error {
 	cancel()
 	_, err := new(net.Dialer).DialContext(ctx, "tcp", "127.0.0.1:1")
-	var op *net.OpError
-	errors.As(err, &op)
-	return op.Err
+	return innerError(err, ctx.Err())
+}
+
+// innerError returns the error in a *net.OpError if it matches end, the error
+// of a context. Otherwise package net has changed, and it returns end itself.
+func innerError(err, end error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op != nil && errors.Is(op.Err, end) {
+		return op.Err
+	}
+	return end
 }

@@ -24,6 +24,7 @@ func TestKernelSetUp(t *testing.T) {
 			return err
 		}
 	}
+	// All of them fail before they connect, so the ports do not matter.
 	for _, c := range []struct {
 		name, network, address string
 		class                  redial.Class

@@ -9,10 +9,17 @@ import (
 	"net"
 	"net/http"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
+
+// Bubble runs f as a subtest in a testing/synctest bubble, whose end also fails a test that leaves goroutines behind.
+func Bubble(t *testing.T, name string, f func(t *testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
+}
 
 // Listen serves each connection to a new listener by handle, until t ends.
 func Listen(t testing.TB, network, address string, handle func(net.Conn)) net.Listener {
