@@ -21,6 +21,7 @@ import (
 
 // What a name's failure is, and that it is retried only if it may go away.
 func TestDNSFailure(t *testing.T) {
+	t.Parallel()
 	skipWithoutDNS(t)
 	server := startDNS(t, "127.0.0.1:0")
 	server.set("nodata.test", dnsNoData)
@@ -114,6 +115,7 @@ func TestDNSServerUnreachable(t *testing.T) {
 // The resolver itself asks several times within one attempt, so the server
 // gets well when the first attempt is over.
 func TestDNSRecovers(t *testing.T) {
+	t.Parallel()
 	skipWithoutDNS(t)
 	port := listenLoopback(t)
 	for _, c := range []struct {

@@ -38,6 +38,7 @@ func TestFullUnixBacklog(t *testing.T) {
 // some by the deadline of the socket, which are different errors. The class is
 // the same, and the caller's own context plays no part in it: it is alive.
 func TestFullBacklog(t *testing.T) {
+	t.Parallel()
 	address := listenSilent(t)
 	const dials, attempts = 8, 4
 	type outcome struct {

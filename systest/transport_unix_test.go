@@ -90,6 +90,7 @@ func storm(t *testing.T, client *http.Client, url string, requests int, timeout 
 // A server that was down sees no more connections than there are requests
 // that still wait for it.
 func TestTransportWaitingRequests(t *testing.T) {
+	t.Parallel()
 	const gone, waiting = 100, 10
 	down := newDownServer(t)
 	address := down.address

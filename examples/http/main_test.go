@@ -9,7 +9,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
+
+func TestMain(m *testing.M) { testutil.Main(m) }
 
 func TestNoRequestIsLost(t *testing.T) {
 	var out bytes.Buffer

@@ -14,13 +14,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
+
+func TestMain(m *testing.M) { testutil.Main(m) }
 
 func TestRun(t *testing.T) {
 	plot := filepath.Join(t.TempDir(), "plot.svg")
 	var out bytes.Buffer
-	assert.Zero(t, run([]string{"-dials", "50", "-down", "500ms", "-plot", plot}, &out))
-	assert.Contains(t, out.String(), "50 goroutines dial a server that is down for 500ms")
+	assert.Zero(t, run([]string{"-dials", "50", "-down", "200ms", "-plot", plot}, &out))
+	assert.Contains(t, out.String(), "50 goroutines dial a server that is down for 200ms")
 	assert.Contains(t, out.String(), "attempts while it is down")
 	svg, err := os.ReadFile(plot)
 	require.NoError(t, err)
@@ -47,9 +50,10 @@ func TestUsage(t *testing.T) {
 
 // With a Gate, the attempts do not grow with the number of goroutines.
 func TestGateCalmsTheStorm(t *testing.T) {
-	with, without := measure(200, time.Second, new(redial.Gate)), measure(200, time.Second, nil)
+	const dials, down = 200, 300 * time.Millisecond
+	with, without := measure(dials, down, new(redial.Gate)), measure(dials, down, nil)
 	assert.LessOrEqual(t, with.whileDown, 30)
-	assert.Greater(t, without.whileDown, 200)
+	assert.Greater(t, without.whileDown, dials)
 }
 
 // The storm of the README. It takes its time: run it by
