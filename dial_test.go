@@ -159,7 +159,7 @@ func TestDropInMethodsRetry(t *testing.T) {
 func TestDialIP(t *testing.T) {
 	conn, err := (&redial.Dialer{}).DialIP(context.Background(), "ip4:254", netip.Addr{}, netip.MustParseAddr("127.0.0.1"))
 	if errors.Is(err, os.ErrPermission) {
-		t.Skip("raw sockets are for root:", err)
+		t.Skip("raw sockets take root (CAP_NET_RAW); run it as root: go test -v -run TestDialIP .:", err)
 	}
 	require.NoError(t, err)
 	assert.Equal(t, "127.0.0.1", conn.RemoteAddr().String())

@@ -61,13 +61,13 @@ func startChild(t *testing.T, env []string, attr *syscall.SysProcAttr, body func
 	cmd.Stdout, cmd.Stderr = &output, &output
 	err = cmd.Start()
 	if attr != nil && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC)) {
-		t.Skipf("making a network namespace takes root (CAP_SYS_ADMIN): %v; run it by: sudo go test -v -run '%s' ./systest", err, onlyTest(t.Name()))
+		t.Skipf("making a network namespace takes root (CAP_SYS_ADMIN): %v; run it as root: go test -v -run '%s' ./systest", err, onlyTest(t.Name()))
 	}
 	require.NoError(t, err)
 	skipped, err := childVerdict(t.Name(), output.String, cmd.Wait)
 	require.NoErrorf(t, err, "the child wrote:\n%s", &output)
 	if skipped {
-		t.Skipf("the child wrote:\n%s", &output)
+		t.Skip(skipReason(output.String()))
 	}
 	t.Logf("the child wrote:\n%s", &output)
 }
@@ -89,6 +89,18 @@ func childVerdict(test string, output func() string, wait func() error) (skipped
 		return false, errors.New("the child did not run the test")
 	}
 	return false, nil
+}
+
+// skipReason returns what a child said when it skipped its test, without what
+// the testing package wrote around it.
+func skipReason(output string) string {
+	var said []string
+	for line := range strings.Lines(output) {
+		if strings.HasPrefix(line, "    ") {
+			said = append(said, strings.TrimSpace(line))
+		}
+	}
+	return strings.Join(said, "\n")
 }
 
 // onlyTest is the -test.run that matches the test or subtest of that name.
@@ -127,4 +139,9 @@ func TestChildVerdict(t *testing.T) {
 			assert.Equal(t, c.fails, err != nil, "%v", err)
 		})
 	}
+}
+
+func TestSkipReason(t *testing.T) {
+	const output = "=== RUN   TestX\n    x_test.go:7: this machine has no ::1\n        and more\n--- SKIP: TestX (0.00s)\nPASS\n"
+	assert.Equal(t, "x_test.go:7: this machine has no ::1\nand more", skipReason(output))
 }

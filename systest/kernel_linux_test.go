@@ -139,7 +139,7 @@ func TestSelfConnect(t *testing.T) {
 // files as another user does (setfsuid(2)).
 func TestUnixSocketOfRoot(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root can act as another user; TestKernelError has the same for others")
+		t.Skip("only root can act as another user, and TestKernelError has the same for others; run it as root: go test -v -run TestUnixSocketOfRoot ./systest")
 	}
 	path := socketPath(t)
 	listenUnix(t, path)

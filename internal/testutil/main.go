@@ -3,6 +3,7 @@ package testutil
 import (
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"runtime/pprof"
@@ -15,21 +16,23 @@ func Main(m *testing.M) {
 	before := runtime.NumGoroutine()
 	code := m.Run()
 	if code == 0 && !fuzzing() { // the fuzzer leaves some of its own
-		if left := leftGoroutines(before, 5*time.Second); left > 0 {
-			fmt.Fprintf(os.Stderr, "%d goroutines left behind, of these:\n", left)
-			pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
-			code = 1
-		}
+		code = checkGoroutines(before, 5*time.Second, os.Stderr)
 	}
 	os.Exit(code)
 }
 
-// leftGoroutines returns how many more goroutines there are than before. Some end a moment after what they were
-// started for, so it waits for them, for as long as patience says.
-func leftGoroutines(before int, patience time.Duration) int {
+// checkGoroutines returns 1, and writes the stacks of all goroutines to out, if there are more than before. Some end a
+// moment after what they were started for, so it waits for them, for as long as patience says.
+func checkGoroutines(before int, patience time.Duration, out io.Writer) (code int) {
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		if left := runtime.NumGoroutine() - before; left <= 0 || time.Now().After(deadline) {
-			return left
+		left := runtime.NumGoroutine() - before
+		if left <= 0 {
+			return 0
+		}
+		if time.Now().After(deadline) {
+			fmt.Fprintf(out, "%d goroutines left behind, of these:\n", left)
+			pprof.Lookup("goroutine").WriteTo(out, 1)
+			return 1
 		}
 	}
 }

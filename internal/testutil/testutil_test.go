@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,16 +15,24 @@ import (
 func TestMain(m *testing.M) { Main(m) }
 
 func TestLeftGoroutines(t *testing.T) {
-	const many = 100 // far more than earlier tests may have left to end
 	before := runtime.NumGoroutine()
 	end := make(chan struct{})
-	for range many {
+	for range 100 { // far more than earlier tests may have left to end
 		go func() { <-end }()
 	}
-	assert.Greater(t, leftGoroutines(before, 0), many/2)
+	var out strings.Builder
+	assert.Equal(t, 1, checkGoroutines(before, 0, &out))
+	assert.Contains(t, out.String(), "goroutines left behind, of these:\n")
+	assert.Contains(t, out.String(), "TestLeftGoroutines")
 
 	time.AfterFunc(10*time.Millisecond, func() { close(end) })
-	assert.LessOrEqual(t, leftGoroutines(before, 5*time.Second), 0, "they end while they are waited for")
+	assert.Zero(t, checkGoroutines(before, 5*time.Second, &out), "they end while they are waited for")
+}
+
+func TestBubble(t *testing.T) {
+	begin := time.Now()
+	Bubble(t, "an hour", func(t *testing.T) { time.Sleep(time.Hour) })
+	assert.Less(t, time.Since(begin), time.Minute)
 }
 
 func TestRefusingAddress(t *testing.T) {
