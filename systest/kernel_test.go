@@ -62,7 +62,7 @@ func TestKernelError(t *testing.T) {
 		{"unix socket of others", redial.Denied, syscall.EACCES,
 			func(t *testing.T) (d redial.Dialer, network, address string) {
 				if os.Geteuid() == 0 {
-					t.Skip("root may connect to every unix socket")
+					t.Skip("root may connect to every unix socket; TestUnixSocketOfRoot has the same as another user")
 				}
 				path := socketPath(t)
 				listenUnix(t, path)
