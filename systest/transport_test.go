@@ -2,14 +2,12 @@ package systest_test
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -32,17 +30,13 @@ func TestTransportSharedLookUp(t *testing.T) {
 
 	asked, gone := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	toServer := &redial.Dialer{Policy: redial.Policy{redial.Unknown: redial.Exponential(time.Millisecond, time.Millisecond)}, DialFunc: func(ctx context.Context, network, _ string) (net.Conn, error) {
+	var toServer redial.Dialer
+	resolver := resolverBy(func(ctx context.Context, network, _ string) (net.Conn, error) {
 		once.Do(func() { close(asked) })
-		select {
-		case <-gone:
-			var d net.Dialer
-			return d.DialContext(ctx, network, dns.addr)
-		default:
-			return nil, errors.New("not yet")
-		}
-	}}
-	transport := redial.NewTransport(&redial.Dialer{Dialer: net.Dialer{Resolver: resolverBy(toServer.DialContext)}, Policy: redial.Policy{}}, nil)
+		<-gone // the dial to the DNS server begins when the first request is over
+		return toServer.DialContext(ctx, network, dns.addr)
+	})
+	transport := redial.NewTransport(&redial.Dialer{Dialer: net.Dialer{Resolver: resolver}, Policy: redial.Policy{}}, nil)
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
 
