@@ -3,7 +3,7 @@ package redial_test
 // What Explain says stands in testdata/explain, one file a case, to be read as
 // a user would. After a change,
 //
-//	go test -run Explain -update .
+//	go test -run Explain -update . ./systest
 //
 // writes the files anew, for git diff to show; as root, for those that take
 // namespaces.
@@ -22,7 +22,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -36,19 +35,6 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/explain anew")
 
-// updateVariable passes -update on to a child process.
-const updateVariable = "REDIAL_TEST_UPDATE"
-
-func updating() bool { return *update || os.Getenv(updateVariable) != "" }
-
-// updateEnv is for inChild and inNamespace.
-func updateEnv() []string {
-	if updating() {
-		return []string{updateVariable + "=1"}
-	}
-	return nil
-}
-
 // assertGolden compares the explanation of err on Linux with the file of that
 // name. replace has pairs of what differs from run to run, such as a port, and
 // what stands for it in the file.
@@ -59,7 +45,7 @@ func assertGolden(t *testing.T, name string, err error, replace ...string) {
 	assertForm(t, got)
 	got = strings.NewReplacer(replace...).Replace(got) + "\n"
 	path := filepath.Join("testdata", "explain", name+".golden")
-	if updating() {
+	if *update {
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
 		return
@@ -68,17 +54,6 @@ func assertGolden(t *testing.T, name string, err error, replace ...string) {
 	require.NoError(t, readErr)
 	assert.Equal(t, strings.ReplaceAll(string(want), "\r\n", "\n"), got, "of: %v", err)
 }
-
-// assertGoldenReal is assertGolden of a real dial, whose times are its own.
-func assertGoldenReal(t *testing.T, name string, err error, replace ...string) {
-	t.Helper()
-	for _, duration := range durations.FindAllString(redial.ExplainOn(err, "linux"), -1) {
-		replace = append(replace, duration, "TIME")
-	}
-	assertGolden(t, name, err, replace...)
-}
-
-var durations = regexp.MustCompile(`\b[0-9.]+(µs|ms|s)\b`)
 
 // assertForm checks what holds for every explanation.
 func assertForm(t *testing.T, explained string) {
@@ -103,7 +78,7 @@ func TestExplainNil(t *testing.T) {
 }
 
 // Errors of names: those of a resolver are made up here, for the machine's
-// own would tell of its servers; explain_linux_test.go has real ones.
+// own would tell of its servers; package systest has real ones.
 func TestExplainNames(t *testing.T) {
 	lookup := func(network string, e net.DNSError) error {
 		return &net.OpError{Op: "dial", Net: network, Err: &e}
