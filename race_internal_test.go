@@ -4,7 +4,7 @@ package redial
 
 // These tests run races in virtual time. They check when each address is
 // started and cut off, and which connection or error the race returns. Real
-// addresses are raced in race_test.go and race_linux_test.go.
+// addresses are raced in package systest.
 
 import (
 	"context"
