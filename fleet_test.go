@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // A fleet is many processes that lose the same server. Each process has a Gate of
@@ -166,7 +167,7 @@ func (r *fleetResult) firsts() (mean, worst time.Duration) {
 // server's return.
 func TestSmallFleet(t *testing.T) {
 	for _, floor := range []time.Duration{0, 500 * time.Millisecond} {
-		synctest.Test(t, func(t *testing.T) {
+		testutil.Bubble(t, "MinInterval "+nameOf(floor), func(t *testing.T) {
 			f := fleet{processes: 200, dials: 20, spread: time.Second, down: 5 * time.Second, rate: 400, queue: 20, floor: floor}
 			r := f.simulate(t)
 			most := f.processes * int(time.Second/cmp.Or(floor, 100*time.Millisecond))
@@ -204,7 +205,7 @@ func nameOf(floor time.Duration) string {
 //	go test -run 'TestFleet$' -fleet -v -timeout 1h .
 func TestFleet(t *testing.T) {
 	if !*runFleet {
-		t.Skip("-fleet runs it")
+		t.Skip("a simulation of many minutes; -fleet runs it")
 	}
 	f := fleet{
 		processes: *fleetProcesses,
@@ -246,7 +247,7 @@ func TestFleet(t *testing.T) {
 //	go test -run TestFleetShortDials -fleet -v -timeout 1h .
 func TestFleetShortDials(t *testing.T) {
 	if !*runFleet {
-		t.Skip("-fleet runs it")
+		t.Skip("a simulation of many minutes; -fleet runs it")
 	}
 	const phases = 50
 	w := tabwriter.NewWriter(os.Stdout, 18, 0, 2, ' ', tabwriter.AlignRight)

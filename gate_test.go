@@ -36,15 +36,7 @@ func gateDialer(script *dialtest.Dialer, gate *redial.Gate) *redial.Dialer {
 }
 
 // crowd makes that many dials at once, and returns their errors when all are over.
-func crowd(n int, dial func(i int) error) []error {
-	errs := make([]error, n)
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() { errs[i] = dial(i) })
-	}
-	wg.Wait()
-	return errs
-}
+var crowd = testutil.Crowd
 
 // starts are the times of a script's dials, since begin.
 func starts(script *dialtest.Dialer, begin time.Time) (all []time.Duration) {
@@ -1113,42 +1105,4 @@ func TestGateNested(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, []time.Duration{100 * time.Millisecond, 200 * time.Millisecond}, script.Delays())
 	})
-}
-
-// Many goroutines, real sockets: nobody is forgotten at the gate.
-func TestGateOnRealSockets(t *testing.T) {
-	const dials = 1000
-	ln := testutil.Listen(t, "tcp", "127.0.0.1:0", func(net.Conn) {})
-	closed := ln.Addr().String()
-	gate := new(redial.Gate)
-	d := &redial.Dialer{Gate: gate, Logger: zap.NewNop()}
-	errs := crowd(dials, func(int) error {
-		conn, err := d.Dial("tcp", closed)
-		if err == nil {
-			conn.(*net.TCPConn).SetLinger(0)
-			conn.Close()
-		}
-		return err
-	})
-	assert.Equal(t, make([]error, dials), errs)
-
-	ln.Close()
-	var connects atomic.Int64
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	d.OnAttempt = func(_ context.Context, a redial.Attempt) {
-		if !a.Shared {
-			connects.Add(1)
-		}
-	}
-	errs = crowd(dials, func(i int) error {
-		ctx, cancel := context.WithTimeout(ctx, time.Duration(i)*time.Millisecond)
-		defer cancel()
-		_, err := d.DialContext(ctx, "tcp", closed)
-		return err
-	})
-	for _, err := range errs {
-		assert.True(t, err.(net.Error).Timeout(), "%v", err)
-	}
-	assert.Less(t, connects.Load(), int64(100))
 }

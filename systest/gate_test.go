@@ -1,0 +1,53 @@
+package systest_test
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"go.uber.org/zap"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/testutil"
+)
+
+// Many goroutines, real sockets: nobody is forgotten at the gate.
+func TestGateOnRealSockets(t *testing.T) {
+	t.Parallel()
+	const dials = 1000
+	open := testutil.Listen(t, "tcp", "127.0.0.1:0", func(net.Conn) {}).Addr().String()
+	closed := testutil.RefusingAddress(t, "tcp")
+	gate := new(redial.Gate)
+	d := &redial.Dialer{Gate: gate, Logger: zap.NewNop()}
+	errs := testutil.Crowd(dials, func(int) error {
+		conn, err := d.Dial("tcp", open)
+		if err == nil {
+			conn.(*net.TCPConn).SetLinger(0)
+			conn.Close()
+		}
+		return err
+	})
+	assert.Equal(t, make([]error, dials), errs)
+
+	var connects atomic.Int64
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	d.OnAttempt = func(_ context.Context, a redial.Attempt) {
+		if !a.Shared {
+			connects.Add(1)
+		}
+	}
+	errs = testutil.Crowd(dials, func(i int) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Duration(i)*time.Millisecond)
+		defer cancel()
+		_, err := d.DialContext(ctx, "tcp", closed)
+		return err
+	})
+	for _, err := range errs {
+		assert.True(t, err.(net.Error).Timeout(), "%v", err)
+	}
+	assert.Less(t, connects.Load(), int64(100))
+}
