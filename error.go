@@ -49,8 +49,8 @@ func (r *stopReason) Timeout() bool        { return r.timeout }
 func (r *stopReason) Temporary() bool      { return r.timeout }
 func (r *stopReason) Is(target error) bool { return r.is != nil && target == r.is }
 
-// An Error is a failed dial. Dialer's methods return it within a *net.OpError,
-// whose Op, Net, Source and Addr are those of the last attempt:
+// An Error is a failed dial. Dialer's methods return it within a *net.OpError, which
+// has Op, Net, Source and Addr from the last attempt:
 //
 //	dial tcp 127.0.0.1:5432: connect: connection refused (refused, 4 attempts in 1.2s: deadline too close)
 //
@@ -58,7 +58,7 @@ func (r *stopReason) Is(target error) bool { return r.is != nil && target == r.i
 // reason for stopping.
 //
 // An attempt that the end of the dial cut off within a second tells nothing
-// about the target. Class and Err are those of the attempt before it then.
+// about the target. Then Class and Err come from the attempt before it.
 type Error struct {
 	Network, Address string        // as dialed
 	Attempts         int           // made; 0 if the dial was over before the first

@@ -17,12 +17,12 @@ import (
 //
 // Once a dial has failed in a way that its Policy retries, the target is backing
 // off. All dials to it wait, and one at a time makes an attempt: the probe. (After a
-// second of silence, another dial may probe as well.) The delay before the next probe is that of the Policy's schedule for the class of
-// the failure, divided by the number of dials that wait, but not shorter than
-// MinInterval. So a dial that waits alone keeps its own schedule, and a crowd
-// learns quickly that the target is back. A dial that cannot wait that long makes
-// the probe as soon as MinInterval has passed since the last attempt; if it cannot
-// wait even until then, it fails at once.
+// second of silence, another dial may probe as well.) The delay before the next probe
+// comes from the Policy's schedule for the class of the failure. It is divided by the
+// number of dials that wait, but not below MinInterval. So a dial that waits alone
+// keeps its own schedule, and a crowd learns quickly that the target is back. A dial
+// that cannot wait that long makes the probe as soon as MinInterval has passed since
+// the last attempt. If it cannot wait even until then, it fails at once.
 //
 // This is what a Gate changes for a dial: it can fail without an attempt of its
 // own, with the class and error of another dial's attempt. Each dial that waits has

@@ -309,7 +309,7 @@ func TestRetryCanceledDuring(t *testing.T) {
 }
 
 // An attempt that the end of the dial cuts off within a second tells nothing: the
-// dial's error is that of the attempt before it.
+// dial's error comes from the attempt before it.
 func TestRetryCutOff(t *testing.T) {
 	for _, test := range []struct {
 		name  string

@@ -76,7 +76,7 @@ func startChild(t *testing.T, env []string, attr *syscall.SysProcAttr, body func
 // its end: one that found no test to run exits with success as well.
 func childMarker(test string) string { return "child ran to the end: " + test }
 
-// childVerdict waits for a child, and tells whether it skipped the test, or
+// childVerdict waits for a child, and reports whether it skipped the test, or
 // in what way it failed.
 func childVerdict(test string, output func() string, wait func() error) (skipped bool, err error) {
 	if err := wait(); err != nil {

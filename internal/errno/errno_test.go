@@ -136,7 +136,7 @@ func TestPlan9(t *testing.T) {
 	}
 }
 
-// systems are those of the continuous integration, each with the POSIX errnos
+// systems are the ones that continuous integration builds for, each with the POSIX errnos
 // that it has no name for.
 var systems = map[string][]string{
 	"linux/amd64":     {"ECAPMODE", "ENOTCAPABLE"},
