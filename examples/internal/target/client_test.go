@@ -1,0 +1,194 @@
+package target
+
+import (
+	"bufio"
+	"context"
+	"encoding/pem"
+	"flag"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// ask connects to the target and asks for what it needs.
+func ask(t *testing.T, c *Client, arg string) (Answer, error) {
+	t.Helper()
+	target, err := Parse(arg)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, target.Network, target.Address)
+	require.NoError(t, err)
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	return c.Ask(ctx, conn, target)
+}
+
+// handler answers with the protocol, as a status: 201 for HTTP/1.1, 202 for HTTP/2.
+func handler(w http.ResponseWriter, r *http.Request) {
+	user, password, ok := r.BasicAuth()
+	switch {
+	case ok && user+":"+password != "user:s3cret":
+		w.WriteHeader(http.StatusUnauthorized)
+	case r.UserAgent() != "test" || r.Method != http.MethodGet:
+		w.WriteHeader(http.StatusBadRequest)
+	case r.URL.Path == "/early":
+		w.Header().Set("Link", "</x>")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(http.StatusServiceUnavailable)
+	default:
+		w.WriteHeader(http.StatusOK + r.ProtoMajor)
+	}
+}
+
+func serve(t *testing.T, http2 bool) (server *httptest.Server, cert string) {
+	server = httptest.NewUnstartedServer(http.HandlerFunc(handler))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.EnableHTTP2 = http2
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	cert = filepath.Join(t.TempDir(), "ca.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	require.NoError(t, os.WriteFile(cert, block, 0o600))
+	return server, cert
+}
+
+func TestHTTP(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(handler))
+	defer server.Close()
+	host := strings.TrimPrefix(server.URL, "http://")
+	for arg, want := range map[string]int{
+		"http://" + host:                    201,
+		"http://" + host + "/early":         503, // 103 is not the answer
+		"http://user:s3cret@" + host + "/x": 201,
+		"http://user:wrong@" + host:         401,
+		"tcp://" + host:                     0,
+	} {
+		answer, err := ask(t, &Client{UserAgent: "test"}, arg)
+		assert.NoError(t, err, arg)
+		assert.Equal(t, want, answer.Status, arg)
+		assert.Equal(t, want > 0, answer.HTTP > 0)
+		assert.Nil(t, answer.TLS)
+	}
+}
+
+func TestHTTPOverUnix(t *testing.T) {
+	dir, err := os.MkdirTemp("", "target") // a short path, for every system's limit
+	require.NoError(t, err)
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "s")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Skip(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(handler)}
+	defer server.Close()
+	go server.Serve(listener)
+	answer, err := ask(t, &Client{UserAgent: "test"}, "http+unix://"+path+":/early")
+	assert.NoError(t, err)
+	assert.Equal(t, 503, answer.Status)
+	answer, err = ask(t, &Client{UserAgent: "test"}, "http+unix://user:wrong@"+path)
+	assert.NoError(t, err)
+	assert.Equal(t, 401, answer.Status)
+}
+
+func TestTLS(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		server, cert := serve(t, http2)
+		host := strings.TrimPrefix(server.URL, "https://")
+		status, protocol := 201, "http/1.1"
+		if http2 {
+			status, protocol = 202, "h2"
+		}
+		for name, c := range map[string]*Client{"insecure": {Insecure: true}, "cacert": {CACert: cert}} {
+			c.UserAgent = "test"
+			require.NoError(t, c.Load(), name)
+			answer, err := ask(t, c, "https://"+host)
+			assert.NoError(t, err, name)
+			assert.Equal(t, status, answer.Status, name)
+			assert.Equal(t, protocol, answer.TLS.NegotiatedProtocol)
+			assert.Positive(t, answer.Handshake)
+
+			answer, err = ask(t, c, "tls://"+host)
+			assert.NoError(t, err, name)
+			assert.NotNil(t, answer.TLS, name)
+			assert.Zero(t, answer.Status)
+			answer, err = ask(t, c, "https://user:wrong@"+host)
+			assert.NoError(t, err, name)
+			assert.Equal(t, 401, answer.Status, name)
+		}
+		answer, err := ask(t, new(Client), "tls://"+host)
+		assert.ErrorContains(t, err, "certificate")
+		assert.Nil(t, answer.TLS)
+		assert.Positive(t, answer.Handshake)
+	}
+}
+
+// serveText accepts connections, and answers a line by the text.
+func serveText(t *testing.T, text string) (address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			bufio.NewReader(conn).ReadString('\n')
+			io.WriteString(conn, text)
+			conn.(*net.TCPConn).CloseWrite()
+			io.Copy(io.Discard, conn)
+			conn.Close()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+func TestNoHTTP(t *testing.T) {
+	for text, want := range map[string]string{
+		"220 mail.example\r\n":          `malformed HTTP status code "mail.example"`,
+		"":                              "EOF",
+		"HTTP/1.1 100 Continue\r\n\r\n": "EOF",
+		"HTTP/1.1 200 OK\r\n" + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 1100): "EOF",
+	} {
+		answer, err := ask(t, &Client{}, "http://"+serveText(t, text))
+		assert.ErrorContains(t, err, want, "%.30q", text)
+		assert.Zero(t, answer.Status)
+	}
+	answer, err := ask(t, &Client{}, "http://"+serveText(t, "HTTP/1.1 101 Switching Protocols\r\n\r\n"))
+	assert.NoError(t, err)
+	assert.Equal(t, 101, answer.Status)
+}
+
+// An HTTP/2 server that hangs up fails the request.
+func TestHTTP2Fails(t *testing.T) {
+	server, _ := serve(t, true)
+	server.Config.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	_, err := ask(t, &Client{Insecure: true}, server.URL)
+	assert.Error(t, err)
+}
+
+func TestLoad(t *testing.T) {
+	c := &Client{CACert: filepath.Join(t.TempDir(), "none")}
+	assert.ErrorContains(t, c.Load(), "-cacert: open ")
+	require.NoError(t, os.WriteFile(c.CACert, []byte("no PEM"), 0o600))
+	assert.ErrorContains(t, c.Load(), "it must be in PEM")
+	flags := flag.NewFlagSet("", flag.ContinueOnError)
+	c = new(Client)
+	c.AddFlags(flags)
+	assert.NoError(t, flags.Parse([]string{"-insecure", "-cacert", "x"}))
+	assert.Equal(t, Client{Insecure: true, CACert: "x"}, *c)
+}
