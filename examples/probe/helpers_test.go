@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// binary is probe, built as go run builds it; empty where no processes can be
+// started. server is an https one whose certificate is in the file cert.
+var (
+	binary string
+	server *httptest.Server
+	cert   string
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(withBinary(m))
+}
+
+func withBinary(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "probe")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if runtime.GOOS != "js" && runtime.GOOS != "wasip1" {
+		binary = filepath.Join(dir, "probe.exe")
+		if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+			log.Fatalf("go build: %v\n%s", err, out)
+		}
+	}
+	server = httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	cert = filepath.Join(dir, "ca.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(cert, block, 0o600); err != nil {
+		log.Fatal(err)
+	}
+	return m.Run()
+}
+
+// A runner runs probe.
+type runner func(t *testing.T, args ...string) (code int, out, errOut string)
+
+// both are the ways to run probe: as a user does, and within this process, where
+// coverage counts.
+var both = map[string]runner{"process": probe, "in process": inProcess}
+
+func probe(t *testing.T, args ...string) (code int, out, errOut string) {
+	t.Helper()
+	if binary == "" {
+		t.Skip("no processes on " + runtime.GOOS)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		require.NoError(t, err)
+	}
+	return cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()
+}
+
+func inProcess(t *testing.T, args ...string) (code int, out, errOut string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = run(t.Context(), args, &stdout, &stderr, false)
+	return code, stdout.String(), stderr.String()
+}
+
+// patience is how long a test waits for what should take no time.
+const patience = 30 * time.Second
+
+// listen returns the port of a listener on 127.0.0.1.
+func listen(t *testing.T) (port string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { listener.Close() })
+	return portOf(t, listener.Addr().String())
+}
+
+// closedPort returns a port of 127.0.0.1 that nobody listens on: the system gave
+// it to a listener that has been closed.
+func closedPort(t *testing.T) (port string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	return portOf(t, listener.Addr().String())
+}
+
+func portOf(t *testing.T, address string) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	return port
+}
+
+// socketPath returns a path that is short enough for every system's limit.
+func socketPath(t *testing.T) string {
+	t.Helper()
+	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
+		t.Skip("no unix sockets, or with other errors")
+	}
+	dir, err := os.MkdirTemp("", "probe")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "socket")
+}
+
+// decode decodes the single object of out.
+func decode(t *testing.T, out string) (j jsonLook) {
+	t.Helper()
+	decodeInto(t, out, &j)
+	return j
+}
+
+func decodeInto(t *testing.T, line string, into any) {
+	t.Helper()
+	decoder := json.NewDecoder(strings.NewReader(line))
+	decoder.DisallowUnknownFields()
+	require.NoError(t, decoder.Decode(into), "%s", line)
+	assert.False(t, decoder.More(), "more than one object: %s", line)
+}
+
+// An output can be read while it is written.
+type output struct {
+	mu      sync.Mutex
+	content bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.content.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.content.String()
+}
+
+// await returns once what was written contains text.
+func (o *output) await(t *testing.T, text string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !strings.Contains(o.String(), text); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			require.Fail(t, "not written in time", "%q, but:\n%s", text, o.String())
+		}
+	}
+}

@@ -1,0 +1,120 @@
+// Probe takes one look at each target: how long the name took to resolve, what
+// came of each address, and whether TLS and HTTP answered. If nothing could be
+// connected to, it says what most likely happened and what to check.
+//
+//	go run ./examples/probe example.com:443
+//	go run ./examples/probe tcp6 example.com:443
+//	go run ./examples/probe unix:/run/app.sock db:5432
+//	go run ./examples/probe https://example.com/health
+//	go run ./examples/probe -count 10 -interval 500ms db:5432
+//
+// Of an http or https URL it shows the status of the answer to a GET, of a tls or
+// https one the TLS handshake. Any other URL means its host and port.
+//
+// It exits 0 if it connected each time and HTTP answered, whatever the status; 1
+// if not; 2 on misuse, and for a target that can never work; 130 after SIGINT and
+// 143 after SIGTERM, as shells do.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/examples/internal/cli"
+)
+
+func main() {
+	ctx, stop := cli.WithSignals(context.Background())
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr, wantsColors(os.Stdout)))
+}
+
+// The exit codes. A signal adds its own.
+const (
+	exitConnected = 0
+	exitFailed    = 1
+	exitNever     = 2 // misuse too
+)
+
+// run takes the looks that args ask for, and returns the exit code.
+func run(ctx context.Context, args []string, out, errOut io.Writer, colors bool) int {
+	o, code := parse(args, errOut)
+	if o == nil {
+		return code
+	}
+	return takeLooks(ctx, o, o.look, newReporter(o, out, colors))
+}
+
+// A reporter shows each look, and at the end all of them.
+type reporter interface {
+	look(*look) error
+	end([]*series) error
+}
+
+// takeLooks looks at each target in turn, count times or until ctx ends. A target
+// that can never work is looked at once.
+func takeLooks(ctx context.Context, o *options, take func(context.Context, *series) *look, r reporter) int {
+	all := make([]*series, len(o.targets))
+	for i, t := range o.targets {
+		all[i] = &series{target: t}
+	}
+	failed := false
+	for round := 1; ctx.Err() == nil && (o.count == 0 || round <= o.count); round++ {
+		start := time.Now()
+		left := 0
+		for _, s := range all {
+			if ctx.Err() != nil || s.never() {
+				continue
+			}
+			l := take(ctx, s)
+			l.round = round
+			s.add(l)
+			if r.look(l) != nil {
+				return exitFailed // nobody reads it
+			}
+			if !s.never() {
+				left++
+			}
+		}
+		if left == 0 || round == o.count {
+			break
+		}
+		sleep(ctx, o.interval-time.Since(start))
+	}
+	if r.end(all) != nil {
+		failed = true
+	}
+	return exitCode(ctx, all, failed)
+}
+
+func exitCode(ctx context.Context, all []*series, failed bool) int {
+	var s cli.Signaled
+	if errors.As(context.Cause(ctx), &s) {
+		return s.ExitCode()
+	}
+	for _, s := range all {
+		if s.never() {
+			return exitNever
+		}
+		failed = failed || s.failure != nil || s.canceled > 0
+	}
+	if failed {
+		return exitFailed
+	}
+	return exitConnected
+}
+
+// sleep returns after d, or when ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// explain says what most likely happened, and what to check.
+func explain(err error) string { return redial.Explain(err) }
