@@ -4,40 +4,47 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/examples/internal/cli"
 )
 
-// A board shows how far each target is: on a terminal by a line for each that
-// is drawn anew in its place, otherwise by a line for each change.
+// A board knows how far each target is, and has a display show it: live.go on a
+// terminal, lines.go otherwise.
 type board struct {
-	out    io.Writer
-	screen terminal
-	live   bool
-	there  string // what a target is in the end
-	width  int    // of the column of names
+	display  display // nil: nothing is shown
+	there    string  // the state of a target in the end
+	deadline time.Time
 
 	mu    sync.Mutex
 	rows  []row
-	drawn int // lines on the screen that are ours
-	ended chan struct{}
-	done  sync.WaitGroup
+	ended bool
+
+	quit chan struct{}
+	done sync.WaitGroup
 }
+
+// A display shows the rows of a board every tick. The board is locked.
+type display interface {
+	show(b *board, now time.Time)
+}
+
+// tick is how often the rows are shown.
+const tick = 100 * time.Millisecond
 
 // A row is how far one target is.
 type row struct {
 	name     string
 	state    string // of the last attempt; empty before its end
+	err      error  // of the last attempt
 	attempts int
 	elapsed  time.Duration // since its dial began
+	delay    time.Duration // from the last attempt to the next
 	next     time.Time     // the next attempt begins; zero: there is none
-	told     time.Duration // elapsed when a line last told of it
 	there    bool
+	changed  bool // since the display last told of it
 }
 
 // A terminal is where live lines can be drawn.
@@ -45,55 +52,63 @@ type terminal struct {
 	size func() (columns, rows int) // nil: it is none
 }
 
-// repeat is how often a line tells of a state that does not change.
-const repeat = 10 * time.Second
-
-// redraw is how often live lines are drawn.
-const redraw = 100 * time.Millisecond
-
 func newBoard(o *options, out io.Writer, screen terminal) *board {
-	b := &board{out: out, screen: screen, there: "there", ended: make(chan struct{})}
+	b := &board{there: "there", quit: make(chan struct{})}
 	if o.not {
 		b.there = "gone"
 	}
 	for _, t := range o.targets {
-		b.rows = append(b.rows, row{name: t.name})
-		b.width = max(b.width, utf8.RuneCountInString(t.name))
+		b.rows = append(b.rows, row{name: t.Name})
 	}
-	if screen.size != nil {
-		// Lines that have left the screen can't be drawn anew.
-		_, rows := screen.size()
-		b.live = len(b.rows) < rows
+	switch {
+	case o.quiet:
+	case screen.size != nil:
+		b.display = &live{out: out, size: screen.size}
+	default:
+		b.display = &lines{out: out, repeated: time.Now()}
 	}
 	return b
 }
 
-func (b *board) start() {
-	if !b.live {
+// start begins to show the rows. Zero means that the wait has no end.
+func (b *board) start(timeout time.Duration) {
+	if timeout > 0 {
+		b.deadline = time.Now().Add(timeout)
+	}
+	if b.display == nil {
 		return
 	}
-	b.draw()
+	b.show()
 	b.done.Go(func() {
-		ticker := time.NewTicker(redraw)
+		ticker := time.NewTicker(tick)
 		defer ticker.Stop()
 		for {
 			select {
 			case <-ticker.C:
-				b.draw()
-			case <-b.ended:
+				b.show()
+			case <-b.quit:
 				return
 			}
 		}
 	})
 }
 
-// stop leaves the lines as they are at the end.
+// stop shows the rows as they are at the end.
 func (b *board) stop() {
-	close(b.ended)
+	close(b.quit)
 	b.done.Wait()
-	if b.live {
-		b.draw()
+	b.mu.Lock()
+	b.ended = true
+	b.mu.Unlock()
+	if b.display != nil {
+		b.show()
 	}
+}
+
+func (b *board) show() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.display.show(b, time.Now())
 }
 
 // attempted notes an attempt at the i-th target.
@@ -101,32 +116,20 @@ func (b *board) attempted(i int, a redial.Attempt) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := &b.rows[i]
-	before := r.state
-	r.attempts, r.elapsed, r.next = a.Number, a.Elapsed, time.Time{}
+	r.attempts, r.elapsed, r.next, r.delay = a.Number, a.Elapsed, time.Time{}, a.Delay
 	if a.Err == nil {
-		return // arrived tells of it
+		return // arrived notes it
 	}
-	r.state = stateOf(a)
+	before := r.state
+	r.state, r.err = stateOf(a), a.Err
 	if a.Delay > 0 {
 		r.next = a.Start.Add(a.Duration + a.Delay)
 	}
-	if !b.live && a.Stop == nil && (r.state != before || a.Elapsed-r.told >= repeat) {
-		r.told = a.Elapsed
-		fmt.Fprintf(b.out, "waitfor: %s: %s: %v (attempt %d, next in %v)\n", r.name, r.state, a.Err, a.Number, brief(a.Delay))
+	if a.Stop != nil {
+		r.changed = false // the explanation follows
+	} else if r.state != before {
+		r.changed = true
 	}
-}
-
-// stateOf is the class of an attempt's failure, or what it is here.
-func stateOf(a redial.Attempt) string {
-	var status statusError
-	switch {
-	case errors.Is(a.Err, errStillThere):
-		return errStillThere.Error()
-	case errors.As(a.Err, &status):
-		code, _, _ := strings.Cut(string(status), " ")
-		return "status " + code
-	}
-	return a.Class.String()
 }
 
 // arrived notes that the i-th target is there.
@@ -134,81 +137,28 @@ func (b *board) arrived(i int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := &b.rows[i]
-	r.there, r.state = true, b.there
-	if !b.live {
-		fmt.Fprintf(b.out, "waitfor: %s: %s after %s in %v\n", r.name, r.state, r.tries(), brief(r.elapsed))
-	}
+	r.there, r.state, r.changed = true, b.there, true
 }
 
-// draw draws the lines, over those drawn before (ECMA-48: CUU, EL).
-func (b *board) draw() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var s strings.Builder
-	if b.drawn > 0 {
-		fmt.Fprintf(&s, "\x1b[%dA", b.drawn)
-	}
-	columns, _ := b.screen.size()
-	now := time.Now()
-	for i := range b.rows {
-		s.WriteString("\r\x1b[2K" + b.painted(&b.rows[i], cut(b.line(&b.rows[i], now), columns-1)) + "\n")
-	}
-	b.drawn = len(b.rows)
-	io.WriteString(b.out, s.String())
-}
-
-// line is the state of a target, its attempts, and when the next one is.
-func (b *board) line(r *row, now time.Time) string {
-	name := r.name + strings.Repeat(" ", b.width-utf8.RuneCountInString(r.name))
-	state := r.state
-	if state == "" {
-		state = "connecting"
-	}
-	line := fmt.Sprintf("%s  %-11s  ", name, state)
-	switch wait := r.next.Sub(now); {
-	case r.there:
-		return line + fmt.Sprintf("after %s in %v", r.tries(), brief(r.elapsed))
-	case r.attempts == 0:
-		return strings.TrimRight(line, " ")
-	case r.next.IsZero():
-		return line + r.tries()
-	case wait > 0:
-		return line + fmt.Sprintf("%s, next try in %.1fs", r.tries(), wait.Seconds())
-	}
-	return line + r.tries() + ", trying"
-}
-
-func (r *row) tries() string {
-	if r.attempts == 1 {
-		return "1 attempt"
-	}
-	return fmt.Sprint(r.attempts, " attempts")
-}
-
-// painted is green once the target is there, unless the user wants no colours
-// (no-color.org).
-func (b *board) painted(r *row, line string) string {
-	if !r.there || os.Getenv("NO_COLOR") != "" {
-		return line
-	}
-	return "\x1b[32m" + line + "\x1b[0m"
-}
-
-// cut is the beginning of a line that would not fit, and break the drawing.
-func cut(line string, columns int) string {
-	if utf8.RuneCountInString(line) <= columns {
-		return line
-	}
-	return string([]rune(line)[:max(columns, 0)])
-}
-
-// brief is d as one reads it.
-func brief(d time.Duration) time.Duration {
+// stateOf returns the class of an attempt's failure, or what waitfor calls it.
+func stateOf(a redial.Attempt) string {
+	var status statusError
 	switch {
-	case d >= time.Second:
-		return d.Round(100 * time.Millisecond)
-	case d >= time.Millisecond:
-		return d.Round(time.Millisecond)
+	case errors.Is(a.Err, errStillThere):
+		return errStillThere.Error()
+	case errors.As(a.Err, &status):
+		return fmt.Sprint("status ", int(status))
 	}
-	return d.Round(time.Microsecond)
+	return a.Class.String()
 }
+
+// timeLeft returns the time until the deadline as text; empty: there is none, or
+// the wait has ended.
+func (b *board) timeLeft(now time.Time) string {
+	if b.deadline.IsZero() || b.ended {
+		return ""
+	}
+	return fmt.Sprint(max(b.deadline.Sub(now), 0).Round(time.Second), " left")
+}
+
+func (r *row) tries() string { return cli.Count(r.attempts, "attempt") }

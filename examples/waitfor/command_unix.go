@@ -10,7 +10,7 @@ import (
 )
 
 // replaceBy runs the command in this program's place: with its process ID, so
-// that signals, and whoever waits, are the command's own. It returns only if
+// that signals, and whoever waits, reach the command. It returns only if
 // that fails.
 func replaceBy(path string, command []string, errOut io.Writer) int {
 	err := syscall.Exec(path, command, os.Environ())

@@ -25,6 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/examples/internal/cli"
 )
 
 // binary is waitfor, built as go run builds it; empty where no processes can
@@ -131,9 +132,15 @@ func listen(t *testing.T) (address string) {
 	return listener.Addr().String()
 }
 
-// closed is an address that nobody listens on: its port is below those that
-// systems hand out.
-const closed = "127.0.0.1:1"
+// closedAddress returns an address that nobody listens on: the system gave its
+// port to a listener that has been closed.
+func closedAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	return listener.Addr().String()
+}
 
 // socketPath is short enough for every system's limit.
 func socketPath(t *testing.T) string {
@@ -189,7 +196,7 @@ func TestComeLater(t *testing.T) {
 	path := socketPath(t)
 	p := start(t, "-timeout=0", "unix:"+path, server.URL, "--", "sh", "-c", `echo "$$ $1"; exit 7`, "sh", "--")
 	p.stderr.await(t, "unix:"+path+": refused: ")
-	p.stderr.await(t, server.URL+": status 503: it answered 503 Service Unavailable (attempt 1, next in ")
+	p.stderr.await(t, server.URL+": status 503: it answered 503 Service Unavailable (attempt ")
 	listenUnix(t, path)
 	p.stderr.await(t, "unix:"+path+": there after ")
 	status.Store(http.StatusUnauthorized)
@@ -201,7 +208,7 @@ func TestComeLater(t *testing.T) {
 func TestTimedOut(t *testing.T) {
 	t.Parallel()
 	server, _ := serve(t, http.StatusBadGateway)
-	there := listen(t)
+	there, closed := listen(t), closedAddress(t)
 	p := start(t, "-timeout", enough, closed, server.URL, there, "--", "echo", "not to be run")
 	assert.Equal(t, exitTimedOut, p.code())
 	errOut := p.stderr.String()
@@ -215,27 +222,27 @@ func TestTimedOut(t *testing.T) {
 
 func TestGone(t *testing.T) {
 	path := socketPath(t)
-	listener := listenUnix(t, path)
+	listener, closed := listenUnix(t, path), closedAddress(t)
 	p := start(t, "-not", "-timeout=0", "unix:"+path, closed, "--", "echo", "run")
 	p.stderr.await(t, closed+": gone after 1 attempt in ")
 	p.stderr.await(t, "unix:"+path+": still there: ")
 	listener.Close()
 	assert.Zero(t, p.code())
 	assert.Equal(t, "run\n", p.stdout.String())
-
 }
 
 func TestNotGone(t *testing.T) {
 	t.Parallel()
 	p := start(t, "-not", "-timeout", enough, listen(t))
 	assert.Equal(t, exitTimedOut, p.code())
-	assert.Contains(t, p.stderr.String(), "\nIt accepts connections still: ")
+	assert.Contains(t, p.stderr.String(), "\nIt still accepts connections: ")
 }
 
 func TestSignals(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no process can be sent a signal")
 	}
+	closed := closedAddress(t)
 	for s, code := range map[os.Signal]int{os.Interrupt: 130, syscall.SIGTERM: 143} {
 		// One waits for its next attempt, one for an answer that does not come.
 		p := start(t, "-timeout=0", "-attempt=1h", closed, "http://"+listen(t), "--", "echo", "not to be run")
@@ -272,18 +279,23 @@ func inProcess(t *testing.T, args ...string) (code int, errOut string) {
 
 func TestUsage(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
-		{"", "wait for what?"},
-		{"-- echo", "wait for what?"},
+		{"", "no target: give what to wait for"},
+		{"-- echo", "no target: give what to wait for"},
 		{"-nosuch", "flag provided but not defined"},
-		{"-timeout -1s a:1", "-timeout must not be negative"},
+		{"-timeout 30 a:1", "waitfor: invalid value \"30\" for flag -timeout: it lacks a unit: write 30s for seconds"},
+		{"-timeout -1s a:1", "-timeout and -interval must not be negative"},
+		{"-interval -1s a:1", "-timeout and -interval must not be negative"},
 		{"-attempt 0s a:1", "-attempt must be positive"},
+		{"-status 2x a:1", "\"2x\" is no status: write numbers such as 200,204 or classes such as 2xx"},
+		{"-cacert /nowhere a:1", "-cacert: open /nowhere"},
 		{"a:1 -timeout 3s", "flags go before the targets: -timeout"},
 		{"db", "db: The address db lacks a port.\n  - Right is db:80"},
 		{"2001:db8::1", "brackets"},
-		{"unix:", "which path?"},
-		{"http:///x", "which host?"},
+		{"unix:", "give unix:/run/app.sock"},
+		{"http:///x", "give http://host:port"},
 		{"http://[::1", "missing ']'"},
-		{"redis://db", "how to wait for redis is not known here"},
+		{"redis://db:6379", "waitfor does not speak redis: give db:6379 to wait until that port accepts connections"},
+		{"udp://db:53", "UDP has no connections"},
 	} {
 		code, errOut := inProcess(t, strings.Fields(c.args)...)
 		assert.Equal(t, exitUsage, code, "%q", c.args)
@@ -303,30 +315,10 @@ func TestUsage(t *testing.T) {
 
 // What only the dial finds out to be wrong ends the wait for the others.
 func TestWrongTarget(t *testing.T) {
-	code, errOut := inProcess(t, "-timeout=30s", closed, "127.0.0.1:no-such-service")
+	code, errOut := inProcess(t, "-timeout=30s", closedAddress(t), "127.0.0.1:no-such-service")
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errOut, "The port no-such-service is no number")
 	assert.NotContains(t, errOut, "Nothing listens", "what was not its fault is explained")
-}
-
-func TestParseTarget(t *testing.T) {
-	for arg, want := range map[string]string{
-		"db:5432":              "tcp db:5432",
-		"tcp://db:5432":        "tcp db:5432",
-		"unix:/run/app.sock":   "unix /run/app.sock",
-		"unix:///run/app.sock": "unix /run/app.sock",
-		"unix:app.sock":        "unix app.sock",
-		"http://api/x":         "tcp api:80",
-		"https://api":          "tcp api:443",
-		"https://[::1]":        "tcp [::1]:443",
-		"http://api:8080/x":    "tcp api:8080",
-	} {
-		got, err := parseTarget(arg)
-		assert.NoError(t, err)
-		assert.Equal(t, want, got.network+" "+got.address)
-		assert.Equal(t, arg, got.name)
-		assert.Equal(t, strings.HasPrefix(arg, "http"), got.url != nil)
-	}
 }
 
 func TestInProcess(t *testing.T) {
@@ -334,13 +326,14 @@ func TestInProcess(t *testing.T) {
 	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
 	code, errOut := inProcess(t, server.URL, "http://user:pass@127.0.0.1:"+port)
 	assert.Zero(t, code, "%s", errOut)
-	code, _ = inProcess(t, "-not", closed)
+	code, _ = inProcess(t, "-not", closedAddress(t))
 	assert.Zero(t, code)
 }
 
 func TestTimedOutInProcess(t *testing.T) {
 	t.Parallel()
 	server, _ := serve(t, http.StatusInternalServerError)
+	closed := closedAddress(t)
 	code, errOut := inProcess(t, "-timeout", enough, server.URL, closed)
 	assert.Equal(t, exitTimedOut, code)
 	assert.Contains(t, errOut, "\nThe server is there and answers, but says that it can't serve: it answered 500 Internal Server Error.\n")
@@ -356,7 +349,7 @@ func firstAttempt(t *testing.T, o *options, arg string) (first redial.Attempt, e
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	o.attempt = patience
-	err = target.wait(ctx, o, func(a redial.Attempt) {
+	err = o.waitFor(ctx, target, func(a redial.Attempt) {
 		first = a
 		cancel()
 	})
@@ -400,37 +393,34 @@ func TestNoHTTP(t *testing.T) {
 func TestExplainFailure(t *testing.T) {
 	a, err := firstAttempt(t, &options{not: true}, listen(t))
 	assert.ErrorIs(t, a.Err, errStillThere)
-	assert.Contains(t, explain(err), "It accepts connections still")
+	assert.Contains(t, new(options).explain(err), "It still accepts connections")
 
-	failed := &redial.Error{Attempts: 2, Class: redial.Unknown, Err: statusError("503 Service Unavailable"), Stop: redial.ErrDeadline}
-	assert.Contains(t, explain(failed), "it answered 503 Service Unavailable.")
+	failed := &redial.Error{Attempts: 2, Class: redial.Unknown, Err: statusError(503), Stop: redial.ErrDeadline}
+	assert.Contains(t, new(options).explain(failed), "it answered 503 Service Unavailable.")
 	failed.Class, failed.Err = redial.Timeout, context.DeadlineExceeded
-	assert.Equal(t, redial.Explain(failed), explain(failed))
+	assert.Equal(t, explain(failed), new(options).explain(failed))
 
 	// Of the only attempt, too, it says what was dialed.
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	silent, err := parseTarget("http://" + listen(t))
 	require.NoError(t, err)
-	err = silent.wait(ctx, &options{attempt: patience}, func(redial.Attempt) {})
-	assert.Contains(t, explain(err), silent.address)
+	err = (&options{attempt: patience}).waitFor(ctx, silent, func(redial.Attempt) {})
+	assert.Contains(t, explain(err), silent.Address)
 }
 
 func TestSignaledInProcess(t *testing.T) {
 	for s, code := range map[os.Signal]int{os.Interrupt: 130, syscall.SIGTERM: 143} {
 		ctx, cancel := context.WithCancelCause(t.Context())
-		cancel(signaled{s})
+		cancel(cli.Signaled{Signal: s})
 		var out bytes.Buffer
-		assert.Equal(t, code, run(ctx, []string{closed}, &out, terminal{}))
+		assert.Equal(t, code, run(ctx, []string{closedAddress(t)}, &out, terminal{}))
 		assert.Equal(t, "waitfor: got signal "+s.String()+"\n", out.String())
 	}
-	ctx, stop := withSignals(t.Context())
-	stop()
-	assert.ErrorIs(t, ctx.Err(), context.Canceled)
 }
 
 func TestPolicy(t *testing.T) {
-	p := policy(hopeless)
+	p := policy(0, hopeless)
 	assert.NotContains(t, p, redial.Invalid)
 	assert.Contains(t, p, redial.NotFound, "the record may yet be created")
 	assert.Equal(t, []redial.Class{redial.Refused, redial.NotFound}, gone, "no other class is proof of it")

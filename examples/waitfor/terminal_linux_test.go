@@ -4,6 +4,7 @@ package main
 // holds, as a terminal emulator does.
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -58,7 +59,7 @@ func startOnPty(t *testing.T, columns, rows uint16, args ...string) (p *process,
 	t.Helper()
 	master, slave := openPty(t, columns, rows)
 	p = &process{t: t, cmd: exec.Command(binary, args...)}
-	p.cmd.Env = append(os.Environ(), "TERM=xterm", "NO_COLOR=")
+	p.cmd.Env = append(os.Environ(), "TERM="+cmp.Or(os.Getenv("TERM"), "xterm"), "NO_COLOR=")
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = slave, &p.stdout, slave
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
 	require.NoError(t, p.cmd.Start())
@@ -85,7 +86,7 @@ func TestOnTerminal(t *testing.T) {
 	p.stderr.await(t, "refused      ")
 	p.stderr.await(t, "status 503   ")
 	p.stderr.await(t, ", next try in ")
-	p.stderr.await(t, "\x1b[2A") // drawn in place
+	p.stderr.await(t, "\x1b[3A") // drawn in place
 	listenUnix(t, path)
 	p.stderr.await(t, "\x1b[32munix:"+path)
 	status.Store(http.StatusOK)
@@ -102,7 +103,7 @@ func TestOnTerminal(t *testing.T) {
 
 // Ctrl-C, by the terminal's driver, ends it; what it waited for is to be seen.
 func TestInterruptOnTerminal(t *testing.T) {
-	p, keyboard := startOnPty(t, 100, 24, "-timeout=0", closed, "--", "echo", "not to be run")
+	p, keyboard := startOnPty(t, 100, 24, "-timeout=0", closedAddress(t), "--", "echo", "not to be run")
 	p.stderr.await(t, ", next try in ")
 	_, err := keyboard.Write([]byte{3})
 	require.NoError(t, err)
@@ -111,9 +112,27 @@ func TestInterruptOnTerminal(t *testing.T) {
 	assert.Empty(t, p.stdout.String())
 }
 
-// A terminal too low for all of them gets plain lines, as does a dumb one.
-func TestLowTerminal(t *testing.T) {
-	p, _ := startOnPty(t, 100, 2, listen(t), listen(t))
+// The live lines follow a terminal that shrinks, and say how much time is left.
+func TestShrinkingTerminal(t *testing.T) {
+	long := "unix:" + socketPath(t) + strings.Repeat("x", 40)
+	p, terminal := startOnPty(t, 120, 24, "-timeout=1h", long, "unix:"+socketPath(t))
+	p.stderr.await(t, long+"  refused      ")
+	p.stderr.await(t, "0 of 2 there, 59m")
+	size := [4]uint16{2, 30}
+	ioctl(t, terminal.(*os.File), syscall.TIOCSWINSZ, unsafe.Pointer(&size))
+	p.stderr.await(t, "2 not shown, 0 of 2 there, 59")
+	size = [4]uint16{24, 30}
+	ioctl(t, terminal.(*os.File), syscall.TIOCSWINSZ, unsafe.Pointer(&size))
+	p.stderr.await(t, "xxxxxxx  refused\r\n")
+	_, err := terminal.Write([]byte{3})
+	require.NoError(t, err)
+	assert.Equal(t, 130, p.code())
+}
+
+// A dumb terminal gets plain lines.
+func TestDumbTerminal(t *testing.T) {
+	t.Setenv("TERM", "dumb")
+	p, _ := startOnPty(t, 100, 24, listen(t))
 	assert.Zero(t, p.code())
 	p.stderr.await(t, "there after 1 attempt in ")
 	assert.NotContains(t, p.stderr.String(), "\x1b")

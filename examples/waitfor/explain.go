@@ -1,0 +1,149 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+// few is how many targets are told of one by one. More that fail in the same way
+// are told of together.
+const few = 5
+
+// A kind is what failures that are the same share.
+type kind struct {
+	class   redial.Class
+	network string
+	detail  string // what the class leaves open
+	local   bool   // on this machine: the advice differs
+}
+
+// explainFailures says of the targets that failed what most likely happened. If it
+// is given classes, it leaves the others out.
+func (o *options) explainFailures(errOut io.Writer, failures []error, only ...redial.Class) {
+	var kinds []kind // in the order of the targets
+	members := make(map[kind][]int)
+	for i, err := range failures {
+		if err == nil || len(only) > 0 && !slices.Contains(only, redial.Classify(err)) {
+			continue
+		}
+		k := kindOf(o.targets[i].Network, err)
+		if members[k] == nil {
+			kinds = append(kinds, k)
+		}
+		members[k] = append(members[k], i)
+	}
+	for _, k := range kinds {
+		o.explainKind(errOut, failures, k, members[k])
+	}
+}
+
+func (o *options) explainKind(errOut io.Writer, failures []error, k kind, members []int) {
+	if len(members) > few {
+		names := make([]string, len(members))
+		for i, member := range members {
+			names[i] = o.targets[member].Name
+		}
+		fmt.Fprintf(errOut, "\n%d targets failed in the same way (%s):\n%s\nThe first of them:\n", len(members), k.what(), wrapped(names))
+		members = members[:1]
+	} else {
+		fmt.Fprintln(errOut)
+	}
+	for i, member := range members {
+		if i > 0 {
+			fmt.Fprintln(errOut)
+		}
+		fmt.Fprintf(errOut, "%s: %v\n%s\n", o.targets[member].Name, failures[member], o.explain(failures[member]))
+	}
+}
+
+// kindOf decides by structure, because the messages of the same failure differ by
+// addresses and times.
+func kindOf(network string, err error) kind {
+	k := kind{class: redial.Classify(err), network: network}
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		if addr, ok := op.Addr.(*net.TCPAddr); ok && addr != nil {
+			k.local = addr.IP.IsLoopback()
+		}
+	}
+	root := err
+	if failed := (*redial.Error)(nil); errors.As(err, &failed) {
+		root, k.class = failed.Err, failed.Class
+	}
+	for next := errors.Unwrap(root); next != nil; next = errors.Unwrap(root) {
+		root = next
+	}
+	switch k.class {
+	case redial.Timeout, redial.DNS, redial.NotFound: // their texts name queries and addresses
+	case redial.Unknown, redial.TLS, redial.Invalid:
+		k.detail = root.Error()
+	default:
+		if system := (*os.SyscallError)(nil); errors.As(err, &system) {
+			k.detail = system.Err.Error()
+		}
+	}
+	return k
+}
+
+// what says in a few words what failures of the kind have in common.
+func (k kind) what() string {
+	if k.class == redial.Unknown || k.detail == "" {
+		return cmp.Or(k.detail, k.class.String())
+	}
+	return k.class.String() + ": " + k.detail
+}
+
+// lineLength is how long a line of names may be.
+const lineLength = 100
+
+// wrapped returns the names in indented lines.
+func wrapped(names []string) string {
+	var b strings.Builder
+	line := "  "
+	for i, name := range names {
+		if i < len(names)-1 {
+			name += ", "
+		}
+		if len(line)+len(name) > lineLength && strings.TrimSpace(line) != "" {
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
+			line = "  "
+		}
+		line += name
+	}
+	return b.String() + line
+}
+
+// explain adds to the library's advice what only this program knows.
+func (o *options) explain(err error) string {
+	var status statusError
+	switch {
+	case errors.Is(err, errStillThere):
+		return "It still accepts connections: its server has not ended.\n" +
+			"  - Was the server told to end? Does it wait for its clients, or for a timeout?\n" +
+			"  - Did another server, or a supervisor, take the address over?"
+	case !errors.As(err, &status):
+		return explain(err)
+	case status >= 500:
+		return "The server is there and answers, but says that it can't serve: " + status.Error() + ".\n" +
+			"  - Is it still starting? Look into its log.\n" +
+			"  - Does it wait for what it depends on, such as a database?\n" +
+			"  - Is it a proxy (502, 503, 504) whose backend is not there?"
+	case status >= 300 && status < 400:
+		return "The server is there, but redirects: " + status.Error() + ", and -status " + o.status.String() + " does not accept that.\n" +
+			"  - Give the URL that it redirects to: waitfor does not follow. See: curl -I URL\n" +
+			"  - Is the redirect answer enough? Then add its status: -status " + o.status.String() + fmt.Sprintf(",%d", int(status))
+	}
+	return "The server is there, but " + status.Error() + ", and -status " + o.status.String() + " does not accept that.\n" +
+		"  - Is the path of the URL right (404), and does the server take a GET there (405)?\n" +
+		"  - Does it want a user and a password (401, 403)? Give http://user:password@host/path."
+}
+
+// explain says what most likely happened, and what to check.
+func explain(err error) string { return redial.Explain(err) }

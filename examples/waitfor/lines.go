@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/seed-33f8b841/redial/examples/internal/cli"
+)
+
+// A lines display writes a line for each target whose state has changed, and one
+// for many that have changed to the same state.
+type lines struct {
+	out      io.Writer
+	repeated time.Time // when all that are missing were last told of
+}
+
+// repeat is how often lines tell of targets whose state does not change.
+const repeat = 10 * time.Second
+
+// named is how many targets a line for many names.
+const named = 3
+
+func (l *lines) show(b *board, now time.Time) {
+	again := !b.ended && now.Sub(l.repeated) >= repeat
+	if again {
+		l.repeated = now
+	}
+	var states []string // in the order of the targets
+	changed := make(map[string][]*row)
+	for i := range b.rows {
+		r := &b.rows[i]
+		if !r.changed && !(again && !r.there && r.state != "") {
+			continue
+		}
+		r.changed = false
+		if changed[r.state] == nil {
+			states = append(states, r.state)
+		}
+		changed[r.state] = append(changed[r.state], r)
+	}
+	for _, state := range states {
+		l.tell(changed[state], b.timeLeft(now))
+	}
+}
+
+// tell writes of rows with the same state.
+func (l *lines) tell(rows []*row, left string) {
+	if len(rows) > few {
+		names := make([]string, named)
+		for i := range names {
+			names[i] = rows[i].name
+		}
+		fmt.Fprintf(l.out, "waitfor: %d targets: %s: %s and %d more%s\n",
+			len(rows), rows[0].state, strings.Join(names, ", "), len(rows)-named, inParentheses(left))
+		return
+	}
+	for _, r := range rows {
+		if r.there {
+			fmt.Fprintf(l.out, "waitfor: %s: %s after %s in %v\n", r.name, r.state, r.tries(), cli.Brief(r.elapsed))
+			continue
+		}
+		attempt, next := fmt.Sprint("attempt ", r.attempts), ""
+		if r.delay > 0 {
+			next = fmt.Sprint("next in ", cli.Brief(r.delay))
+		}
+		fmt.Fprintf(l.out, "waitfor: %s: %s: %v%s\n", r.name, r.state, r.err, inParentheses(attempt, next, left))
+	}
+}
+
+// inParentheses joins the parts that are not empty.
+func inParentheses(parts ...string) string {
+	var all []string
+	for _, part := range parts {
+		if part != "" {
+			all = append(all, part)
+		}
+	}
+	if all == nil {
+		return ""
+	}
+	return " (" + strings.Join(all, ", ") + ")"
+}
