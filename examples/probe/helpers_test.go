@@ -79,8 +79,7 @@ func probe(t *testing.T, args ...string) (code int, out, errOut string) {
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
+	if _, ok := errors.AsType[*exec.ExitError](err); !ok {
 		require.NoError(t, err)
 	}
 	return cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()

@@ -99,11 +99,10 @@ func sendsNothing(t target.Target) bool {
 // dialed nor the result of each address.
 func (l *look) explanation() string {
 	a := l.last()
-	var failed *redial.Error
-	if l.interrupted() {
+	if l.err == nil || l.interrupted() {
 		return "" // that is nobody's fault
 	}
-	if l.err == nil || errors.As(l.err, &failed) || a == nil {
+	if _, ok := errors.AsType[*redial.Error](l.err); ok || a == nil {
 		return explain(l.err)
 	}
 	history := make([]redial.Attempt, len(l.attempts))

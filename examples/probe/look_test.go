@@ -79,6 +79,23 @@ func TestSeries(t *testing.T) {
 	assert.Equal(t, "8 looks, 4 connected (shortest 1s, median 3.5s, longest 8s), 1 refused, 3 timeout, one was interrupted", s.summary())
 }
 
+// Each attempt shows what came of its own connection.
+func TestConnectedThenRefused(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := listener.Addr().String()
+	go func() {
+		conn, err := listener.Accept()
+		listener.Close()
+		if err == nil {
+			conn.Close()
+		}
+	}()
+	code, out, _ := inProcess(t, "-attempts=2", "http://"+address)
+	assert.Equal(t, exitFailed, code)
+	assert.Regexp(t, address+` +connected .*\n  GET / +reset .*\n  attempt 2.*\n  `+address+` +refused `, out)
+}
+
 // The names of the fields are a promise.
 func TestJSON(t *testing.T) {
 	missing := "127.0.0.1:" + closedPort(t)

@@ -92,8 +92,7 @@ func takeLooks(ctx context.Context, o *options, take func(context.Context, *seri
 }
 
 func exitCode(ctx context.Context, all []*series, failed bool) int {
-	var s cli.Signaled
-	if errors.As(context.Cause(ctx), &s) {
+	if s, ok := errors.AsType[cli.Signaled](context.Cause(ctx)); ok {
 		return s.ExitCode()
 	}
 	for _, s := range all {

@@ -107,7 +107,7 @@ func parseTargets(args []string) ([]target.Target, error) {
 // explained returns err, or the library's explanation of an address that package
 // net can't take apart.
 func explained(name string, err error) error {
-	if wrong := (*net.AddrError)(nil); errors.As(err, &wrong) {
+	if _, ok := errors.AsType[*net.AddrError](err); ok {
 		return fmt.Errorf("%s: %s", name, explain(err))
 	}
 	return err

@@ -142,11 +142,10 @@ func (b *board) arrived(i int) {
 
 // stateOf returns the class of an attempt's failure, or what waitfor calls it.
 func stateOf(a redial.Attempt) string {
-	var status statusError
-	switch {
-	case errors.Is(a.Err, errStillThere):
+	if errors.Is(a.Err, errStillThere) {
 		return errStillThere.Error()
-	case errors.As(a.Err, &status):
+	}
+	if status, ok := errors.AsType[statusError](a.Err); ok {
 		return fmt.Sprint("status ", int(status))
 	}
 	return a.Class.String()

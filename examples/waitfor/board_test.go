@@ -228,6 +228,8 @@ waitfor: a:1: still there: still there (attempt 3, next in 2s, 50s left)
 		last := failed(4, errors.New("x"), redial.Refused, 0)
 		last.Stop = redial.ErrDeadline
 		b.attempted(0, last)
+		b.attempted(2, failed(1, errors.New("x"), redial.Refused, time.Second))
+		b.attempted(2, last)
 		b.stop()
 		assert.Empty(t, out.String())
 	})

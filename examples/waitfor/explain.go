@@ -68,13 +68,13 @@ func (o *options) explainKind(errOut io.Writer, failures []error, k kind, member
 // addresses and times.
 func kindOf(network string, err error) kind {
 	k := kind{class: redial.Classify(err), network: network}
-	if op := (*net.OpError)(nil); errors.As(err, &op) {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
 		if addr, ok := op.Addr.(*net.TCPAddr); ok && addr != nil {
 			k.local = addr.IP.IsLoopback()
 		}
 	}
 	root := err
-	if failed := (*redial.Error)(nil); errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*redial.Error](err); ok {
 		root, k.class = failed.Err, failed.Class
 	}
 	for next := errors.Unwrap(root); next != nil; next = errors.Unwrap(root) {
@@ -85,7 +85,7 @@ func kindOf(network string, err error) kind {
 	case redial.Unknown, redial.TLS, redial.Invalid:
 		k.detail = root.Error()
 	default:
-		if system := (*os.SyscallError)(nil); errors.As(err, &system) {
+		if system, ok := errors.AsType[*os.SyscallError](err); ok {
 			k.detail = system.Err.Error()
 		}
 	}
@@ -122,13 +122,13 @@ func wrapped(names []string) string {
 
 // explain adds to the library's advice what only this program knows.
 func (o *options) explain(err error) string {
-	var status statusError
+	status, answered := errors.AsType[statusError](err)
 	switch {
 	case errors.Is(err, errStillThere):
 		return "It still accepts connections: its server has not ended.\n" +
 			"  - Was the server told to end? Does it wait for its clients, or for a timeout?\n" +
 			"  - Did another server, or a supervisor, take the address over?"
-	case !errors.As(err, &status):
+	case !answered:
 		return explain(err)
 	case status >= 500:
 		return "The server is there and answers, but says that it can't serve: " + status.Error() + ".\n" +

@@ -97,7 +97,7 @@ var schemes = []string{"tcp", "tcp4", "tcp6", "unix", "tls", "http", "https", "h
 // parseTarget refuses what it can't wait for now, not after the wait.
 func parseTarget(arg string) (target.Target, error) {
 	t, err := target.Parse(arg)
-	if wrong := (*net.AddrError)(nil); errors.As(err, &wrong) {
+	if _, ok := errors.AsType[*net.AddrError](err); ok {
 		return t, fmt.Errorf("%s: %s", t.Name, explain(err))
 	}
 	switch {

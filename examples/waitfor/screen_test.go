@@ -50,7 +50,11 @@ func (s *screen) Write(p []byte) (int, error) {
 			s.control(text[i], number)
 			text = text[i+1:]
 		default:
-			s.lines[s.line] = append(s.lines[s.line][:s.column], r)
+			if line := s.lines[s.line]; s.column < len(line) {
+				line[s.column] = r
+			} else {
+				s.lines[s.line] = append(line, r)
+			}
 			s.column++
 		}
 	}

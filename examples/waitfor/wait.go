@@ -47,11 +47,12 @@ func wait(ctx context.Context, o *options, b *board, errOut io.Writer) int {
 	waiting.Wait()
 	b.stop()
 
-	var s cli.Signaled
-	switch cause := context.Cause(ctx); {
+	cause := context.Cause(ctx)
+	s, interrupted := errors.AsType[cli.Signaled](cause)
+	switch {
 	case !slices.ContainsFunc(failures, func(err error) bool { return err != nil }):
 		return exitThere // a signal that came after that has nothing left to end
-	case errors.As(cause, &s):
+	case interrupted:
 		fmt.Fprintf(errOut, "waitfor: %v\n", s)
 		return s.ExitCode()
 	case cause == errWrong:

@@ -132,8 +132,7 @@ func wrongURL(arg string, err error) error {
 	if strings.Contains(arg, "@") {
 		return errors.New("this is not a URL: in a user name or password write %2F for /, %3A for :, %40 for @ and %25 for %")
 	}
-	var wrong *url.Error
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[*url.Error](err); ok {
 		err = wrong.Err
 	}
 	return fmt.Errorf("this is not a URL: %w", err)

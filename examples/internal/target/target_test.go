@@ -85,8 +85,8 @@ func TestParseWrong(t *testing.T) {
 		assert.NotContains(t, got.Name, "s3cret", arg)
 	}
 	got, err := Parse("2001:db8::1")
-	var wrong *net.AddrError
-	assert.True(t, errors.As(err, &wrong))
+	_, ok := errors.AsType[*net.AddrError](err)
+	assert.True(t, ok)
 	assert.Equal(t, "2001:db8::1", got.Name)
 }
 
