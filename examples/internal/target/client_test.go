@@ -162,7 +162,7 @@ func TestNoHTTP(t *testing.T) {
 		"220 mail.example\r\n":          `malformed HTTP status code "mail.example"`,
 		"":                              "EOF",
 		"HTTP/1.1 100 Continue\r\n\r\n": "EOF",
-		"HTTP/1.1 200 OK\r\n" + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 1100): "EOF",
+		"HTTP/1.1 200 OK\r\n" + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 1100) + "\r\n": "EOF",
 	} {
 		answer, err := ask(t, &Client{}, "http://"+serveText(t, text))
 		assert.ErrorContains(t, err, want, "%.30q", text)
