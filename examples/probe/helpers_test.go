@@ -22,6 +22,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // binary is probe, built as go run builds it; empty where no processes can be
@@ -104,14 +106,11 @@ func listen(t *testing.T) (port string) {
 	return portOf(t, listener.Addr().String())
 }
 
-// closedPort returns a port of 127.0.0.1 that nobody listens on: the system gave
-// it to a listener that has been closed.
+// closedPort returns a port of 127.0.0.1 that nobody listens on, and that nobody else
+// can get while the test runs.
 func closedPort(t *testing.T) (port string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	return portOf(t, listener.Addr().String())
+	return portOf(t, testutil.RefusingAddress(t, "tcp"))
 }
 
 func portOf(t *testing.T, address string) string {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -26,6 +27,7 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/examples/internal/cli"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // binary is waitfor, built as go run builds it; empty where no processes can
@@ -33,6 +35,7 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "8") // they wait most of the time; the command line overrides it
 	os.Exit(withBinary(m))
 }
 
@@ -132,15 +135,9 @@ func listen(t *testing.T) (address string) {
 	return listener.Addr().String()
 }
 
-// closedAddress returns an address that nobody listens on: the system gave its
-// port to a listener that has been closed.
-func closedAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	return listener.Addr().String()
-}
+// closedAddress returns an address that nobody listens on, and that nobody else can
+// get while the test runs.
+func closedAddress(t *testing.T) string { return testutil.RefusingAddress(t, "tcp") }
 
 // socketPath is short enough for every system's limit.
 func socketPath(t *testing.T) string {
@@ -192,6 +189,7 @@ func TestAllThere(t *testing.T) {
 // All are waited for at once, each comes when it comes, and then the command
 // has the process, and its standard output to itself.
 func TestComeLater(t *testing.T) {
+	t.Parallel()
 	server, status := serve(t, http.StatusServiceUnavailable)
 	path := socketPath(t)
 	p := start(t, "-timeout=0", "unix:"+path, server.URL, "--", "sh", "-c", `echo "$$ $1"; exit 7`, "sh", "--")

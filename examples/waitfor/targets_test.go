@@ -48,6 +48,7 @@ func TestStatuses(t *testing.T) {
 
 // What -status does not name is waited for, and explained when the time is up.
 func TestStatus(t *testing.T) {
+	t.Parallel()
 	server, status := serve(t, http.StatusNotFound)
 	p := start(t, "-timeout=0", "-status=2xx", server.URL)
 	p.stderr.await(t, ": status 404: it answered 404 Not Found (attempt ")
@@ -124,6 +125,7 @@ func TestQuietRun(t *testing.T) {
 // No output has the password of a URL: not while it waits, on a terminal or not,
 // nor when all are there, nor when the time is up, nor on misuse.
 func TestPasswords(t *testing.T) {
+	t.Parallel()
 	server, _ := serve(t, http.StatusOK)
 	down, _ := serve(t, http.StatusServiceUnavailable)
 	host, downHost := strings.TrimPrefix(server.URL, "http://"), strings.TrimPrefix(down.URL, "http://")
@@ -170,6 +172,7 @@ func TestPasswords(t *testing.T) {
 
 // Many targets that fail in the same way are explained once.
 func TestManyFailures(t *testing.T) {
+	t.Parallel()
 	args := []string{"-timeout=2s", "-quiet"}
 	for range 300 {
 		args = append(args, "tcp://"+closedAddress(t))
