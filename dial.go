@@ -33,7 +33,7 @@ type Dialer struct {
 	//
 	// FallbackDelay is the Connection Attempt Delay of RFC 8305: how long to
 	// wait for one address of a name before also trying the next. Zero means
-	// 250 ms. It is shortened if the addresses would not all be tried within
+	// 300 ms. It is shortened if the addresses would not all be tried within
 	// Timeout. A negative FallbackDelay leaves the addresses to net.Dialer.
 	//
 	// Control and ControlContext may be called by several goroutines at once,
@@ -118,8 +118,8 @@ func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 // dial fails at once.
 //
 // The error is a *net.OpError around an [*Error]. If MaxAttempts is 1, or within
-// another dial's attempt, it is the inner dialer's own error. [Classify] takes
-// both.
+// another dial's attempt, it is the inner dialer's own error, except if DialFunc was
+// not called because the dial was over before. [Classify] takes both.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	return d.dial(caller{ctx: ctx, attemptCtx: ctx}, network, address)
 }
@@ -128,9 +128,9 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 func (d *Dialer) dial(c caller, network, address string) (net.Conn, error) {
 	var l loop // filled field by field: a literal would take its room on the stack twice
 	l.dialer, l.caller = d, c
-	l.network, l.address, l.local, l.connect = network, address, d.LocalAddr, connectByNet
+	l.network, l.address, l.local, l.byNet, l.connect = network, address, d.LocalAddr, true, connectByNet
 	if d.DialFunc != nil {
-		l.local, l.connect = nil, connectByFunc
+		l.local, l.byNet, l.connect = nil, false, connectByFunc
 	} else if _, _, ok := d.races(network, address); ok {
 		l.connect = connectByRace
 	}
@@ -141,6 +141,7 @@ func (d *Dialer) dial(c caller, network, address string) (net.Conn, error) {
 func (d *Dialer) dialBy(ctx context.Context, w way) (net.Conn, error) {
 	var l loop
 	l.dialer, l.ctx, l.attemptCtx, l.way = d, ctx, ctx, w
+	l.byNet = true
 	return l.run()
 }
 
@@ -216,6 +217,7 @@ func (d *Dialer) unbound() net.Dialer {
 type way struct {
 	network, address string
 	local            net.Addr // what connect binds to; nil: nothing, or it is not known
+	byNet            bool     // connect leads to net.Dialer, not to DialFunc
 	connect          connectFunc
 }
 

@@ -22,8 +22,9 @@ import (
 
 const (
 	// connectionAttemptDelay is the time between the starts of two addresses
-	// if the first has not failed by then (RFC 8305, section 5).
-	connectionAttemptDelay = 250 * time.Millisecond
+	// if the first has not failed by then. It is net.Dialer's; RFC 8305,
+	// section 5, recommends 250 ms.
+	connectionAttemptDelay = 300 * time.Millisecond
 
 	// leastDelay is the shortest delay that RFC 8305 recommends.
 	leastDelay = 100 * time.Millisecond
@@ -418,14 +419,14 @@ func (r *racer) mayStart() bool {
 }
 
 // nextDelay returns how long to wait before the next address is started. The
-// delay shrinks by a tenth with each address started, down to the least that
+// delay shrinks by a fifth with each address started, down to the least that
 // RFC 8305 recommends, because the more addresses are silent, the less another
 // one deserves to be waited for. It is never longer than an equal share of the
 // time left, so that every address is started before the deadline.
 func (r *racer) nextDelay() time.Duration {
 	delay := r.delay
 	for range len(r.seen.addrs) - 1 {
-		delay -= delay / 10
+		delay -= delay / 5
 	}
 	delay = max(delay, min(r.delay, leastDelay))
 	if deadline, ok := r.ctx.Deadline(); ok {

@@ -154,34 +154,34 @@ func TestRace(t *testing.T) {
 		{"one", []fate{connects(ms)}, []time.Duration{0}, ms, 0, []Class{Unknown}, 0},
 		{"one refused", []fate{refused(ms)}, []time.Duration{0}, ms, -1, []Class{Refused}, Refused},
 		{"the first is fast", []fate{connects(249 * ms), connects(0)}, []time.Duration{0}, 249 * ms, 0, []Class{Unknown}, 0},
-		{"the first is slow", []fate{connects(600 * ms), connects(100 * ms)}, []time.Duration{0, 250 * ms}, 350 * ms, 1, []Class{Canceled, Unknown}, 0},
-		{"the second is slower", []fate{connects(300 * ms), connects(100 * ms)}, []time.Duration{0, 250 * ms}, 300 * ms, 0, []Class{Unknown, Canceled}, 0},
-		{"black hole, good", dead(1, connects(0)), []time.Duration{0, 250 * ms}, 250 * ms, 1, []Class{Canceled, Unknown}, 0},
-		{"black hole x3, good", dead(3, connects(0)), []time.Duration{0, 250 * ms, 475 * ms, 677500 * time.Microsecond},
-			677500 * time.Microsecond, 3, []Class{Canceled, Canceled, Canceled, Unknown}, 0},
-		{"black hole x4, good: within 1 s", dead(4, connects(100*ms)), []time.Duration{0, 250 * ms, 475 * ms, 677500 * time.Microsecond, 859750 * time.Microsecond},
-			959750 * time.Microsecond, 4, []Class{Canceled, Canceled, Canceled, Canceled, Unknown}, 0},
+		{"the first is slow", []fate{connects(600 * ms), connects(100 * ms)}, []time.Duration{0, 300 * ms}, 400 * ms, 1, []Class{Canceled, Unknown}, 0},
+		{"the second is slower", []fate{connects(350 * ms), connects(100 * ms)}, []time.Duration{0, 300 * ms}, 350 * ms, 0, []Class{Unknown, Canceled}, 0},
+		{"black hole, good", dead(1, connects(0)), []time.Duration{0, 300 * ms}, 300 * ms, 1, []Class{Canceled, Unknown}, 0},
+		{"black hole x3, good", dead(3, connects(0)), []time.Duration{0, 300 * ms, 540 * ms, 732 * ms},
+			732 * ms, 3, []Class{Canceled, Canceled, Canceled, Unknown}, 0},
+		{"black hole x4, good: within 1 s", dead(4, connects(100*ms)), []time.Duration{0, 300 * ms, 540 * ms, 732 * ms, 885600 * time.Microsecond},
+			985600 * time.Microsecond, 4, []Class{Canceled, Canceled, Canceled, Canceled, Unknown}, 0},
 		{"refused x3, good", []fate{refused(ms), refused(ms), refused(ms), connects(ms)}, []time.Duration{0, ms, 2 * ms, 3 * ms},
 			4 * ms, 3, []Class{Refused, Refused, Refused, Unknown}, 0},
-		{"unreachable, black hole, good", []fate{unreachable, silent, connects(0)}, []time.Duration{0, 0, 225 * ms},
-			225 * ms, 2, []Class{Unreachable, Canceled, Unknown}, 0},
+		{"unreachable, black hole, good", []fate{unreachable, silent, connects(0)}, []time.Duration{0, 0, 240 * ms},
+			240 * ms, 2, []Class{Unreachable, Canceled, Unknown}, 0},
 
 		{"no route, refused", []fate{unreachable, refused(ms)}, []time.Duration{0, 0}, ms, -1, []Class{Unreachable, Refused}, Refused},
 		{"refused, no route", []fate{refused(ms), unreachable}, []time.Duration{0, ms}, ms, -1, []Class{Refused, Unreachable}, Refused},
 		{"no route to any", []fate{unreachable, unreachable}, []time.Duration{0, 0}, 0, -1, []Class{Unreachable, Unreachable}, Unreachable},
-		{"all dead", dead(3), []time.Duration{0, 250 * ms, 475 * ms}, 10 * time.Second, -1, []Class{Timeout, Timeout, Timeout}, Timeout},
-		{"dead, no route", dead(1, unreachable), []time.Duration{0, 250 * ms}, 10 * time.Second, -1, []Class{Timeout, Unreachable}, Timeout},
+		{"all dead", dead(3), []time.Duration{0, 300 * ms, 540 * ms}, 10 * time.Second, -1, []Class{Timeout, Timeout, Timeout}, Timeout},
+		{"dead, no route", dead(1, unreachable), []time.Duration{0, 300 * ms}, 10 * time.Second, -1, []Class{Timeout, Unreachable}, Timeout},
 
 		// Once a host has answered, silent ones are not waited for until the end.
-		{"black hole, refused", dead(1, refused(50*ms)), []time.Duration{0, 250 * ms}, 2300 * ms, -1, []Class{Timeout, Refused}, Refused},
+		{"black hole, refused", dead(1, refused(50*ms)), []time.Duration{0, 300 * ms}, 2350 * ms, -1, []Class{Timeout, Refused}, Refused},
 		{"refused, black hole", []fate{refused(50 * ms), silent}, []time.Duration{0, 50 * ms}, 2050 * ms, -1, []Class{Refused, Timeout}, Refused},
 		{"refused, slow", []fate{refused(50 * ms), connects(1900 * ms)}, []time.Duration{0, 50 * ms}, 1950 * ms, 1, []Class{Refused, Unknown}, 0},
 		{"refused, then two that connect just before", []fate{refused(0), connects(-2100 * ms), connects(-2200 * ms)},
-			[]time.Duration{0, 0, 225 * ms}, 2425 * ms, 1, []Class{Refused, Unknown, Canceled}, 0},
+			[]time.Duration{0, 0, 240 * ms}, 2440 * ms, 1, []Class{Refused, Unknown, Canceled}, 0},
 		{"refused, then two that connect although given up", []fate{refused(0), connects(-2500 * ms), connects(-2500 * ms)},
-			[]time.Duration{0, 0, 225 * ms}, 2725 * ms, 1, []Class{Refused, Unknown, Canceled}, 0},
+			[]time.Duration{0, 0, 240 * ms}, 2740 * ms, 1, []Class{Refused, Unknown, Canceled}, 0},
 		{"refused, then one that is reset although given up", []fate{refused(0), fails(syscall.ECONNRESET, -2500*ms), silent},
-			[]time.Duration{0, 0, 225 * ms}, 2500 * ms, -1, []Class{Refused, Reset, Timeout}, Refused},
+			[]time.Duration{0, 0, 240 * ms}, 2500 * ms, -1, []Class{Refused, Reset, Timeout}, Refused},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -224,7 +224,7 @@ func TestRaceErrors(t *testing.T) {
 		assert.EqualError(t, r.seen.addrs[0].Err, "dial tcp 192.0.2.1:80: i/o timeout")
 		assert.ErrorIs(t, r.seen.addrs[0].Err, os.ErrDeadlineExceeded)
 		assert.NotErrorIs(t, r.seen.addrs[0].Err, context.Canceled)
-		assert.Equal(t, 2250*ms, r.seen.addrs[0].Duration)
+		assert.Equal(t, 2300*ms, r.seen.addrs[0].Duration)
 	})
 }
 
@@ -283,7 +283,7 @@ func TestRaceDelay(t *testing.T) {
 		delay  time.Duration
 		starts []time.Duration
 	}{
-		{time.Second, []time.Duration{0, 1000 * ms, 1900 * ms, 2710 * ms}},
+		{time.Second, []time.Duration{0, 1000 * ms, 1800 * ms, 2440 * ms}},
 		{110 * ms, []time.Duration{0, 110 * ms, 210 * ms, 310 * ms}},
 		{40 * ms, []time.Duration{0, 40 * ms, 80 * ms, 120 * ms}},
 	} {
@@ -312,7 +312,7 @@ func TestRaceFitsTimeout(t *testing.T) {
 		{timeout: 400 * ms, addresses: 4, share: 100 * ms, starts: []time.Duration{0, 100 * ms, 200 * ms, 300 * ms}},
 		{timeout: time.Second, delay: time.Second, addresses: 2, share: 500 * ms, starts: []time.Duration{0, 500 * ms}},
 		{timeout: time.Second, delay: time.Hour, addresses: 2, share: 500 * ms, starts: []time.Duration{0, 500 * ms}},
-		{timeout: 600 * ms, addresses: 2, share: 350 * ms, starts: []time.Duration{0, 250 * ms}},
+		{timeout: 600 * ms, addresses: 2, share: 300 * ms, starts: []time.Duration{0, 300 * ms}},
 		{timeout: 10 * time.Second, addresses: 9, share: 3 * time.Second},
 		{timeout: 10 * time.Second, addresses: 20, share: 3 * time.Second},
 		{timeout: 10 * time.Second, addresses: maxAddresses, share: 1100 * ms},
@@ -423,8 +423,8 @@ func TestRacePatience(t *testing.T) {
 			[]fate{reset, fails(syscall.ECONNREFUSED, time.Second), silent}, 3 * time.Second, Refused},
 		{"no other failure counts", plan{1, false, defaultPolicy}, []fate{fails(syscall.ENETUNREACH, 0), silent}, timeout, Timeout},
 		{"failures do not put it off", plan{1, false, defaultPolicy},
-			[]fate{refused, fails(syscall.ECONNREFUSED, 1500*ms), fails(syscall.ECONNREFUSED, 1500*ms), silent}, 2427500 * time.Microsecond, Refused},
-		{"a refusal that comes late", plan{1, false, defaultPolicy}, []fate{silent, fails(syscall.ECONNREFUSED, 5*time.Second)}, 7250 * ms, Refused},
+			[]fate{refused, fails(syscall.ECONNREFUSED, 1500*ms), fails(syscall.ECONNREFUSED, 1500*ms), silent}, 2432 * ms, Refused},
+		{"a refusal that comes late", plan{1, false, defaultPolicy}, []fate{silent, fails(syscall.ECONNREFUSED, 5*time.Second)}, 7300 * ms, Refused},
 
 		{"slow, first", plan{1, false, defaultPolicy}, []fate{refused, connects(3 * time.Second)}, 2 * time.Second, Refused},
 		{"slow, second", plan{2, false, defaultPolicy}, []fate{refused, connects(3 * time.Second)}, 3 * time.Second, Unknown},
@@ -467,7 +467,7 @@ func TestRaceCanceledWhileWaiting(t *testing.T) {
 		_, err := r.run(ctx)
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.Equal(t, []Class{Refused, Canceled, Refused}, []Class{r.seen.addrs[0].Class, r.seen.addrs[1].Class, r.seen.addrs[2].Class})
-		assert.Equal(t, 5225*ms, time.Since(tr.begin))
+		assert.Equal(t, 5240*ms, time.Since(tr.begin))
 	})
 }
 

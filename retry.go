@@ -286,7 +286,7 @@ func (l *loop) failed(p *pass, err error, start time.Time, seen *lookup) error {
 	var delay time.Duration
 	shared := false
 	if p != nil {
-		if telling || a.Duration >= connectionAttemptDelay { // others would try another address by then
+		if telling || a.Duration >= connectionAttemptDelay { // a race tries another address by then
 			delay, shared = p.failed(&a, l.policy)
 		}
 		p.release()
@@ -454,7 +454,27 @@ func (l *loop) abandonIfOver() error {
 	}
 	e := l.newError(over.stop, over.ctxErr, now.Sub(l.start))
 	l.recordEnd(e, over.canceled)
+	if l.maxAttempts == 1 && l.byNet {
+		return l.netError(over)
+	}
 	return e.asOpError()
+}
+
+// netError returns the error with which net.Dialer answers a dial that is over
+// before it has begun. It opens no socket for that.
+func (l *loop) netError(over ending) error {
+	ctx, cancel := context.WithDeadline(l.attemptCtx, aLongTimeAgo)
+	if over.canceled {
+		ctx, cancel = context.WithCancel(l.attemptCtx)
+		cancel()
+	}
+	defer cancel()
+	conn, _, err := l.connect(ctx, l.dialer, l.way, plan{number: 1, last: true})
+	if err == nil {
+		l.discard(conn)
+		return over.stop
+	}
+	return err
 }
 
 func (l *loop) newError(stop, ctxErr error, elapsed time.Duration) *Error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -261,6 +262,38 @@ func TestRetryCanceledBefore(t *testing.T) {
 			assert.Nil(t, op.Addr, "callers switch on the types that package net has")
 			assert.Nil(t, op.Source)
 		})
+	}
+}
+
+// Where the inner dialer's own error is due and no attempt was made, it is what
+// net.Dialer says of a dial that is over.
+func TestRetryCanceledBeforeTheOnlyAttempt(t *testing.T) {
+	gone, cancel := context.WithCancelCause(context.Background())
+	cancel(errCause)
+	closed := make(chan struct{})
+	close(closed)
+	for name, set := range map[string]func(*net.Dialer) context.Context{
+		"ctx":                func(*net.Dialer) context.Context { return gone },
+		"Cancel":             func(d *net.Dialer) context.Context { d.Cancel = closed; return context.Background() },
+		"Deadline":           func(d *net.Dialer) context.Context { d.Deadline = time.Unix(1, 0); return context.Background() },
+		"a negative Timeout": func(d *net.Dialer) context.Context { d.Timeout = -1; return context.Background() },
+	} {
+		for _, address := range []string{"127.0.0.1:1", "[::1]:1", "localhost:1"} {
+			t.Run(name+" "+address, func(t *testing.T) {
+				logger, logs := observed()
+				d := &redial.Dialer{MaxAttempts: 1, Logger: logger}
+				ctx := set(&d.Dialer)
+				_, err := d.DialContext(ctx, "tcp", address)
+				_, want := d.Dialer.DialContext(ctx, "tcp", address)
+				require.Error(t, err)
+				if strings.HasPrefix(address, "localhost") { // whose look-up may or may not be cut short
+					assert.Equal(t, redial.Classify(want) == redial.Canceled, redial.Classify(err) == redial.Canceled)
+				} else {
+					assert.Equal(t, want, err)
+				}
+				assert.Equal(t, 1, logs.Len())
+			})
+		}
 	}
 }
 
