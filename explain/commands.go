@@ -216,23 +216,37 @@ func say(s string) check { return check{say: s} }
 // look is a check with commands.
 func look(s, at string, run ...string) check { return check{say: s, at: at, run: run} }
 
-// line returns the check as one line of at most width columns. It leaves out
-// the last sentences, then the last commands, if they do not fit.
-func (c check) line(width int) string {
+// lines returns the check as one line, or as two if most allows that: the
+// commands are on the second then. The last sentences, and then the last commands,
+// are left out if they do not fit.
+func (c check) lines(most int) []string {
+	const bullet, under = "  - ", "    "
 	run := slices.DeleteFunc(slices.Clone(c.run), func(s string) bool { return s == "" })
+	if most > 1 && len(run) > 0 && columns(bullet+c.say+" "+c.at+strings.Join(run, "; ")) > width {
+		for n := len(run); n > 0; n-- {
+			if commands := under + c.at + strings.Join(run[:n], "; "); columns(commands) <= width {
+				return []string{bullet + check{say: c.say}.line(width-len(bullet)), commands}
+			}
+		}
+	}
+	return []string{bullet + check{c.say, c.at, run}.line(width-len(bullet))}
+}
+
+// line returns the check as one line of at most most columns.
+func (c check) line(most int) string {
 	sentences := splitSentences(c.say)
-	for n := len(run); ; n-- {
+	for n := len(c.run); ; n-- {
 		for m := len(sentences); m > 0; m-- {
 			line := strings.Join(sentences[:m], " ")
 			if n > 0 {
-				line += " " + c.at + strings.Join(run[:n], "; ")
+				line += " " + c.at + strings.Join(c.run[:n], "; ")
 			}
-			if columns(line) <= width {
+			if columns(line) <= most {
 				return line
 			}
 		}
 		if n == 0 {
-			return cut(sentences[0], width)
+			return cut(sentences[0], most)
 		}
 	}
 }

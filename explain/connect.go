@@ -43,10 +43,10 @@ func (f *failure) refused() advice {
 		return f.refusedHere()
 	}
 	return advice{name: "refused, remote", observed: sentence(f.where()) + " refused the connection",
-		likely: "Likely no server listens there, or a firewall rejects it, which looks the same.",
+		likely: "Likely no server listens there, or a firewall rejects it.",
 		checks: []check{
-			look("Is the server running, and listening on "+f.listensOn()+"? (On "+f.loopback()+" alone would not do.)", onServer, f.command(listening, f.port())),
-			look("If it listens, does a firewall reject the connection? Look at each, also on the way.", onBoth, f.command(firewall)),
+			look("Is the server running, and listening on "+f.listensOn()+", not on "+f.loopback()+" only?", onServer, f.command(listening, f.port())),
+			look("If it listens, does a firewall reject the connection?", "On the server, here and between: ", f.command(firewall)),
 			look("Is it the right host and port?", here, f.resolving()),
 			say("Is it a container's port that is not published, or a Kubernetes Service without ready pods? These refuse too."),
 		}}
@@ -90,6 +90,15 @@ func (f *failure) loopback() string {
 		return "[::1]"
 	}
 	return "127.0.0.1"
+}
+
+// prefixed returns command with the place to run it in front; empty if there is
+// no command.
+func prefixed(place, command string) string {
+	if command == "" {
+		return ""
+	}
+	return place + command
 }
 
 // place is where the commands about the server are to be run.
@@ -229,11 +238,11 @@ func (f *failure) timeout() advice {
 				say("Is the server's process stopped or stuck (state T or D in ps), or is its log silent?"),
 			}}
 	case f.isLocal():
-		return advice{name: "timeout, loopback", observed: "No answer from " + f.where() + f.patience() + ": neither accepted nor refused",
-			likely: "Likely the server hangs with a full accept queue, or a firewall here drops the packets.",
+		return advice{name: "timeout, loopback", observed: "No answer from " + f.where() + f.patience(),
+			likely: "Likely the server hangs with a full accept queue, a firewall here drops it, or the loopback is down.",
 			checks: []check{
 				look("Is the accept queue full: Recv-Q (waiting) over Send-Q (the most)?", here, f.command(listening, f.port())),
-				look("If not, does a firewall of this machine drop the packets?", here, f.command(firewall)),
+				look("If not, does a firewall here drop the packets, or is the loopback interface down (not UP)?", here, f.command(firewall), f.command(loopback)),
 				say("Is the server's process stopped or stuck (state T or D in ps), or is its log silent?"),
 			}}
 	}
@@ -242,19 +251,20 @@ func (f *failure) timeout() advice {
 
 // noAnswer explains packets to another host that nothing came back for.
 func (f *failure) noAnswer() advice {
-	a := advice{name: "timeout, remote", observed: "No answer from " + f.where() + f.patience() + ": neither accepted nor refused",
+	a := advice{name: "timeout, remote", observed: "No answer from " + f.where() + f.patience(),
 		likely: "Likely a firewall drops the packets, or the host is down.",
 		checks: []check{
-			look("Do firewalls drop it (drop rule, security group), or is the accept queue full (Recv-Q over Send-Q)?", onServer,
+			look("Does a firewall or security group drop it, or is the server's accept queue full (Recv-Q over Send-Q)?", onServer,
 				f.command(firewall), f.command(listening, f.port())),
-			look("Is the host up, the route right, and does no rule here drop it?", here,
-				f.command(route, f.ip()), f.neighbor(), f.command(firewall), f.command(ping, f.ip())),
-			look("How far do packets get? A router or firewall after the last one that answers drops them.", here, f.command(trace, f.ip())),
-			look("Is that the right address?", here, f.resolving()),
+			look("Is the host up, and the route right? How far do packets get? Does a rule here drop them?", here,
+				f.command(trace, f.ip()), f.neighbor(), f.command(route, f.ip()), f.command(firewall)),
 		}}
+	if !f.isLiteral() {
+		a.checks = append(a.checks, look("Is that the right address?", here, f.resolving()))
+	}
 	if f.took > 0 && f.took < time.Second {
 		a.name = "timeout, remote, brief"
-		a.likely = "That is short: one lost packet costs 1 s. Else likely a firewall drops the packets, or the host is down."
+		a.likely = "Likely a firewall drops the packets, or the host is down. Or the time is too short: a lost packet costs 1 s."
 	}
 	return a
 }
@@ -312,27 +322,32 @@ func (f *failure) unreachable() advice {
 		return f.icmp("host isolated", "that this machine is isolated (ICMP source host isolated)", "Likely a firewall or a router cuts this machine off.")
 	case f.condition == errno.HostUnreachable, f.condition == errno.HostDown:
 		return f.noHost()
-	case f.isIPv6():
-		return advice{name: "no route, IPv6", observed: sentence(f.where()) + " is unreachable: no IPv6 route leads there, or a router or firewall says so",
-			checks: []check{
-				look("Does this machine have a route there, and an IPv6 address? If so, the answer came from the way.", here,
-					f.command(route, f.ip()), f.command(addresses6)),
-				look("Does a router or a firewall on the way reject it?", here, f.command(trace, f.ip()), f.command(firewall)),
-				say("Is this in a container? Many container networks have no IPv6."),
-				say("Is IPv4 enough? Give the name an IPv4 address (A record), or dial IPv4 only (tcp4)."),
-			}}
 	}
+	return f.noRoute()
+}
+
+// noRoute explains ENETUNREACH. This machine has no route, or a router or a
+// firewall that rejects says that it has none.
+func (f *failure) noRoute() advice {
 	a := advice{name: "no route, IPv4", observed: sentence(f.where()) + " is unreachable: no route leads there, or a router or firewall says so",
 		checks: []check{
-			look("Does this machine have a route? If so, a router or firewall answered: see the next line.", here, f.command(route, f.ip()), f.command(links)),
-			look("Does a router have no route there, or a firewall reject it?", here, f.command(trace, f.ip()), f.command(firewall)),
-			look("Is the interface up, with an address? A VPN, or a container without a network?", here, f.command(addresses)),
+			look("Does this machine have a route there, and is its interface up with an address?", here, f.command(route, f.ip()), f.command(addresses)),
+			look("If so, a router without a route or a firewall's reject rule answered. Which one?", here,
+				f.command(trace, f.ip()), prefixed("on the server and here: ", f.command(firewall))),
+			say("Is the VPN connected? Is this in a container or a sandbox without a network?"),
 		}}
+	if f.isIPv6() {
+		a.name = "no route, IPv6"
+		a.observed = sentence(f.where()) + " is unreachable: no IPv6 route leads there, or a router or firewall says so"
+		a.checks[0] = look("Does this machine have an IPv6 route there, and a global IPv6 address?", here, f.command(route, f.ip()), f.command(addresses6))
+		a.checks = append(a.checks[:2],
+			say("Is this in a container? Many container networks have no IPv6."),
+			say("Is IPv4 enough? Give the name an IPv4 address (A record), or dial IPv4 only (tcp4)."))
+	}
 	if ip := f.remote.Addr(); ip.Is4() && ip.As4()[3] == 255 {
 		a.name = "broadcast address"
 		a.likely = "Or it is the broadcast address of its network, which TCP cannot connect to."
-		a.checks[0] = look("Does it say \"broadcast\" (the address is wrong), or show no route? Else a router or firewall answered.", here,
-			f.command(route, f.ip()), f.command(links))
+		a.checks[0] = look("Does the route say \"broadcast\"? Then the address is wrong. Or is there none?", here, f.command(route, f.ip()), f.command(addresses))
 	}
 	if f.address() == "" {
 		a.observed = "The target is unreachable: no route leads there, or a router or firewall says so"
@@ -383,24 +398,25 @@ func (f *failure) noHost() advice {
 	if f.isIPv6() {
 		resolution = "neighbor discovery"
 	}
-	neighbors := look("Is the host up, and is its address right? FAILED or INCOMPLETE: no host answers "+resolution+".", here,
-		f.neighbor(), f.command(route, f.ip()))
-	rejects := look("Does a firewall or a router reject it (host or admin prohibited)?", f.firewallPlace(), f.command(firewall), f.command(trace, f.ip()))
-	routes := look("Does an unreachable route forbid it?", here, f.command(route, f.ip()), f.routesOf("unreachable"))
+	neighbors := look("Is the host up, and its address right? FAILED or INCOMPLETE means that no host answers "+resolution+".", here,
+		f.neighbor(), f.command(route, f.ip()), f.command(trace, f.ip()))
+	rejects := look("Does a firewall (host or admin prohibited) or a router on the way reject it? Does a loop show?", here,
+		f.command(trace, f.ip()), prefixed("on the server and here: ", f.command(firewall)))
+	routes := look("Does an unreachable route of this machine forbid it?", here, f.command(route, f.ip()), f.routesOf("unreachable"))
 	var a advice
 	switch {
-	case f.took >= 2*time.Second/3 && f.dial != nil:
-		a = advice{name: "host unreachable, slow", observed: sentence(where) + " is unreachable: reported after " + rounded(f.took).String(),
-			likely: "Likely no host has that address: so long takes " + resolution + " without an answer, here or at the last router.",
+	case f.took >= 2500*time.Millisecond:
+		a = advice{name: "host unreachable, slow", observed: sentence(where) + " was reported unreachable after " + rounded(f.took).String(),
+			likely: "Likely no host has that address: " + resolution + " takes so long without an answer, here or at the last router.",
 			checks: []check{
 				neighbors,
-				look("Is the network right: the route's interface, VLAN and prefix length? If it goes by a router, look there.", here, f.command(route, f.ip()), f.command(addresses)),
+				look("Is the network right: the route's interface, VLAN and prefix length?", here, f.command(route, f.ip()), f.command(addresses)),
 				look("Is that the right address?", here, f.resolving()),
 				rejects,
 			}}
-	case f.took > 0:
-		a = advice{name: "host unreachable, at once", observed: sentence(where) + " is unreachable: reported after " + rounded(f.took).String(),
-			likely: "So soon, it is likely a firewall's or router's answer, or an unreachable route here.",
+	case f.took > 0 && f.took < 500*time.Millisecond:
+		a = advice{name: "host unreachable, at once", observed: sentence(where) + " was reported unreachable at once",
+			likely: "Likely by a firewall, a router, or a route of this machine.",
 			checks: []check{
 				rejects, routes,
 				look("Is the host up? A router that found none may remember that.", here, f.neighbor(), f.command(ping, f.ip())),
@@ -449,7 +465,7 @@ func (f *failure) denied() advice {
 				look("Which groups is this user in?", here, f.command(identity)),
 			}}
 	case f.call == "bind":
-		return advice{name: "denied, bind", observed: "The program may not use the local address " + f.local() + " that it asks for (LocalAddr)",
+		return advice{name: "denied, bind", observed: "The program asks for the local address " + f.local() + " (LocalAddr), but may not use it",
 			checks: []check{
 				say("Is its port below 1024? That needs root or CAP_NET_BIND_SERVICE. Port 0 lets the system choose."),
 				look("Does the system reserve the port, or a sandbox or SELinux forbid it?", here, f.command(reservedPorts), f.command(securityLog)),
@@ -475,7 +491,7 @@ func (f *failure) denied() advice {
 				look("Is the table of connections full (nf_conntrack: table full)?", here, f.command(kernelLog)),
 			}}
 	case f.condition == errno.AccessDenied && f.isIPv6():
-		return advice{name: "denied, IPv6", observed: "The connection to " + f.where() + " is prohibited, by this machine or by the answer of a router or firewall",
+		return advice{name: "denied, IPv6", observed: "The connection to " + f.where() + " is prohibited, by this machine, a router or a firewall",
 			likely: "Likely a prohibit route here, or a reject rule (admin prohibited).",
 			checks: []check{
 				look("Does a prohibit route forbid it?", here, f.command(route, f.ip()), f.routesOf("prohibit")),
@@ -525,7 +541,7 @@ func (f *failure) local() string {
 	if f.source == nil {
 		return ""
 	}
-	return shown(f.source.String())
+	return shown(f.sourceText())
 }
 
 // localPortOf returns the port of the local address that the program asked for;
@@ -534,7 +550,7 @@ func (f *failure) localPortOf() string {
 	if f.source == nil {
 		return ""
 	}
-	_, port, err := net.SplitHostPort(f.source.String())
+	_, port, err := net.SplitHostPort(f.sourceText())
 	if err != nil || port == "0" {
 		return ""
 	}
@@ -564,7 +580,7 @@ func (f *failure) exhausted() advice {
 				say("Does each dial need a path of its own? Leave out LocalAddr unless the server must know it."),
 			}}
 	case f.localPortOf() != "" && (f.condition == errno.AddressInUse || f.condition == errno.AddressNotAvailable):
-		return advice{name: "exhausted, local port in use", observed: "The local address " + f.local() + " that the program asks for (LocalAddr) is in use",
+		return advice{name: "exhausted, local port in use", observed: "The program asks for the local address " + f.local() + " (LocalAddr), which is in use",
 			checks: []check{
 				look("Which connection uses it? A closed one keeps it for a minute (TIME-WAIT).", here, f.command(localPort, f.localPortOf())),
 				say("Does it need that port? Port 0 lets the system choose a free one."),

@@ -56,40 +56,61 @@ type advice struct {
 // The size of an explanation.
 const (
 	width        = 120 // columns of a line
+	mostLines    = 6
 	mostChecks   = 4
 	longestShown = 64 // bytes of a name or a text of others
 )
 
 func (a advice) String() string {
 	lines := a.headline()
-	for _, c := range a.checks[:min(len(a.checks), mostChecks)] {
-		lines = append(lines, "  - "+c.line(width-len("  - ")))
+	for i, c := range a.checks[:min(len(a.checks), mostChecks)] {
+		if len(lines) == mostLines {
+			break
+		}
+		// The first two checks matter most, and may take two lines each.
+		room := 1
+		if i == 0 && len(a.checks) > 1 {
+			room = min(2, mostLines-len(lines)-1)
+		} else if i < 2 {
+			room = min(2, mostLines-len(lines))
+		}
+		lines = append(lines, c.lines(room)...)
 	}
 	return strings.Join(lines, "\n")
 }
 
-// headline returns one or two lines. What does not fit is left out: first the
-// note, then what is likely.
+// headline returns one line or two, the second with what is likely. What does
+// not fit is left out: first the note, then what is likely.
 func (a advice) headline() []string {
 	note := ""
 	if a.note != "" {
 		note = " (" + a.note + ")"
 	}
-	likely := ""
-	if a.likely != "" {
-		likely = " " + a.likely
-	}
-	for _, text := range []string{a.observed + note + "." + likely, a.observed + "." + likely, a.observed + note + "."} {
-		if lines := wrap(text); len(lines) <= 2 {
+	for _, observed := range []string{a.observed + note + ".", a.observed + "."} {
+		switch {
+		case a.likely == "" && columns(observed) <= width:
+			return []string{observed}
+		case columns(observed)+1+columns(a.likely) <= width:
+			return []string{observed + " " + a.likely}
+		case columns(observed) <= width && columns(indent+a.likely) <= width:
+			return []string{observed, indent + a.likely}
+		}
+		if lines := wrap(observed + " " + a.likely); len(lines) <= 2 {
 			return lines
 		}
 	}
-	lines := wrap(a.observed + ".")
+	lines := wrap(a.observed + note + ".")
 	if len(lines) > 2 {
-		lines = []string{lines[0], cut(lines[1]+" ...", width)}
+		lines = wrap(a.observed + ".")
+	}
+	if len(lines) > 2 {
+		lines = []string{lines[0], cut(lines[1], width-len(" ...")) + " ..."}
 	}
 	return lines
 }
+
+// indent begins a line that continues the one above it.
+const indent = "  "
 
 // wrap breaks text into lines between words. All but the first are indented.
 func wrap(text string) []string {
@@ -102,7 +123,7 @@ func wrap(text string) []string {
 		case columns(*last)+1+columns(word) <= width:
 			*last += " " + word
 		default:
-			lines = append(lines, "  "+word)
+			lines = append(lines, indent+word)
 		}
 	}
 	for i := range lines {
@@ -359,7 +380,7 @@ func (f *failure) cause() string {
 	if f.dial == nil || f.dial.Stop == nil || f.dial.Stop == context.Canceled || isNilPointer(f.dial.Stop) {
 		return ""
 	}
-	return "The reason given is " + quote(f.dial.Stop.Error()) + "."
+	return "The reason given is " + quote(safely(f.dial.Stop.Error)) + "."
 }
 
 // unknown explains what no class knows.
@@ -388,11 +409,18 @@ func (f *failure) text() string {
 	if len(f.chain) == 0 {
 		return "an error that is a nil pointer"
 	}
-	text := strings.TrimRight(f.chain[len(f.chain)-1].Error(), ".\n ")
+	text := strings.TrimRight(safely(f.leaf().Error), ".\n ")
 	if text == "" {
 		return "an error without a text"
 	}
 	return quote(text)
+}
+
+// safely returns what method returns, or nothing if it panics. Methods of errors
+// that are incomplete do: a *net.OpError without an Err, for example.
+func safely(method func() string) (text string) {
+	defer func() { _ = recover() }()
+	return method()
 }
 
 // quote returns text of others in quotation marks: of one line, without odd

@@ -175,7 +175,7 @@ func (f *failure) noteAsked(network string, addr net.Addr) {
 		f.asked.network = network
 	}
 	if f.asked.address == "" && addr != nil && !isNilPointer(addr) {
-		f.asked.address = addr.String()
+		f.asked.address = safely(addr.String)
 	}
 }
 
@@ -183,7 +183,7 @@ func (f *failure) noteRemote(network string, addr net.Addr) {
 	if addr == nil || isNilPointer(addr) {
 		return
 	}
-	text := addr.String()
+	text := safely(addr.String)
 	if strings.HasPrefix(network, "unix") {
 		f.path, f.remote = text, netip.AddrPort{}
 		return
@@ -266,13 +266,19 @@ func (f *failure) last() *redial.Attempt {
 }
 
 // longest returns how long the longest attempt that failed with the class took,
-// without the look-up of its name; 0 if that is unknown.
+// without the look-up of its name unless that failed; 0 if that is unknown. An
+// attempt that timed out before does not say how long an answer took.
 func (f *failure) longest() (most time.Duration) {
 	if f.dial == nil {
 		return 0
 	}
 	for _, a := range f.dial.History {
-		if a.Class == f.class {
+		switch {
+		case a.Class == redial.Timeout && f.class != redial.Timeout:
+			return 0
+		case a.Class == redial.DNS:
+			most = max(most, a.Duration)
+		case a.Class == f.class:
 			most = max(most, a.Duration-a.Resolve)
 		}
 	}

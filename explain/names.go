@@ -187,6 +187,14 @@ func (f *failure) resolverFailed() advice {
 	elsewhere := say("Does it answer for other names? If so, this name's own DNS servers or its DNSSEC are broken.")
 	phase := lookupPhase(e)
 	switch {
+	case address == "" && e.IsTimeout:
+		return advice{name: "dns, look-up too slow", observed: "The look-up of " + shownName + " did not end" + f.patience() + ": the host itself was not dialed",
+			likely: "Likely the DNS server is silent: down, overloaded, or behind a firewall that drops port 53.",
+			checks: []check{
+				look("Which DNS servers are asked, and does each answer (dig @server)?", here, f.command(resolvers), f.command(resolved)),
+				look("Does a firewall drop port 53, or is there no way to the server?", here, f.command(firewall), f.command(addresses)),
+				look("Does the name resolve by now, and do others?", here, f.command(resolve, name)),
+			}}
 	case address == "":
 		return advice{name: "dns, unknown server", observed: "The look-up of " + shownName + " failed: the host itself was not dialed",
 			likely: "Likely no DNS server could be reached, or it failed.",
@@ -200,8 +208,8 @@ func (f *failure) resolverFailed() advice {
 			likely: "Likely it is down or overloaded, or a firewall drops port 53.",
 			checks: []check{
 				look("Is it up, and does it answer? It may wait for another server itself.", here, append(queries, f.command(ping, server.ip.String()))...),
-				look("Is it the right one, and does a firewall drop port 53?", here, f.command(resolvers), f.command(firewall)),
-				f.configuration(server),
+				look("Is it the right one, is there a route to it, and does a firewall drop port 53?", here,
+					f.command(resolvers), f.routeTo(server), f.command(firewall)),
 			}}
 		if server.ip.IsLoopback() {
 			a.checks = append([]check{f.configuration(server)}, a.checks[0], blocked)
@@ -219,6 +227,8 @@ func (f *failure) resolverFailed() advice {
 			}}
 		if server.ip.IsLoopback() {
 			a.checks[0].at = here
+		}
+		if knownServers[server.ip.String()] == "" && server.ip.IsLoopback() {
 			a.checks[0], a.checks[1] = a.checks[1], a.checks[0]
 		}
 		return a
@@ -593,14 +603,14 @@ func (f *failure) invalidToSystem() advice {
 		return advice{name: "invalid, bind unix", observed: "The unix socket of the program's own end (LocalAddr) cannot be made",
 			checks: []check{say("Does its directory exist, and is each part before the last a directory?"), say("Is the path too long? It may have 107 bytes (103 on BSD and macOS).")}}
 	case f.call == "bind" && f.condition == errno.AddressNotAvailable:
-		return advice{name: "invalid, local address", observed: "The local address " + f.local() + " that the program asks for (LocalAddr) is not on this machine",
+		return advice{name: "invalid, local address", observed: "The program asks for the local address " + f.local() + " (LocalAddr), which this machine does not have",
 			checks: []check{
 				look("Is it among this machine's addresses? A \"tentative\" or \"dadfailed\" one does not count.", here, f.command(addresses)),
 				say("Has it moved to another host, as a virtual IP does, or is its interface not up yet?"),
 				say("Is it needed? Without it, the system chooses the right one."),
 			}}
 	case f.call == "bind":
-		return advice{name: "invalid, bind", observed: "The system cannot use the local address " + f.local() + " that the program asks for (LocalAddr)",
+		return advice{name: "invalid, bind", observed: "The program asks for the local address " + f.local() + " (LocalAddr), which the system cannot use for this dial",
 			checks: []check{
 				say("Is it a link-local address (fe80::...) without a zone, such as %eth0, or of another family than the target?"),
 				look("Is it among this machine's addresses?", here, f.command(addresses)),
@@ -640,7 +650,7 @@ func (f *failure) sourceText() string {
 	if f.source == nil {
 		return ""
 	}
-	return f.source.String()
+	return safely(f.source.String)
 }
 
 // badOption explains a socket option that the system does not accept. Package net

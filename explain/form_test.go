@@ -1,0 +1,242 @@
+package explain
+
+// What holds for every explanation, whatever the error.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/errno"
+)
+
+var (
+	systems = []string{"linux", "darwin", "windows", "freebsd", "js"}
+	calls   = []string{"", "socket", "bind", "setsockopt", "connect", "read", "write"}
+	// Holes in a sentence or a command.
+	malformed = regexp.MustCompile(`%!|invalid IP|invalid AddrPort|\(\)|\S  \S| [.,;?]|\bHas (it|this)\b|<nil>| (?m:$)`)
+)
+
+func assertForm(t *testing.T, text string) {
+	t.Helper()
+	if problem := formProblem(text); problem != "" {
+		assert.Fail(t, problem, "%s", text)
+	}
+}
+
+// formProblem says what is wrong with the form of an explanation; empty if nothing is.
+func formProblem(text string) string {
+	lines := strings.Split(text, "\n")
+	switch {
+	case len(text) > 2048:
+		return fmt.Sprintf("%d bytes", len(text))
+	case !utf8.ValidString(text):
+		return "not UTF-8"
+	case len(lines) > 6 || len(lines) < 2:
+		return fmt.Sprintf("%d lines", len(lines))
+	case strings.HasPrefix(lines[0], " ") || strings.HasPrefix(lines[0], "."):
+		return "no headline"
+	case !slices.ContainsFunc(lines, func(line string) bool { return strings.HasPrefix(line, "  - ") }):
+		return "nothing to check"
+	}
+	for i, line := range lines {
+		switch {
+		case utf8.RuneCountInString(line) > 120:
+			return fmt.Sprintf("line %d has %d columns", i+1, utf8.RuneCountInString(line))
+		case strings.ContainsFunc(line, func(r rune) bool { return unicode.IsControl(r) || !unicode.IsPrint(r) }):
+			return fmt.Sprintf("line %d has a character that is not to be printed", i+1)
+		case i > 0 && !strings.HasPrefix(line, "  "):
+			return fmt.Sprintf("line %d is not indented", i+1)
+		}
+	}
+	return ""
+}
+
+// Every condition has a text of its own, or one that several share by a name that
+// says so. The golden file lists which error gets which text.
+func TestEveryConditionHasAText(t *testing.T) {
+	var list strings.Builder
+	for c := errno.Unknown + 1; c < errno.NumConditions; c++ {
+		if c.Err() == nil && c.Winsock() == nil {
+			continue // another system's, which has no number here
+		}
+		for _, call := range calls {
+			for _, network := range []string{"tcp 192.0.2.1:80", "tcp [2001:db8::1]:80", "tcp 127.0.0.1:80", "tcp [::1]:80", "udp 192.0.2.1:80", "unix /run/app.sock"} {
+				err := failedCall(network, call, c)
+				class := redial.Classify(err)
+				f := newFailure(err, "linux")
+				a := f.explain()
+				require.NotEmpty(t, a.name, "%v", err)
+				require.NotEmpty(t, a.checks, "%v", err)
+				assertForm(t, a.String())
+				if call == "connect" {
+					fmt.Fprintf(&list, "%-12v %-26v %-8s %-20s %s\n", class, c, call, network, a.name)
+				}
+			}
+		}
+	}
+	path := filepath.Join("testdata", "texts.golden")
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(list.String()), 0o644))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	if runtime.GOOS == "linux" {
+		assert.Equal(t, strings.ReplaceAll(string(want), "\r\n", "\n"), list.String())
+	}
+}
+
+// failedCall is the error of a dial in which call reported c.
+func failedCall(network, call string, c errno.Condition) error {
+	network, address, _ := strings.Cut(network, " ")
+	op := &net.OpError{Op: "dial", Net: network, Err: reported(call, c)}
+	if call == "read" || call == "write" {
+		op.Op = call
+	}
+	if network == "unix" {
+		op.Addr = &net.UnixAddr{Net: network, Name: address}
+	} else {
+		op.Addr = net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address))
+	}
+	return op
+}
+
+// Whatever class a Classifier gives an error, and however little is known of the
+// dial, there is a text, on every system.
+func TestEveryClassHasAText(t *testing.T) {
+	networks := []string{"", "tcp", "tcp6", "udp", "unix", "ip4:icmp", "tpc"}
+	addresses := []string{"", "localhost:80", ":80", "db.example:http", "192.0.2.1:80", "[fe80::1]:80", "[::1]:0", "db.example", "/run/app.sock", "@app", strings.Repeat("long.", 60) + ":80"}
+	ends := []error{nil, redial.ErrPermanent, redial.ErrDeadline, redial.ErrMaxElapsed, context.Canceled}
+	for class := redial.Unknown; class <= redial.Canceled+1; class++ {
+		for _, network := range networks {
+			for _, address := range addresses {
+				for i, stop := range ends {
+					for _, op := range []string{"dial", "read", "proxyconnect", "remote error", "socks connect"} {
+						inner := &net.OpError{Op: op, Net: network, Err: errors.New("x")}
+						err := &redial.Error{Network: network, Address: address, Attempts: i, Class: class, Err: inner, Stop: stop}
+						text := on(err, systems[i])
+						if problem := formProblem(text); problem != "" || malformed.MatchString(text) {
+							t.Fatalf("%s:\n%s\n%#v", problem, text, err)
+						}
+					}
+				}
+			}
+		}
+		for c := errno.Unknown; c < errno.NumConditions; c++ {
+			if c.Err() == nil && c.Winsock() == nil {
+				continue
+			}
+			for _, call := range calls {
+				for _, network := range []string{"tcp 192.0.2.1:80", "tcp [2001:db8::1]:80", "tcp [::1]:80", "unix /run/app.sock"} {
+					inner := failedCall(network, call, c)
+					err := &redial.Error{Network: "tcp", Address: "db.example:80", Attempts: 3, Elapsed: time.Second, Class: class, Err: inner, Stop: redial.ErrPermanent}
+					for _, goos := range systems {
+						if problem := formProblem(on(err, goos)); problem != "" {
+							t.Fatalf("%s:\n%s\n%#v", problem, on(err, goos), err)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// The commands of each system are complete: no argument is left over.
+func TestCommands(t *testing.T) {
+	for goos := range columnOf {
+		f := newFailure(connecting("192.0.2.1:80", errno.ConnectionRefused), goos)
+		for c := range numCommands {
+			args := make([]string, strings.Count(table[c][columnOf[goos]], "%s"))
+			for i := range args {
+				args[i] = "x"
+			}
+			assert.NotContains(t, f.command(c, args...), "%!")
+		}
+	}
+	f := newFailure(connecting("192.0.2.1:80", errno.ConnectionRefused), "linux")
+	for arg, want := range map[string]string{
+		"db.example":   "getent ahosts db.example",
+		"a b":          "getent ahosts 'a b'",
+		"$(reboot)":    "getent ahosts '$(reboot)'",
+		"it's":         `getent ahosts 'it'\''s'`,
+		"-rf":          "",
+		"a\nb":         "",
+		"a\u202eb":     "",
+		"":             "",
+		"fe80::1%eth0": "getent ahosts fe80::1%eth0",
+	} {
+		assert.Equal(t, want, f.command(resolve, arg), "%q", arg)
+	}
+	assert.Empty(t, f.command(listening, "80;reboot"), "a port within quotes")
+	f.goos = "windows"
+	assert.Empty(t, f.command(resolve, "a b"))
+	assert.Empty(t, f.command(resolve, "%PATH%"))
+}
+
+// It never panics, and keeps its form, whatever the error holds.
+func TestOddErrors(t *testing.T) {
+	var nilOp *net.OpError
+	for _, err := range []error{
+		fmt.Errorf("wrapped: %w", error(nilOp)), errors.Join(), errors.Join(nilOp), &redial.Error{}, &net.OpError{}, &url.Error{}, &os.SyscallError{},
+		&net.OpError{Addr: (*net.TCPAddr)(nil), Source: (*net.TCPAddr)(nil), Err: errors.New("x")},
+		&net.OpError{Op: "dial", Err: &net.DNSError{}}, &net.OpError{Op: "socks connect"}, panics{}, &net.OpError{Op: "dial", Net: "tcp", Err: panics{}},
+		&redial.Error{Attempts: 1, Class: redial.Canceled, Stop: panics{}},
+		&redial.Error{Attempts: 1, Class: redial.Refused, History: []redial.Attempt{{Addrs: []redial.AddrResult{{Err: nilOp}, {Err: errors.New("x"), Class: redial.Timeout}}}}},
+	} {
+		if err != nil {
+			assertForm(t, on(err, "linux"))
+		}
+	}
+}
+
+type panics struct{}
+
+func (panics) Error() string { panic("no text") }
+
+func FuzzError(f *testing.F) {
+	f.Add("tcp", "db.example:80", "no such host", true, uint8(1), uint8(1))
+	f.Add("unix", "@x", "", false, uint8(3), uint8(7))
+	f.Add("tcp", "http://[::1", "%s%!", false, uint8(11), uint8(30))
+	f.Add("tcp6", "a\x00\u202e\xff:1", strings.Repeat("long ", 1000), true, uint8(9), uint8(40))
+	f.Fuzz(func(t *testing.T, network, address, text string, flag bool, class, condition uint8) {
+		c := errno.Condition(condition) % errno.NumConditions
+		inner := errors.New(text)
+		if flag && c != errno.Unknown {
+			inner = reported(calls[int(class)%len(calls)], c)
+		}
+		addr := &net.UnixAddr{Net: network, Name: address}
+		history := []redial.Attempt{{Duration: time.Duration(class) * 100 * time.Millisecond, Err: inner, Class: redial.Class(class)}}
+		for _, err := range []error{
+			&net.OpError{Op: "dial", Net: network, Err: &net.DNSError{Err: text, Name: address, Server: text, IsNotFound: flag, IsTimeout: class%2 == 0}},
+			&net.OpError{Op: "dial", Net: network, Err: &net.AddrError{Err: text, Addr: address}},
+			&net.OpError{Op: text, Net: network, Addr: addr, Source: addr, Err: inner},
+			&net.OpError{Op: "socks connect", Net: network, Addr: addr, Source: addr, Err: inner},
+			&url.Error{Op: "Get", URL: address, Err: errors.New(text)},
+			&url.Error{Op: "Get", URL: address, Err: &net.OpError{Op: "proxyconnect", Err: &net.OpError{Op: "dial", Net: network, Addr: addr, Err: inner}}},
+			&redial.Error{Network: network, Address: address, Attempts: int(condition), Class: redial.Class(class), Err: inner, Stop: errors.New(text), History: history},
+			net.UnknownNetworkError(address),
+		} {
+			got := on(err, systems[int(condition)%len(systems)])
+			if problem := formProblem(got); problem != "" {
+				t.Fatalf("%s:\n%q\n%#v", problem, got, err)
+			}
+		}
+	})
+}
