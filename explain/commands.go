@@ -154,11 +154,7 @@ func (f *failure) neighbor() string {
 
 // routesOf returns the command for the routes of a type, of the address's family.
 func (f *failure) routesOf(kind string) string {
-	family := "4"
-	if f.isIPv6() {
-		family = "6"
-	}
-	return f.command(routesOfType, family, kind)
+	return f.command(routesOfType, familyOf(f.remote.Addr()), kind)
 }
 
 // queries returns the commands that ask server for the addresses of name, of
@@ -227,6 +223,11 @@ func (c check) lines(most int) []string {
 			if commands := under + c.at + strings.Join(run[:n], "; "); columns(commands) <= width {
 				return []string{bullet + check{say: c.say}.line(width-len(bullet)), commands}
 			}
+		}
+	}
+	if most > 1 && len(run) == 0 && columns(bullet+c.say) > width {
+		if lines := wrapTo(width-len(bullet), c.say); len(lines) == 2 {
+			return []string{bullet + lines[0], under + strings.TrimPrefix(lines[1], indent)}
 		}
 	}
 	return []string{bullet + check{c.say, c.at, run}.line(width-len(bullet))}

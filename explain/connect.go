@@ -92,13 +92,13 @@ func (f *failure) loopback() string {
 	return "127.0.0.1"
 }
 
-// prefixed returns command with the place to run it in front; empty if there is
-// no command.
-func prefixed(place, command string) string {
-	if command == "" {
-		return ""
+// rejectedBy is the check of who on the way rejects a connection.
+func (f *failure) rejectedBy(say string) check {
+	rules, way := f.command(firewall), f.command(trace, f.ip())
+	if rules == "" || way == "" {
+		return look(say, onBoth, rules)
 	}
-	return place + command
+	return look(say, here, way, "on the server and here: "+rules)
 }
 
 // place is where the commands about the server are to be run.
@@ -182,9 +182,9 @@ func (f *failure) reset() advice {
 			}}
 	case !f.connected():
 		return advice{name: "reset, connecting", observed: "The connection to " + f.where() + " was reset while it was being made, or right after",
-			likely: "Likely by the server's full accept queue, or by a firewall or proxy in front of it.",
+			likely: "Likely the server's accept queue is full, or a firewall or proxy in front of it resets.",
 			checks: []check{
-				look("Is the accept queue full (Recv-Q over Send-Q), and does the kernel reset then?", f.place(), f.command(listening, f.port()), f.command(resets)),
+				look("Is the accept queue full"+f.fullQueue()+", and does the kernel reset then?", f.place(), f.command(listening, f.port()), f.command(resets)),
 				look("Does a firewall, a proxy or a load balancer reset it, as for clients not on its list?", f.place(), f.command(firewall)),
 				say("Does the server accept and then close at once: crashing, restarting, too many clients, or not for this client? See its log."),
 			}}
@@ -194,17 +194,16 @@ func (f *failure) reset() advice {
 			checks: f.droppedChecks()}
 	}
 	return advice{name: "reset after connecting", observed: where + " accepted the connection, which was then reset",
-		likely: "Likely by the server, which crashed or closed it with data unread, or by a firewall or proxy.",
+		likely: "Likely the server crashed or closed it with data unread, or a firewall or proxy cut it off.",
 		checks: f.droppedChecks()}
 }
 
 // droppedChecks are for a connection that was made and then lost.
 func (f *failure) droppedChecks() []check {
 	return []check{
-		say("Does the server's log say why: a crash, a restart, too many clients, a client that it does not allow?"),
+		say("Does the server's log say why: a crash, too many clients, a client not allowed, another protocol (TLS or not)?"),
+		look("Is it a proxy or port forwarding whose backend is down, or does a firewall cut the connection off?", f.place(), f.command(firewall)),
 		say("Does it speak another protocol on that port, such as TLS where plain text was sent, or the other way round?"),
-		say("Is it a proxy, load balancer or port forwarding whose backend is down? These accept first, and drop then."),
-		look("Does a firewall cut the connection off, as for clients not on its list?", f.place(), f.command(firewall)),
 	}
 }
 
@@ -241,7 +240,7 @@ func (f *failure) timeout() advice {
 		return advice{name: "timeout, loopback", observed: "No answer from " + f.where() + f.patience(),
 			likely: "Likely the server hangs with a full accept queue, a firewall here drops it, or the loopback is down.",
 			checks: []check{
-				look("Is the accept queue full: Recv-Q (waiting) over Send-Q (the most)?", here, f.command(listening, f.port())),
+				look("Is the accept queue full"+f.fullQueue()+"?", here, f.command(listening, f.port())),
 				look("If not, does a firewall here drop the packets, or is the loopback interface down (not UP)?", here, f.command(firewall), f.command(loopback)),
 				say("Is the server's process stopped or stuck (state T or D in ps), or is its log silent?"),
 			}}
@@ -254,9 +253,9 @@ func (f *failure) noAnswer() advice {
 	a := advice{name: "timeout, remote", observed: "No answer from " + f.where() + f.patience(),
 		likely: "Likely a firewall drops the packets, or the host is down.",
 		checks: []check{
-			look("Does a firewall or security group drop it, or is the server's accept queue full (Recv-Q over Send-Q)?", onServer,
+			look("Does a firewall or security group drop it, or is the server's accept queue full"+f.fullQueue()+"?", onServer,
 				f.command(firewall), f.command(listening, f.port())),
-			look("Is the host up, and the route right? How far do packets get? Does a rule here drop them?", here,
+			look("Is the host up (neighbor not FAILED), is the route right, how far do packets get, and does a rule here drop them?", here,
 				f.command(trace, f.ip()), f.neighbor(), f.command(route, f.ip()), f.command(firewall)),
 		}}
 	if !f.isLiteral() {
@@ -267,6 +266,14 @@ func (f *failure) noAnswer() advice {
 		a.likely = "Likely a firewall drops the packets, or the host is down. Or the time is too short: a lost packet costs 1 s."
 	}
 	return a
+}
+
+// fullQueue says how the command for listeners shows a full accept queue.
+func (f *failure) fullQueue() string {
+	if f.onLinux("ss") == "" {
+		return ""
+	}
+	return " (Recv-Q over Send-Q)"
 }
 
 func (f *failure) firewallPlace() string {
@@ -332,8 +339,7 @@ func (f *failure) noRoute() advice {
 	a := advice{name: "no route, IPv4", observed: sentence(f.where()) + " is unreachable: no route leads there, or a router or firewall says so",
 		checks: []check{
 			look("Does this machine have a route there, and is its interface up with an address?", here, f.command(route, f.ip()), f.command(addresses)),
-			look("If so, a router without a route or a firewall's reject rule answered. Which one?", here,
-				f.command(trace, f.ip()), prefixed("on the server and here: ", f.command(firewall))),
+			f.rejectedBy("If so, a router without a route or a firewall's reject rule answered. Which one?"),
 			say("Is the VPN connected? Is this in a container or a sandbox without a network?"),
 		}}
 	if f.isIPv6() {
@@ -398,10 +404,9 @@ func (f *failure) noHost() advice {
 	if f.isIPv6() {
 		resolution = "neighbor discovery"
 	}
-	neighbors := look("Is the host up, and its address right? FAILED or INCOMPLETE means that no host answers "+resolution+".", here,
+	neighbors := look("Is the host up, and its address right? FAILED or incomplete means that no host answers "+resolution+".", here,
 		f.neighbor(), f.command(route, f.ip()), f.command(trace, f.ip()))
-	rejects := look("Does a firewall (host or admin prohibited) or a router on the way reject it? Does a loop show?", here,
-		f.command(trace, f.ip()), prefixed("on the server and here: ", f.command(firewall)))
+	rejects := f.rejectedBy("Does a firewall (host or admin prohibited) or a router on the way reject it? Does a loop show?")
 	routes := look("Does an unreachable route of this machine forbid it?", here, f.command(route, f.ip()), f.routesOf("unreachable"))
 	var a advice
 	switch {
@@ -416,7 +421,7 @@ func (f *failure) noHost() advice {
 			}}
 	case f.took > 0 && f.took < 500*time.Millisecond:
 		a = advice{name: "host unreachable, at once", observed: sentence(where) + " was reported unreachable at once",
-			likely: "Likely by a firewall, a router, or a route of this machine.",
+			likely: "Likely a firewall, a router or a route of this machine says so.",
 			checks: []check{
 				rejects, routes,
 				look("Is the host up? A router that found none may remember that.", here, f.neighbor(), f.command(ping, f.ip())),
@@ -464,11 +469,17 @@ func (f *failure) denied() advice {
 				say("May this user write to the directory of that socket, and is the file system writable?"),
 				look("Which groups is this user in?", here, f.command(identity)),
 			}}
+	case f.call == "bind" && f.goos == "windows":
+		return advice{name: "denied, bind", observed: "The program asks for the local address " + f.local() + " (LocalAddr), but may not use it",
+			checks: []check{
+				look("Does the system reserve the port?", here, f.command(reservedPorts)),
+				look("Does another program use it alone? Port 0 lets the system choose.", here, f.command(localPort, f.localPortOf())),
+			}}
 	case f.call == "bind":
 		return advice{name: "denied, bind", observed: "The program asks for the local address " + f.local() + " (LocalAddr), but may not use it",
 			checks: []check{
 				say("Is its port below 1024? That needs root or CAP_NET_BIND_SERVICE. Port 0 lets the system choose."),
-				look("Does the system reserve the port, or a sandbox or SELinux forbid it?", here, f.command(reservedPorts), f.command(securityLog)),
+				look("Does a sandbox or SELinux forbid it?", here, f.command(securityLog)),
 			}}
 	case f.call == "socket":
 		return advice{name: "denied, socket", observed: "The program may not open a socket for the network " + shown(f.asked.network),

@@ -67,14 +67,13 @@ func (a advice) String() string {
 		if len(lines) == mostLines {
 			break
 		}
-		// The first two checks matter most, and may take two lines each.
-		room := 1
-		if i == 0 && len(a.checks) > 1 {
-			room = min(2, mostLines-len(lines)-1)
-		} else if i < 2 {
-			room = min(2, mostLines-len(lines))
+		// The first two checks matter most, and may take two lines each. The
+		// others do if that leaves a line for each one below.
+		left := min(len(a.checks), mostChecks) - i - 1
+		if i < 2 {
+			left = min(left, 1-i)
 		}
-		lines = append(lines, c.lines(room)...)
+		lines = append(lines, c.lines(min(2, max(1, mostLines-len(lines)-left)))...)
 	}
 	return strings.Join(lines, "\n")
 }
@@ -113,7 +112,9 @@ func (a advice) headline() []string {
 const indent = "  "
 
 // wrap breaks text into lines between words. All but the first are indented.
-func wrap(text string) []string {
+func wrap(text string) []string { return wrapTo(width, text) }
+
+func wrapTo(width int, text string) []string {
 	lines := []string{""}
 	for word := range strings.FieldsSeq(text) {
 		last := &lines[len(lines)-1]
@@ -352,7 +353,7 @@ func (f *failure) canceled() advice {
 	}
 	a.note = f.spent()
 	if before := f.before(); before != nil {
-		a.likely = strings.TrimSpace("Until then: " + before.observed + ". " + a.likely)
+		a.likely = strings.TrimSpace("Until then: " + lowered(before.observed) + ". " + a.likely)
 		a.checks = append(a.checks, before.checks[:min(len(before.checks), mostChecks-1)]...)
 	}
 	a.checks = append(a.checks, ended)
@@ -467,6 +468,17 @@ func list(names []string) string {
 func sentence(s string) string {
 	if rest, ok := strings.CutPrefix(s, "the "); ok {
 		return "The " + rest
+	}
+	return s
+}
+
+// lowered returns s without the capital at its beginning, if one of this
+// package's own words begins it.
+func lowered(s string) string {
+	for _, word := range []string{"No ", "Nothing ", "None ", "The ", "There ", "This ", "A "} {
+		if rest, ok := strings.CutPrefix(s, word); ok {
+			return strings.ToLower(word) + rest
+		}
 	}
 	return s
 }

@@ -440,7 +440,7 @@ func (f *failure) indirect() string {
 	through, leads := "", ""
 	switch {
 	case f.path != "":
-		through = "the socket " + target{"unix", f.path}.String()
+		through = target{"unix", f.path}.String()
 	case f.remote.IsValid():
 		through = f.remote.String()
 	}
@@ -453,7 +453,7 @@ func (f *failure) indirect() string {
 	case f.proxy:
 		return strings.TrimSuffix("the proxy "+through, " ") + strings.Replace(leads, " to ", " on the way to ", 1)
 	}
-	return fmt.Sprintf("%s, which the program dials to get%s,", through, leads)
+	return fmt.Sprintf("%s (dialed to get%s)", through, leads)
 }
 
 // isNilPointer reports whether v holds a nil pointer, whose methods would panic.

@@ -51,7 +51,7 @@ func formProblem(text string) string {
 		return "not UTF-8"
 	case len(lines) > 6 || len(lines) < 2:
 		return fmt.Sprintf("%d lines", len(lines))
-	case strings.HasPrefix(lines[0], " ") || strings.HasPrefix(lines[0], "."):
+	case strings.HasPrefix(lines[0], " "):
 		return "no headline"
 	case !slices.ContainsFunc(lines, func(line string) bool { return strings.HasPrefix(line, "  - ") }):
 		return "nothing to check"
@@ -86,6 +86,9 @@ func TestEveryConditionHasAText(t *testing.T) {
 				require.NotEmpty(t, a.name, "%v", err)
 				require.NotEmpty(t, a.checks, "%v", err)
 				assertForm(t, a.String())
+				if slices.Contains(fallbacks, a.name) {
+					assert.Contains(t, withoutText, c, "%v has only the text %q: %v", c, a.name, err)
+				}
 				if call == "connect" {
 					fmt.Fprintf(&list, "%-12v %-26v %-8s %-20s %s\n", class, c, call, network, a.name)
 				}
@@ -102,6 +105,14 @@ func TestEveryConditionHasAText(t *testing.T) {
 		assert.Equal(t, strings.ReplaceAll(string(want), "\r\n", "\n"), list.String())
 	}
 }
+
+// fallbacks are the texts that say only what class an error is of. withoutText
+// has the conditions that no system reports of a dial in a way that is known.
+var (
+	fallbacks   = []string{"unknown", "exhausted, other", "invalid, other", "denied, unknown", "tls, other", "dns, other"}
+	withoutText = []errno.Condition{errno.TooManyProcesses, errno.NoFreeDevice, errno.ProtocolError, errno.WouldBlock, errno.FileNotFound,
+		errno.NotSocket, errno.NoDevice, errno.NoDeviceOrAddress}
+)
 
 // failedCall is the error of a dial in which call reported c.
 func failedCall(network, call string, c errno.Condition) error {

@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"github.com/seed-33f8b841/redial/internal/errno"
 )
 
 // The texts of failures after connecting: handshakes, silence, and proxies. The
@@ -16,21 +18,31 @@ import (
 
 // silent explains a connection that was made and then stayed silent.
 func (f *failure) silent() advice {
-	a := advice{name: "silent after connecting", observed: sentence(f.where()) + " accepted the connection, and then did not answer" + f.patience(),
+	if f.condition == errno.TimedOut {
+		return advice{name: "lost after connecting", observed: "The connection to " + f.where() + " was made, and then its packets were no longer acknowledged",
+			likely: "Likely the host or the network on the way went down, or a firewall forgot the connection.",
+			checks: []check{
+				look("Is the host still up, and how far do packets get?", here, f.command(ping, f.ip()), f.command(trace, f.ip())),
+				look("Does a firewall or NAT on the way drop connections that were idle, or restart?", f.firewallPlace(), f.command(firewall)),
+				say("Did the address or the route of this machine change (VPN, roaming)?"),
+			}}
+	}
+	return advice{name: "silent after connecting", observed: sentence(f.where()) + " accepted the connection, and then did not answer" + f.patience(),
 		likely: "Likely the server hangs or is too busy, or waits for another protocol.",
 		checks: []check{
 			look("Does the server hang, or is its accept queue filling (Recv-Q)? The kernel accepts even if the server never does.", f.place(),
 				f.command(listening, f.port())),
-			say("Does the server speak another protocol on that port, such as plain text in place of TLS, so that both sides wait?"),
+			look("Do both sides wait, one for TLS and one for plain text? Do only small packets get through (pmtu; VPN)?", here, f.pathMTU()),
 			say("Is it a proxy or load balancer whose backend is silent?"),
-			say("Do only small packets get through (MTU of a VPN or tunnel)? Then a handshake stalls."),
 		}}
-	if f.condition.String() == "ETIMEDOUT" {
-		a.name = "lost after connecting"
-		a.observed = "The connection to " + f.where() + " was made, and then its packets were no longer acknowledged"
-		a.likely = "Likely the host or the network on the way went down, or a firewall forgot the connection."
+}
+
+// pathMTU returns the command that shows how large packets may be on the way.
+func (f *failure) pathMTU() string {
+	if f.isLocal() {
+		return ""
 	}
-	return a
+	return f.onLinux(f.command(trace, f.ip()))
 }
 
 // saysHandshake reports whether net/http says that the TLS handshake took too

@@ -97,7 +97,7 @@ func (f *failure) configuration(s dnsServer) check {
 
 func (f *failure) notFound() advice {
 	name, address := f.name()
-	if ip := parseIP(name); ip.IsValid() {
+	if _, ok := find[*net.AddrError](f); ok && parseIP(name).IsValid() {
 		return f.wrongFamily(name)
 	}
 	server, shownName := newDNSServer(address), f.shownName(name)
@@ -268,6 +268,13 @@ func (f *failure) dnsPlace(s dnsServer) string {
 	return "Here and on the DNS server: "
 }
 
+func familyOf(ip netip.Addr) string {
+	if ip.Is6() {
+		return "6"
+	}
+	return "4"
+}
+
 func (f *failure) routeTo(s dnsServer) string { return f.command(route, s.ip.String()) }
 
 // queryNotSent explains a query that this machine itself did not let out. The
@@ -294,7 +301,8 @@ func (f *failure) queryNotSent(server dnsServer, shownName string, c errno.Condi
 	case c == errno.NetworkUnreachable:
 		a.likely = "This machine has no route to it."
 	case c == errno.HostUnreachable:
-		a.likely = "No host answers there, or a route forbids it."
+		a.likely = "Likely an unreachable route of this machine forbids it."
+		a.checks[0].run = []string{f.routeTo(server), f.command(routesOfType, familyOf(server.ip), "unreachable")}
 	}
 	return a
 }
@@ -430,12 +438,15 @@ func (f *failure) wrongFamily(addr string) advice {
 		family, other = other, family
 	}
 	dialed := parseIP(f.asked.host())
-	network := f.asked.network
+	network, dialedText := f.asked.network, ""
+	if f.asked.address != "" && f.asked.address != addr {
+		dialedText = " (" + f.asked.String() + ")"
+	}
 	switch {
 	case f.source != nil, dialed.IsValid() && parseIP(host).IsValid() && dialed.Unmap() != parseIP(host).Unmap(),
 		!strings.HasSuffix(network, "4") && !strings.HasSuffix(network, "6") && parseIP(host).IsValid():
 		return advice{name: "invalid, family of the local address",
-			observed: "The local address " + f.localOr(addr) + " (LocalAddr) and the address to dial, " + f.where() + ", are of different families or kinds",
+			observed: "The local address " + f.localOr(addr) + " (LocalAddr) and the address to dial" + dialedText + " are of different families or kinds",
 			checks: []check{
 				say("Leave LocalAddr out: the system chooses. Or give it an address of the same family, IPv4 or IPv6, as the target."),
 				say("Is the type of LocalAddr right, such as *net.TCPAddr for tcp?"),
@@ -512,7 +523,7 @@ func nameFault(name string) (fault, fix string) {
 	case strings.Contains(name, ".."), strings.HasPrefix(name, "."):
 		return "has an empty part: two dots side by side, or one in front", "Is a variable empty that should fill the part?"
 	case len(name) > 253:
-		return "is too long for a name: " + strconv.Itoa(len(name)) + " characters, 253 at most", remove
+		return "is too long for a name: " + strconv.Itoa(len(name)) + " characters, 253 at most", "Is a token, a list or a whole text in the place of the host?"
 	}
 	for _, label := range labels {
 		if len(label) > 63 {
