@@ -154,6 +154,9 @@ func (f *failure) socketMissing() advice {
 			look("Is the server running, and is that the path of its socket?", here, f.command(unixSockets)),
 			look("Which part of the path is missing? A link may point to nothing.", here, f.command(directories, name), f.command(file, path.Dir(name))),
 		}}
+	if odd := oddity(name); odd != "" {
+		a.likely = "The path " + odd + "."
+	}
 	if !strings.HasPrefix(name, "/") {
 		a.checks[1].say = "The path is relative: it counts from the working directory of this program. Is that the right one?"
 		a.checks[1].run = nil
@@ -256,7 +259,7 @@ func (f *failure) noAnswer() advice {
 			look("Does a firewall or security group drop it, or is the server's accept queue full"+f.fullQueue()+"?", onServer,
 				f.command(firewall), f.command(listening, f.port())),
 			look("Is the host up (neighbor not FAILED), is the route right, how far do packets get, and does a rule here drop them?", here,
-				f.command(trace, f.ip()), f.neighbor(), f.command(route, f.ip()), f.command(firewall)),
+				f.command(trace, f.ip()), f.neighbor(), f.command(route, f.ip()), f.command(firewall), f.onLinux("ip xfrm policy")),
 		}}
 	if !f.isLiteral() {
 		a.checks = append(a.checks, look("Is that the right address?", here, f.resolving()))

@@ -261,6 +261,7 @@ func TestConditions(t *testing.T) {
 		{"unix_type", onUnix("/run/app.sock", errno.WrongProtocolType)},
 		{"unix_not_directory", onUnix("/etc/passwd/app.sock", errno.NotDirectory)},
 		{"unix_too_long", onUnix("/run/"+strings.Repeat("x", 120), errno.InvalidArgument)},
+		{"unix_missing_line_feed", onUnix("/run/app.sock\n", errno.FileNotFound)},
 		{"unix_nul", onUnix("/run/app\x00.sock", errno.InvalidArgument)},
 		{"unix_silent", onUnix("/run/app.sock", errno.TimedOut)},
 	} {
@@ -291,6 +292,8 @@ func TestIndirect(t *testing.T) {
 		{"socks_silent", socks(&net.OpError{Op: "read", Net: "tcp", Addr: proxy, Err: os.ErrDeadlineExceeded})},
 		{"socks_target_refused", socks(errors.New("unknown error connection refused"))},
 		{"proxy_refused", get(&net.OpError{Op: "proxyconnect", Net: "tcp", Err: connecting("192.0.2.8:3128", errno.ConnectionRefused)})},
+		{"proxy_dialed_by_redial", get(&net.OpError{Op: "proxyconnect", Net: "tcp", Err: &net.OpError{Op: "dial", Net: "tcp",
+			Err: failedAt("proxy.example:3128", redial.Refused, 2, refusedAt("192.0.2.8:3128"))}})},
 		{"client_refused", get(connecting("192.0.2.1:443", errno.ConnectionRefused))},
 		{"client_bare_deadline", fmt.Errorf("rpc: %w", context.DeadlineExceeded)},
 		{"client_timeout", get(context.DeadlineExceeded)},
@@ -477,7 +480,7 @@ func TestHandshake(t *testing.T) {
 		{"tls_alert_client_certificate", at(&net.OpError{Op: "remote error", Err: alert(116)})},
 		{"tls_alert_version", at(&net.OpError{Op: "remote error", Err: alert(70)})},
 		{"tls_alert_other", at(&net.OpError{Op: "remote error", Err: alert(90)})},
-		{"tls_silent", tried("db.example:443", 3*time.Second, context.DeadlineExceeded)},
+		{"tls_silent", &net.OpError{Op: "dial", Net: "tcp", Err: tried("192.0.2.1:443", 3*time.Second, context.DeadlineExceeded)}},
 	} {
 		t.Run(c.name, func(t *testing.T) { assertGolden(t, c.name, c.err) })
 	}

@@ -29,14 +29,15 @@ type failure struct {
 	condition errno.Condition // what the system reported
 	client    bool            // it is a client's error about a URL
 
-	asked  target         // what was to be dialed
-	remote netip.AddrPort // what was dialed in the end; not valid if unknown
-	path   string         // the unix socket that was dialed in the end
-	source net.Addr       // what the socket was bound to; nil if unknown
-	alike  []netip.Addr   // the addresses of the name that failed in the same way
-	took   time.Duration  // how long the longest attempt of this kind took; 0 if unknown
-	proxy  bool           // an HTTP proxy was dialed
-	socks  bool           // a SOCKS proxy was dialed
+	asked   target         // what was to be dialed
+	remote  netip.AddrPort // what was dialed in the end; not valid if unknown
+	path    string         // the unix socket that was dialed in the end
+	source  net.Addr       // what the socket was bound to; nil if unknown
+	alike   []netip.Addr   // the addresses of the name that failed in the same way
+	took    time.Duration  // how long the longest attempt of this kind took; 0 if unknown
+	through string         // the proxy, as it was written; empty if unknown
+	proxy   bool           // an HTTP proxy was dialed
+	socks   bool           // a SOCKS proxy was dialed
 }
 
 // A target is a network and an address as somebody wrote them.
@@ -52,6 +53,9 @@ func (t target) String() string {
 	}
 	return shown(withoutSecret(host)) + ":" + shown(port)
 }
+
+// Network is net.Addr's.
+func (t target) Network() string { return t.network }
 
 func (t target) isUnix() bool { return strings.HasPrefix(t.network, "unix") }
 
@@ -77,6 +81,12 @@ func newFailure(err error, goos string) *failure {
 		next = f.note(next)
 	}
 	f.took = f.longest()
+	if literal := f.through; !f.remote.IsValid() && f.path == "" && !f.asked.isUnix() {
+		if literal == "" && !f.isIndirect() {
+			literal = f.asked.address
+		}
+		f.noteRemote("", target{"", literal})
+	}
 	return f
 }
 
@@ -87,11 +97,7 @@ func (f *failure) note(err error) error {
 	}
 	switch e := err.(type) {
 	case *redial.Error:
-		if f.dial == nil {
-			f.dial = withoutCutOff(e)
-			f.class = f.dial.Class
-			f.asked = target{e.Network, e.Address}
-		}
+		f.noteDial(e)
 		return e.Err
 	case *url.Error:
 		f.client = true
@@ -110,6 +116,22 @@ func (f *failure) note(err error) error {
 		return f.branch(e.Unwrap())
 	}
 	return nil
+}
+
+// noteDial notes a dial of redial's. The OpErrors around it are redial's own, or
+// say that it was the dial to a proxy.
+func (f *failure) noteDial(e *redial.Error) {
+	if f.dial != nil {
+		return // within another dial's attempt
+	}
+	f.dial = withoutCutOff(e)
+	f.class = f.dial.Class
+	if (f.proxy || f.socks) && f.asked.address != "" {
+		f.through = e.Address
+	} else {
+		f.asked = target{e.Network, e.Address}
+	}
+	f.op, f.source, f.remote, f.path = nil, nil, netip.AddrPort{}, ""
 }
 
 // plainCall returns the POSIX name of a system call.
@@ -361,6 +383,8 @@ func (f *failure) address() string {
 		return f.asked.address
 	case f.path != "":
 		return f.path
+	case f.through != "":
+		return f.through
 	case f.remote.IsValid():
 		return f.remote.String()
 	}
@@ -441,6 +465,8 @@ func (f *failure) indirect() string {
 	switch {
 	case f.path != "":
 		through = target{"unix", f.path}.String()
+	case f.through != "":
+		through = target{"", f.through}.String()
 	case f.remote.IsValid():
 		through = f.remote.String()
 	}
