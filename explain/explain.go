@@ -58,6 +58,7 @@ const (
 	width        = 120 // columns of a line
 	mostLines    = 6
 	mostChecks   = 4
+	mostBytes    = 2048
 	longestShown = 64 // bytes of a name or a text of others
 )
 
@@ -67,15 +68,31 @@ func (a advice) String() string {
 		if len(lines) == mostLines {
 			break
 		}
-		// The first two checks matter most, and may take two lines each. The
-		// others do if that leaves a line for each one below.
-		left := min(len(a.checks), mostChecks) - i - 1
-		if i < 2 {
-			left = min(left, 1-i)
+		// Each check may take two lines, the first two before all others.
+		room := mostLines - len(lines)
+		if i == 0 && len(a.checks) > 1 {
+			room--
 		}
-		lines = append(lines, c.lines(min(2, max(1, mostLines-len(lines)-left)))...)
+		lines = append(lines, c.lines(min(room, 2))...)
+	}
+	for i := range lines {
+		lines[i] = printable(lines[i])
+	}
+	for len(lines) > 1 && len(strings.Join(lines, "\n")) > mostBytes {
+		lines = lines[:len(lines)-1]
 	}
 	return strings.Join(lines, "\n")
+}
+
+// printable returns s with a question mark in place of each odd character. Names
+// are quoted where they are used; this is for what slips through.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if isOdd(r) {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 // headline returns one line or two, the second with what is likely. What does

@@ -138,7 +138,7 @@ func (f *failure) notFound() advice {
 	}
 	if records != "A or AAAA record" {
 		a.name = "not found, family"
-		a.checks = append(a.checks, say("Does it have addresses of the other family only? Then dial "+strings.TrimRight(f.asked.network, "46")+", which takes both."))
+		a.checks = append(a.checks, say("Does it have addresses of the other family only? Then dial "+shown(strings.TrimRight(f.asked.network, "46"))+", which takes both."))
 	}
 	a.checks = append(a.checks, say("Was the record created just now? A \"no\" is remembered for some minutes."))
 	return a
