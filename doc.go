@@ -16,8 +16,8 @@
 // that one more attempt fits.
 //
 // The error of a dial keeps everything. [Error] has the class, the number of attempts
-// and the reason for stopping, and errors.Is finds the last errno. [Explain] says what
-// most likely happened, and what to check.
+// and the reason for stopping, and errors.Is finds the last errno. Package explain says what
+// was observed, what is likely, and what to check.
 //
 // The addresses of a name are raced (RFC 8305). [NewTransport] ends HTTP dials with
 // the requests that wanted them. A [Gate] makes one outage of a server one outage for

@@ -23,8 +23,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/examples/internal/cli"
+	explanation "github.com/seed-33f8b841/redial/explain"
 )
 
 func main() {
@@ -116,4 +116,4 @@ func sleep(ctx context.Context, d time.Duration) {
 }
 
 // explain says what most likely happened, and what to check.
-func explain(err error) string { return redial.Explain(err) }
+func explain(err error) string { return explanation.Error(err) }

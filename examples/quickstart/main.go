@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/explain"
 )
 
 func main() {
@@ -45,7 +46,7 @@ func run(args []string, out io.Writer, down time.Duration) int {
 	d := &redial.Dialer{Logger: newLogger(out)}
 	conn, err := d.Dial("tcp", address)
 	if err != nil {
-		fmt.Fprintf(out, "error: %v\n\n%s\n", err, redial.Explain(err))
+		fmt.Fprintf(out, "error: %v\n\n%s\n", err, explain.Error(err))
 		return 1
 	}
 	defer conn.Close()

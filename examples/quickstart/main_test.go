@@ -38,7 +38,7 @@ func TestFailure(t *testing.T) {
 	assert.Equal(t, 1, run([]string{"127.0.0.1"}, &out, 0))
 	assert.Contains(t, out.String(), "ERROR dial failed")
 	assert.Contains(t, out.String(), "error: dial tcp: address 127.0.0.1: missing port in address (invalid, 1 attempt in ")
-	assert.Contains(t, out.String(), "\n\nThe address 127.0.0.1 lacks a port.\n")
+	assert.Contains(t, out.String(), "\n\nThe address \"127.0.0.1\" has no port.\n")
 }
 
 func TestPortTaken(t *testing.T) {

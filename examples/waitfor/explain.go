@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/seed-33f8b841/redial"
+	explanation "github.com/seed-33f8b841/redial/explain"
 )
 
 // few is how many targets are told of one by one. More that fail in the same way
@@ -146,4 +147,4 @@ func (o *options) explain(err error) string {
 }
 
 // explain says what most likely happened, and what to check.
-func explain(err error) string { return redial.Explain(err) }
+func explain(err error) string { return explanation.Error(err) }
