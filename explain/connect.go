@@ -432,6 +432,7 @@ func (f *failure) noHost() advice {
 	default:
 		a = advice{name: "host unreachable", observed: sentence(where) + " is unreachable: no host answers there, or a firewall, a router or a route forbids it",
 			checks: []check{neighbors, rejects, routes}}
+		a.checks[0].say = "Is the host up, its address right, and the route not \"unreachable\"? FAILED: no host answers " + resolution + "."
 	}
 	if f.isLiteral() && len(a.checks) == 4 {
 		a.checks = append(a.checks[:2], a.checks[3])

@@ -241,11 +241,15 @@ func (f *failure) resolverFailed() advice {
 				blocked,
 			}}
 	case e.IsTemporary:
+		configuration := f.configuration(server)
+		if server.ip.IsLoopback() && knownServers[server.ip.String()] == "" {
+			configuration = look("Which program on this machine is that DNS server, and which servers does it ask itself?", here, f.command(listeningUDP, "53"))
+		}
 		return advice{name: "dns, server failure", observed: sentence(server.String()) + " answered that it failed to resolve " + shownName + " (SERVFAIL)",
 			likely: "Likely a DNS server that it asks itself fails or is silent, or DNSSEC is broken.",
 			checks: []check{
 				look("Does its log say why? Does it fail for other names too, so that its own upstream is down?", here, queries...),
-				f.configuration(server),
+				configuration,
 				elsewhere,
 			}}
 	case ok:
@@ -481,9 +485,6 @@ func (f *failure) badPort(port string) advice {
 			say("Give the port as a number, for example 5432."),
 			say("Is the name spelt right, and in /etc/services? Small container images have no such file."),
 		}}
-	if f.asked.address != "" {
-		a.observed = "The port of " + quote(withoutSecret(f.asked.address)) + " is no number, and no service of that name is known here"
-	}
 	odd := oddity(port)
 	digits := strings.Trim(port, "-+0123456789") == "" && port != ""
 	switch {
