@@ -25,8 +25,9 @@ const (
 	firewall                     // the rules
 	route                        // how an address is reached
 	routesOfType                 // the routes of a type: family, type
-	neighbor4                    // whether an IPv4 address on this network answers
-	neighbor6                    // the same for IPv6
+	routeFrom                    // the same from a local address: address, local address
+	neighbors4                   // which IPv4 addresses on this network answer
+	neighbors6                   // the same for IPv6
 	links                        // the network interfaces
 	loopback                     // the loopback interface
 	addresses                    // of this machine
@@ -87,8 +88,9 @@ var table = [numCommands][numColumns]string{
 	firewall:      {"nft list ruleset", "pfctl -s rules", "pfctl -s rules", "netsh advfirewall show currentprofile"},
 	route:         {"ip route get %s", "route -n get %s", "route -n get %s", "powershell Find-NetRoute -RemoteIPAddress %s"},
 	routesOfType:  {"ip -%s route show table all type %s", "", "", ""},
-	neighbor4:     {"ip neigh show %s", "arp -n %s", "arp -n %s", "arp -a %s"},
-	neighbor6:     {"ip neigh show %s", "ndp -n %s", "ndp -n %s", "netsh interface ipv6 show neighbors"},
+	routeFrom:     {"ip route get %s from %s", "", "", ""},
+	neighbors4:    {"ip neigh", "arp -an", "arp -an", "arp -a"},
+	neighbors6:    {"ip neigh", "ndp -an", "ndp -an", "netsh interface ipv6 show neighbors"},
 	links:         {"ip -br link", "ifconfig -a", "ifconfig -a", "ipconfig /all"},
 	loopback:      {"ip -br addr show lo", "ifconfig lo0", "ifconfig lo0", ""},
 	addresses:     {"ip -br addr", "ifconfig -a", "ifconfig -a", "ipconfig"},
@@ -143,13 +145,26 @@ func (f *failure) command(c command, args ...string) string {
 	return fmt.Sprintf(format, words...)
 }
 
-// neighbor returns the command for the address's entry in the table of
-// neighbors.
-func (f *failure) neighbor() string {
+// neighbors returns the command for who on this network answers.
+func (f *failure) neighbors() string {
 	if f.isIPv6() {
-		return f.command(neighbor6, f.ip())
+		return f.command(neighbors6)
 	}
-	return f.command(neighbor4, f.ip())
+	return f.command(neighbors4)
+}
+
+// route returns the command for how the address is reached, from the local
+// address that the program asks for, if it does.
+func (f *failure) route() string {
+	if f.op != nil && f.op.Op == "dial" {
+		local, err := netip.ParseAddrPort(f.sourceText())
+		if err == nil && !local.Addr().IsUnspecified() {
+			if c := f.command(routeFrom, f.ip(), local.Addr().String()); c != "" {
+				return c
+			}
+		}
+	}
+	return f.command(route, f.ip())
 }
 
 // routesOf returns the command for the routes of a type, of the address's family.

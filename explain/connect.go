@@ -226,7 +226,7 @@ func (f *failure) timeout() advice {
 			checks: []check{
 				look("Is the server running, and receiving on "+f.listensOn()+"?", f.place(), f.command(listeningUDP, f.port())),
 				look("Does a firewall drop the packets, or the answers?", f.firewallPlace(), f.command(firewall)),
-				look("Is the route right?", here, f.command(route, f.ip())),
+				look("Is the route right?", here, f.route()),
 			}}
 	case f.client && f.op == nil && f.dial == nil && !f.saysHandshake():
 		return f.clientTimeout()
@@ -256,10 +256,10 @@ func (f *failure) noAnswer() advice {
 	a := advice{name: "timeout, remote", observed: "No answer from " + f.where() + f.patience(),
 		likely: "Likely a firewall drops the packets, or the host is down.",
 		checks: []check{
-			look("Does a firewall or security group drop it, or is the server's accept queue full"+f.fullQueue()+"?", onServer,
-				f.command(firewall), f.command(listening, f.port())),
+			look("Does a firewall drop it, is the accept queue full"+f.fullQueue()+", or is there no route back?", onServer,
+				f.command(firewall), f.command(listening, f.port()), f.onLinux("ip route")),
 			look("Is the host up (neighbor not FAILED), is the route right, how far do packets get, and does a rule here drop them?", here,
-				f.command(trace, f.ip()), f.neighbor(), f.command(route, f.ip()), f.command(firewall), f.onLinux("ip xfrm policy")),
+				f.command(trace, f.ip()), f.neighbors(), f.route(), f.command(firewall), f.onLinux("ip xfrm policy")),
 		}}
 	if !f.isLiteral() {
 		a.checks = append(a.checks, look("Is that the right address?", here, f.resolving()))
@@ -301,7 +301,7 @@ func (f *failure) unreachable() advice {
 	case f.condition == errno.NetworkDown:
 		return advice{name: "interface down", observed: "The network interface that leads to " + f.where() + " is down",
 			checks: []check{
-				look("Which interface is it, and is it up, with its cable or wireless network there?", here, f.command(route, f.ip()), f.command(links)),
+				look("Which interface is it, and is it up, with its cable or wireless network there?", here, f.route(), f.command(links)),
 				say("Is this machine still starting, or waking up? Then a retry is all it takes."),
 			}}
 	case f.condition == errno.NoDevice, f.condition == errno.NoDeviceOrAddress:
@@ -310,13 +310,19 @@ func (f *failure) unreachable() advice {
 				look("Is the interface that the program asks for (SO_BINDTODEVICE, or after % in the address) there?", here, f.command(links)),
 				say("Was it removed, renamed or moved to another namespace, as a VPN's or a container's is?"),
 			}}
+	case f.remote.Addr().Is4() && f.remote.Addr().As4()[0] == 0 && !f.remote.Addr().IsUnspecified():
+		return advice{name: "zero address", observed: sentence(f.where()) + " cannot be reached: no host has an address that begins with 0",
+			checks: []check{
+				look("Is the address right, or what the name resolves to?", here, f.resolving()),
+				say("Is it a decimal number that was taken for an address, or a placeholder?"),
+			}}
 	case f.condition == errno.InvalidArgument:
 		return advice{name: "blackhole route", observed: "This machine refuses to send to " + f.where(),
 			likely: "Likely a blackhole route forbids it.",
 			checks: []check{
 				look("Is there a blackhole route for the address?", here, f.routesOf("blackhole")),
 				say("In Kubernetes with Calico, is the pod of that address gone, or not up yet? Calico adds such routes on each node."),
-				look("Is an option of the program wrong for the address (LocalAddr, Control)?", here, f.command(route, f.ip())),
+				look("Is an option of the program wrong for the address (LocalAddr, Control)?", here, f.route()),
 			}}
 	case f.condition == errno.AddressNotAvailable:
 		return f.noSource("no IPv6 source", "This machine has no IPv6 address to reach "+f.where()+" from")
@@ -341,14 +347,14 @@ func (f *failure) unreachable() advice {
 func (f *failure) noRoute() advice {
 	a := advice{name: "no route, IPv4", observed: sentence(f.where()) + " is unreachable: no route leads there, or a router or firewall says so",
 		checks: []check{
-			look("Does this machine have a route there, and is its interface up with an address?", here, f.command(route, f.ip()), f.command(addresses)),
+			look("Does this machine have a route there, and is its interface up with an address?", here, f.route(), f.command(addresses)),
 			f.rejectedBy("If so, a router without a route or a firewall's reject rule answered. Which one?"),
 			say("Is the VPN connected? Is this in a container or a sandbox without a network?"),
 		}}
 	if f.isIPv6() {
 		a.name = "no route, IPv6"
 		a.observed = sentence(f.where()) + " is unreachable: no IPv6 route leads there, or a router or firewall says so"
-		a.checks[0] = look("Does this machine have an IPv6 route there, and a global IPv6 address?", here, f.command(route, f.ip()), f.command(addresses6))
+		a.checks[0] = look("Does this machine have an IPv6 route there, and a global IPv6 address?", here, f.route(), f.command(addresses6))
 		a.checks = append(a.checks[:2],
 			say("Is this in a container? Many container networks have no IPv6."),
 			say("Is IPv4 enough? Give the name an IPv4 address (A record), or dial IPv4 only (tcp4)."))
@@ -356,7 +362,7 @@ func (f *failure) noRoute() advice {
 	if ip := f.remote.Addr(); ip.Is4() && ip.As4()[3] == 255 {
 		a.name = "broadcast address"
 		a.likely = "Or it is the broadcast address of its network, which TCP cannot connect to."
-		a.checks[0] = look("Does the route say \"broadcast\"? Then the address is wrong. Or is there none?", here, f.command(route, f.ip()), f.command(addresses))
+		a.checks[0] = look("Does the route say \"broadcast\"? Then the address is wrong. Or is there none?", here, f.route(), f.command(addresses))
 	}
 	if f.address() == "" {
 		a.observed = "The target is unreachable: no route leads there, or a router or firewall says so"
@@ -394,7 +400,7 @@ func (f *failure) loopbackUnreachable() advice {
 		checks: []check{
 			look("Is the loopback interface UP, with "+strings.Trim(f.loopback(), "[]")+"? A new network namespace has it down: ip link set lo up.", here, f.command(loopback)),
 			look("Does a firewall of this machine reject it?", here, f.command(firewall)),
-			look("Does another route lead there?", here, f.command(route, f.ip())),
+			look("Does another route lead there?", here, f.route()),
 		}}
 }
 
@@ -407,10 +413,10 @@ func (f *failure) noHost() advice {
 	if f.isIPv6() {
 		resolution = "neighbor discovery"
 	}
-	neighbors := look("Is the host up, and its address right? FAILED or incomplete means that no host answers "+resolution+".", here,
-		f.neighbor(), f.command(route, f.ip()), f.command(trace, f.ip()))
+	neighbors := look("Is the host up, and its address right? FAILED for it or its router: nobody answers "+resolution+".", here,
+		f.neighbors(), f.route(), f.command(trace, f.ip()))
 	rejects := f.rejectedBy("Does a firewall (host or admin prohibited) or a router on the way reject it? Does a loop show?")
-	routes := look("Does an unreachable route of this machine forbid it?", here, f.command(route, f.ip()), f.routesOf("unreachable"))
+	routes := look("Does an unreachable route of this machine forbid it?", here, f.route(), f.routesOf("unreachable"))
 	var a advice
 	switch {
 	case f.took >= 2500*time.Millisecond:
@@ -418,7 +424,7 @@ func (f *failure) noHost() advice {
 			likely: "Likely no host has that address: " + resolution + " takes so long without an answer, here or at the last router.",
 			checks: []check{
 				neighbors,
-				look("Is the network right: the route's interface, VLAN and prefix length?", here, f.command(route, f.ip()), f.command(addresses)),
+				look("Is the network right: the route's interface, VLAN and prefix length?", here, f.route(), f.command(addresses)),
 				look("Is that the right address?", here, f.resolving()),
 				rejects,
 			}}
@@ -427,12 +433,12 @@ func (f *failure) noHost() advice {
 			likely: "Likely a firewall, a router or a route of this machine says so.",
 			checks: []check{
 				rejects, routes,
-				look("Is the host up? A router that found none may remember that.", here, f.neighbor(), f.command(ping, f.ip())),
+				look("Is the host up? A router that found none may remember that.", here, f.neighbors(), f.command(ping, f.ip())),
 			}}
 	default:
 		a = advice{name: "host unreachable", observed: sentence(where) + " is unreachable: no host answers there, or a firewall, a router or a route forbids it",
 			checks: []check{neighbors, rejects, routes}}
-		a.checks[0].say = "Is the host up, its address right, and the route not \"unreachable\"? FAILED: no host answers " + resolution + "."
+		a.checks[0].say = "Is the host up, its address right, the route not \"unreachable\"? FAILED: nobody answers " + resolution + "."
 	}
 	if f.isLiteral() && len(a.checks) == 4 {
 		a.checks = append(a.checks[:2], a.checks[3])
@@ -485,8 +491,15 @@ func (f *failure) denied() advice {
 				say("Is its port below 1024? That needs root or CAP_NET_BIND_SERVICE. Port 0 lets the system choose."),
 				look("Does a sandbox or SELinux forbid it?", here, f.command(securityLog)),
 			}}
-	case f.call == "socket":
+	case f.call == "socket" && !strings.HasPrefix(f.asked.network, "ip"):
 		return advice{name: "denied, socket", observed: "The program may not open a socket for the network " + shown(f.asked.network),
+			likely: "Likely a sandbox forbids it.",
+			checks: []check{
+				say("Does the service or container leave out the family (systemd's RestrictAddressFamilies=) or the call (seccomp)?"),
+				look("Does SELinux or another security module forbid it?", here, f.command(securityLog)),
+			}}
+	case f.call == "socket":
+		return advice{name: "denied, raw socket", observed: "The program may not open a socket for the network " + shown(f.asked.network),
 			checks: []check{
 				say("Is it a raw socket (ip4:icmp and the like)? That needs root or CAP_NET_RAW."),
 				look("Does a sandbox forbid it (seccomp, systemd's RestrictAddressFamilies=, SELinux)?", here, f.command(securityLog)),
@@ -509,7 +522,7 @@ func (f *failure) denied() advice {
 		return advice{name: "denied, IPv6", observed: "The connection to " + f.where() + " is prohibited, by this machine, a router or a firewall",
 			likely: "Likely a prohibit route here, or a reject rule (admin prohibited).",
 			checks: []check{
-				look("Does a prohibit route forbid it?", here, f.command(route, f.ip()), f.routesOf("prohibit")),
+				look("Does a prohibit route forbid it?", here, f.route(), f.routesOf("prohibit")),
 				look("If not, does a firewall reject it, here, on the way or there?", onBoth, f.command(firewall)),
 				look("Does SELinux or a sandbox (Landlock, seccomp) forbid it?", here, f.command(securityLog)),
 			}}
@@ -517,7 +530,7 @@ func (f *failure) denied() advice {
 		return advice{name: "denied, IPv4", observed: "This machine forbids the connection to " + f.where(),
 			likely: "Likely a prohibit route, SELinux or a sandbox forbids it.",
 			checks: []check{
-				look("Does a prohibit route forbid it?", here, f.command(route, f.ip()), f.routesOf("prohibit")),
+				look("Does a prohibit route forbid it?", here, f.route(), f.routesOf("prohibit")),
 				look("Does SELinux or a sandbox (Landlock, seccomp, eBPF) forbid it?", here, f.command(securityLog)),
 				look("Does a firewall of this machine forbid it, or is it a broadcast address?", here, f.command(firewall)),
 			}}
