@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/explain"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
@@ -47,29 +48,29 @@ func TestExplainLoopback(t *testing.T) {
 	// What a name tells more than its address, no golden file can hold: it
 	// is the machine's own.
 	err = dialRetried(t, redial.Dialer{}, "tcp4", "localhost:"+port)
-	assert.True(t, strings.HasPrefix(redial.Explain(err), "Nothing listens on localhost:"+port+" (127.0.0.1) on this machine"), "%s", redial.Explain(err))
+	assert.True(t, strings.HasPrefix(explain.Error(err), "localhost:"+port+" (127.0.0.1) refused the connection"), "%s", explain.Error(err))
 }
 
 func TestExplainUnixSocket(t *testing.T) {
 	path := socketPath(t)
 	_, err := net.Dial("unix", path)
-	assertGolden(t, "refused_unix_missing", err, path, "/run/app.sock")
+	assert.Contains(t, explain.Error(err), "There is no unix socket "+path)
 
 	listener := listenUnix(t, path)
 	listener.SetUnlinkOnClose(false)
 	listener.Close()
 	_, err = net.Dial("unix", path)
-	assertGolden(t, "refused_unix_stale", err, path, "/run/app.sock")
+	assertGolden(t, "unix_stale", err, path, "/run/app.sock")
 
 	full := socketPath(t)
 	_, err = listenFull(t, syscall.AF_UNIX, &syscall.SockaddrUnix{Name: full}, func(int) (net.Conn, error) {
 		return net.Dial("unix", full)
 	})
-	assertGolden(t, "refused_unix_full", err, full, "/run/app.sock")
+	assertGolden(t, "unix_queue_full", err, full, "/run/app.sock")
 
 	long := "/run/" + strings.Repeat("x", 120)
 	_, err = net.Dial("unix", long)
-	assertGolden(t, "invalid_unix_long", err, long, "/run/xxx")
+	assertGolden(t, "unix_too_long", err, long, "/run/xxx")
 }
 
 func TestExplainFullBacklog(t *testing.T) {
@@ -92,7 +93,7 @@ func TestExplainLocalAddr(t *testing.T) {
 	_, port, _ := net.SplitHostPort(listener.Addr().String())
 	_, err = (&net.Dialer{LocalAddr: listener.Addr()}).Dial("tcp", "127.0.0.1:1")
 	require.ErrorIs(t, err, syscall.EADDRINUSE)
-	assertGolden(t, "exhausted_in_use", err, port, "4000")
+	assertGolden(t, "exhausted_local_port", err, port, "4000")
 
 	_, err = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 123)}}).Dial("tcp", "127.0.0.1:1")
 	require.ErrorIs(t, err, syscall.EADDRNOTAVAIL)
@@ -118,10 +119,10 @@ func TestExplainRoutes(t *testing.T) {
 			address string
 		}{
 			{"unreachable_no_route", 0, "", "198.51.100.7:80"},
-			{"unreachable_no_ipv6", 0, "", "[2001:db8::7]:80"},
-			{"unreachable_no_host", syscall.RTN_UNREACHABLE, "198.51.100.7/32", "198.51.100.7:80"},
+			{"unreachable_no_route_ipv6", 0, "", "[2001:db8::7]:80"},
+			{"unreachable_route", syscall.RTN_UNREACHABLE, "198.51.100.7/32", "198.51.100.7:80"},
 			{"denied_prohibit", syscall.RTN_PROHIBIT, "198.51.100.7/32", "198.51.100.7:80"},
-			{"invalid_blackhole", syscall.RTN_BLACKHOLE, "198.51.100.7/32", "198.51.100.7:80"},
+			{"unreachable_blackhole", syscall.RTN_BLACKHOLE, "198.51.100.7/32", "198.51.100.7:80"},
 			{"invalid_no_zone", 0, "", "[fe80::1]:80"},
 		} {
 			t.Run(c.name, func(t *testing.T) {
@@ -139,7 +140,7 @@ func TestExplainRoutes(t *testing.T) {
 			skipWithoutIPv6(t)
 			writeSysctl(t, "net/ipv6/conf/all/disable_ipv6", "1")
 			err := dialRetried(t, redial.Dialer{}, "tcp", "[2001:db8::7]:80")
-			assertGoldenReal(t, "unreachable_no_source", err)
+			assertGoldenReal(t, "unreachable_no_ipv6_source", err)
 		})
 	})
 }
@@ -247,18 +248,18 @@ func certificateFor(t *testing.T, name string, valid time.Duration, authority *t
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
 }
 
-// Explain is no part of a dial: it must not open, look up or connect.
+// Error is no part of a dial: it must not open, look up or connect.
 func TestExplainWithoutIO(t *testing.T) {
 	inChild(t, nil, func(t *testing.T) {
 		err := connectError("192.0.2.1:80", syscall.ECONNREFUSED)
-		want := redial.Explain(err)
+		want := explain.Error(err)
 		restore := leaveDescriptors(t, 0)
-		got := redial.Explain(err)
-		dns := redial.Explain(&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Name: "db.example", IsNotFound: true}})
+		got := explain.Error(err)
+		dns := explain.Error(&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Name: "db.example", IsNotFound: true}})
 		_, openErr := os.Open(os.DevNull)
 		restore()
 		require.True(t, errors.Is(openErr, syscall.EMFILE))
 		assert.Equal(t, want, got)
-		assert.Contains(t, dns, "No host of the name db.example exists")
+		assert.Contains(t, dns, "No address of db.example is known")
 	})
 }

@@ -108,7 +108,7 @@ func TestJSON(t *testing.T) {
 	assert.Len(t, j.Attempts, 2)
 	assert.Positive(t, j.Attempts[0].Delay)
 	assert.Equal(t, "MaxAttempts reached", j.Attempts[1].Stop)
-	assert.True(t, strings.HasPrefix(j.Explanation, "Nothing listens on 127.0.0.1:"))
+	assert.True(t, strings.HasPrefix(j.Explanation, "127.0.0.1:"))
 	for _, field := range []string{`{"target":"` + missing + `","network":"tcp","address":"` + missing + `","connected":false,"class":"refused","error":"`,
 		`"elapsed":`, `"attempts":[{"attempt":1,"duration":`, `"delay":`, `"stop":`, `"explanation":"`} {
 		assert.Contains(t, out, field)

@@ -212,7 +212,7 @@ func TestTimedOut(t *testing.T) {
 	errOut := p.stderr.String()
 	assert.Empty(t, p.stdout.String())
 	assert.Contains(t, errOut, "\n"+closed+": dial tcp "+closed+": ")
-	assert.Contains(t, errOut, "\nNothing listens on "+closed+" on this machine")
+	assert.Contains(t, errOut, "\n"+closed+" refused the connection")
 	assert.Contains(t, errOut, "\n  - Is the server running")
 	assert.Contains(t, errOut, "\nThe server is there and answers, but says that it can't serve: it answered 502 Bad Gateway.\n")
 	assert.NotContains(t, errOut, "\n"+there+": ", "explained, though it was there")
@@ -287,7 +287,7 @@ func TestUsage(t *testing.T) {
 		{"-status 2x a:1", "\"2x\" is no status: write numbers such as 200,204 or classes such as 2xx"},
 		{"-cacert /nowhere a:1", "-cacert: open /nowhere"},
 		{"a:1 -timeout 3s", "flags go before the targets: -timeout"},
-		{"db", "db: The address db lacks a port.\n  - Right is db:80"},
+		{"db", "db: The address \"db\" has no port.\n  - Add the port of the service, for example db:80"},
 		{"2001:db8::1", "brackets"},
 		{"unix:", "give unix:/run/app.sock"},
 		{"http:///x", "give http://host:port"},
@@ -315,8 +315,8 @@ func TestUsage(t *testing.T) {
 func TestWrongTarget(t *testing.T) {
 	code, errOut := inProcess(t, "-timeout=30s", closedAddress(t), "127.0.0.1:no-such-service")
 	assert.Equal(t, exitUsage, code)
-	assert.Contains(t, errOut, "The port no-such-service is no number")
-	assert.NotContains(t, errOut, "Nothing listens", "what was not its fault is explained")
+	assert.Contains(t, errOut, "The port \"no-such-service\" is no number")
+	assert.NotContains(t, errOut, "Likely no server listens", "what was not its fault is explained")
 }
 
 func TestInProcess(t *testing.T) {
@@ -335,7 +335,7 @@ func TestTimedOutInProcess(t *testing.T) {
 	code, errOut := inProcess(t, "-timeout", enough, server.URL, closed)
 	assert.Equal(t, exitTimedOut, code)
 	assert.Contains(t, errOut, "\nThe server is there and answers, but says that it can't serve: it answered 500 Internal Server Error.\n")
-	assert.Contains(t, errOut, "\nNothing listens on "+closed)
+	assert.Contains(t, errOut, "\n"+closed+" refused the connection")
 }
 
 // firstAttempt is the record of the first attempt at a target, after which the

@@ -182,7 +182,7 @@ func TestManyFailures(t *testing.T) {
 	code, errOut := inProcess(t, args...)
 	assert.Equal(t, exitTimedOut, code)
 	assert.Contains(t, errOut, "\n300 targets failed in the same way (refused: connection refused):\n  "+args[2]+", ")
-	assert.Equal(t, 1, strings.Count(errOut, "\nNothing listens on "))
+	assert.Equal(t, 1, strings.Count(errOut, "Likely no server listens"))
 	assert.Contains(t, errOut, "\nThe first of them:\n"+args[2]+": dial tcp ")
 	for _, arg := range args[2:] {
 		assert.Contains(t, errOut, arg)
