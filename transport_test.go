@@ -490,6 +490,7 @@ func TestTransportStorm(t *testing.T) {
 			assert.Greater(t, before, requests)
 			time.Sleep(time.Hour)
 			after := len(script.Dials())
+			t.Logf("%d requests with timeouts of %v: %d connects, and %d more after the last request has failed", requests, timeout, before, after-before)
 			if test.dialsOn {
 				assert.GreaterOrEqual(t, after-before, requests)
 			} else {
