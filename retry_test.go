@@ -272,17 +272,17 @@ func TestRetryCanceledBeforeTheOnlyAttempt(t *testing.T) {
 	cancel(errCause)
 	closed := make(chan struct{})
 	close(closed)
-	for name, set := range map[string]func(*net.Dialer) context.Context{
-		"ctx":                func(*net.Dialer) context.Context { return gone },
-		"Cancel":             func(d *net.Dialer) context.Context { d.Cancel = closed; return context.Background() },
-		"Deadline":           func(d *net.Dialer) context.Context { d.Deadline = time.Unix(1, 0); return context.Background() },
-		"a negative Timeout": func(d *net.Dialer) context.Context { d.Timeout = -1; return context.Background() },
+	for name, set := range map[string]func(*redial.Dialer) context.Context{
+		"ctx":                func(*redial.Dialer) context.Context { return gone },
+		"Cancel":             func(d *redial.Dialer) context.Context { d.Cancel = closed; return context.Background() },
+		"Deadline":           func(d *redial.Dialer) context.Context { d.Deadline = time.Unix(1, 0); return context.Background() },
+		"a negative Timeout": func(d *redial.Dialer) context.Context { d.Timeout = -1; return context.Background() },
 	} {
 		for _, address := range []string{"127.0.0.1:1", "[::1]:1", "localhost:1"} {
 			t.Run(name+" "+address, func(t *testing.T) {
 				logger, logs := observed()
 				d := &redial.Dialer{MaxAttempts: 1, Logger: logger}
-				ctx := set(&d.Dialer)
+				ctx := set(d)
 				_, err := d.DialContext(ctx, "tcp", address)
 				_, want := d.Dialer.DialContext(ctx, "tcp", address)
 				require.Error(t, err)

@@ -31,6 +31,7 @@ const (
 	links                        // the network interfaces
 	loopback                     // the loopback interface
 	addresses                    // of this machine
+	addressFlags                 // the same, with flags such as tentative
 	addresses6                   // the global IPv6 addresses of this machine
 	ipv6Off                      // whether IPv6 is switched off
 	ping                         // whether a host answers
@@ -93,8 +94,9 @@ var table = [numCommands][numColumns]string{
 	neighbors6:    {"ip neigh", "ndp -an", "ndp -an", "netsh interface ipv6 show neighbors"},
 	links:         {"ip -br link", "ifconfig -a", "ifconfig -a", "ipconfig /all"},
 	loopback:      {"ip -br addr show lo", "ifconfig lo0", "ifconfig lo0", ""},
+	addressFlags:  {"ip addr", "ifconfig -a", "ifconfig -a", "ipconfig"},
 	addresses:     {"ip -br addr", "ifconfig -a", "ifconfig -a", "ipconfig"},
-	addresses6:    {"ip -6 -br addr show scope global", "ifconfig -a inet6", "ifconfig -a inet6", "ipconfig"},
+	addresses6:    {"ip -6 addr show scope global", "ifconfig -a inet6", "ifconfig -a inet6", "ipconfig"},
 	ipv6Off:       {"sysctl net.ipv6.conf.all.disable_ipv6 net.ipv6.conf.lo.disable_ipv6", "", "", ""},
 	ping:          {"ping -c 3 %s", "ping -c 3 %s", "ping -c 3 %s", "ping %s"},
 	trace:         {"tracepath -n %s", "traceroute -n %s", "traceroute -n %s", "tracert -d %s"},

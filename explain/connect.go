@@ -98,7 +98,7 @@ func (f *failure) rejectedBy(say string) check {
 	if rules == "" || way == "" {
 		return look(say, onBoth, rules)
 	}
-	return look(say, here, way, "on the server and here: "+rules)
+	return look(say, here, way, "here, on the server and between: "+rules)
 }
 
 // place is where the commands about the server are to be run.
@@ -413,8 +413,8 @@ func (f *failure) noHost() advice {
 	if f.isIPv6() {
 		resolution = "neighbor discovery"
 	}
-	neighbors := look("Is the host up, and its address right? FAILED for it or its router: nobody answers "+resolution+".", here,
-		f.neighbors(), f.route(), f.command(trace, f.ip()))
+	neighbors := look("Is the host up, its address right, the link here UP? FAILED: no answer to "+resolution+".", here,
+		f.neighbors(), f.command(links), f.route(), f.command(trace, f.ip()))
 	rejects := f.rejectedBy("Does a firewall (host or admin prohibited) or a router on the way reject it? Does a loop show?")
 	routes := look("Does an unreachable route of this machine forbid it?", here, f.route(), f.routesOf("unreachable"))
 	var a advice
@@ -424,7 +424,7 @@ func (f *failure) noHost() advice {
 			likely: "Likely no host has that address: " + resolution + " takes so long without an answer, here or at the last router.",
 			checks: []check{
 				neighbors,
-				look("Is the network right: the route's interface, VLAN and prefix length?", here, f.route(), f.command(addresses)),
+				look("Is the network right: the route's interface, its link (UP), VLAN and prefix length?", here, f.route(), f.command(addresses)),
 				look("Is that the right address?", here, f.resolving()),
 				rejects,
 			}}
@@ -438,7 +438,7 @@ func (f *failure) noHost() advice {
 	default:
 		a = advice{name: "host unreachable", observed: sentence(where) + " is unreachable: no host answers there, or a firewall, a router or a route forbids it",
 			checks: []check{neighbors, rejects, routes}}
-		a.checks[0].say = "Is the host up, its address right, the route not \"unreachable\"? FAILED: nobody answers " + resolution + "."
+		a.checks[0].say = "Is the host up, the link here UP, the route not \"unreachable\"? FAILED: no answer to " + resolution + "."
 	}
 	if f.isLiteral() && len(a.checks) == 4 {
 		a.checks = append(a.checks[:2], a.checks[3])

@@ -189,10 +189,10 @@ func (f *failure) resolverFailed() advice {
 	switch {
 	case address == "" && e.IsTimeout:
 		return advice{name: "dns, look-up too slow", observed: "The look-up of " + shownName + " did not end" + f.patience() + ": the host itself was not dialed",
-			likely: "Likely the DNS server is silent: down, overloaded, or behind a firewall that drops port 53.",
+			likely: "Likely the DNS server is silent (down, overloaded, a firewall drops port 53) or cannot be reached.",
 			checks: []check{
 				look("Which DNS servers are asked, and does each answer (dig @server)?", here, f.command(resolvers), f.command(resolved)),
-				look("Does a firewall drop port 53, or is there no way to the server?", here, f.command(firewall), f.command(addresses)),
+				look("Does ping reach the server, or does it say unreachable? Does a firewall drop port 53?", here, f.command(addresses), f.command(firewall)),
 				look("Does the name resolve by now, and do others?", here, f.command(resolve, name)),
 			}}
 	case address == "":
@@ -208,7 +208,7 @@ func (f *failure) resolverFailed() advice {
 			likely: "Likely it is down or overloaded, or a firewall drops port 53.",
 			checks: []check{
 				look("Is it up, and does it answer? It may wait for another server itself.", here, append(queries, f.command(ping, server.ip.String()))...),
-				look("Is it the right one, is there a route to it, and does a firewall drop port 53?", here,
+				look("Is it the right one, is there a route to it, and does a firewall, here or there, drop port 53?", here,
 					f.command(resolvers), f.routeTo(server), f.command(firewall)),
 			}}
 		if server.ip.IsLoopback() {
@@ -617,7 +617,7 @@ func (f *failure) invalidToSystem() advice {
 	case f.call == "bind" && f.condition == errno.AddressNotAvailable:
 		return advice{name: "invalid, local address", observed: "The program asks for the local address " + f.local() + " (LocalAddr), which this machine does not have",
 			checks: []check{
-				look("Is it among this machine's addresses? A \"tentative\" or \"dadfailed\" one does not count.", here, f.command(addresses)),
+				look("Is it among this machine's addresses? A \"tentative\" or \"dadfailed\" one does not count.", here, f.command(addressFlags)),
 				say("Has it moved to another host, as a virtual IP does, or is its interface not up yet?"),
 				say("Is it needed? Without it, the system chooses the right one."),
 			}}
