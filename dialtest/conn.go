@@ -10,16 +10,17 @@ import (
 
 // A conn is one end of a connection in memory.
 //
-// It is no net.Pipe, for that buffers nothing: a server that greets its client
-// before it reads, as many do, would wait there until the client reads, and a
-// client that writes to a server whose end no test has accepted, forever.
+// Unlike net.Pipe, a conn buffers what is written. With net.Pipe, a server that sends a greeting
+// before it reads, as many do, would block until the client reads. A client that writes before the
+// test accepts the other end would block forever.
 type conn struct {
 	network       string
 	local, remote net.Addr
 	in, out       *stream
 }
 
-// newConn returns both ends of a connection, whose addresses mirror each other.
+// newConn returns both ends of a connection. The local address of each end is the remote address of
+// the other end.
 func newConn(network string, local, remote net.Addr) (near, far *conn) {
 	there, back := newStream(), newStream()
 	return &conn{network, local, remote, back, there}, &conn{network, remote, local, there, back}
@@ -63,7 +64,7 @@ func (c *conn) isClosed() bool {
 	return c.in.readerGone
 }
 
-// wrap makes an error one of package net's.
+// wrap returns err in a *net.OpError, as package net does. It returns nil and io.EOF unchanged.
 func (c *conn) wrap(op string, err error) error {
 	if err == nil || err == io.EOF {
 		return err
@@ -71,17 +72,17 @@ func (c *conn) wrap(op string, err error) error {
 	return &net.OpError{Op: op, Net: c.network, Source: c.local, Addr: c.remote, Err: err}
 }
 
-// A stream is one direction of a connection: what one end has written and the
-// other has not yet read.
+// A stream is one direction of a connection. It holds the bytes that one end has written and the
+// other end has not yet read.
 type stream struct {
 	mu         sync.Mutex
-	changed    sync.Cond // of interest to a read that waits
+	changed    sync.Cond // broadcast when a waiting read should look again
 	unread     []byte
 	readerGone bool
 	writerGone bool
-	readEnd    time.Time   // the deadline of reads; zero: none
-	writeEnd   time.Time   // the deadline of writes; zero: none
-	wake       *time.Timer // ends a read that waits at readEnd
+	readEnd    time.Time   // the deadline of reads; zero means none
+	writeEnd   time.Time   // the deadline of writes; zero means none
+	wake       *time.Timer // broadcasts changed at readEnd
 }
 
 func newStream() *stream {
@@ -139,8 +140,8 @@ func (s *stream) setReadDeadline(t time.Time) error {
 	s.stopTimer()
 	s.readEnd = t
 	if !t.IsZero() {
-		// By the monotonic clock, which the timer goes by, so that a read
-		// that it wakes finds the time up even if the wall clock was set.
+		// The timer uses the monotonic clock, so readEnd must too. Otherwise a read that the timer
+		// wakes could find the deadline still ahead, because somebody set the wall clock back.
 		left := time.Until(t)
 		s.readEnd = time.Now().Add(left)
 		s.wake = time.AfterFunc(left, s.wakeUp)
@@ -148,8 +149,8 @@ func (s *stream) setReadDeadline(t time.Time) error {
 	return nil
 }
 
-// wakeUp takes the lock, for a read is between its look at the clock and its
-// wait only while it holds it.
+// wakeUp wakes the reads that wait. It locks mu, because a read could otherwise miss the wake-up
+// between its look at the clock and its wait.
 func (s *stream) wakeUp() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

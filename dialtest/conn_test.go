@@ -52,7 +52,7 @@ func TestAddressesOfConnection(t *testing.T) {
 			&net.TCPAddr{IP: net.ParseIP("2001:db8::2"), Port: 49152}, &net.TCPAddr{IP: net.IPv6loopback, Port: 5432},
 		},
 		{
-			"tcp", "192.0.2.2:49152", // not to itself
+			"tcp", "192.0.2.2:49152", // the local port must not be the remote port
 			&net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 49153}, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 49152},
 		},
 		{
@@ -71,8 +71,8 @@ func TestAddressesOfConnection(t *testing.T) {
 	}
 }
 
-// No two connections have the same addresses, nor one with itself, which
-// package redial would close.
+// Every connection has a local port of its own. It is never the remote port: package redial would
+// take the connection for a self-connection and close it.
 func TestPortsAreUnique(t *testing.T) {
 	const ports = 16384 - 1
 	script := dialtest.Script(dialtest.OK.Forever())
@@ -89,7 +89,7 @@ func TestPortsAreUnique(t *testing.T) {
 
 func TestTransfer(t *testing.T) {
 	client, server := connect(t, "tcp", "db:5432")
-	// Each end speaks before it listens, and more than it is listened to for.
+	// Each end writes a megabyte before either end reads.
 	message := bytes.Repeat([]byte("0123456789"), 100_000)
 	for _, end := range []net.Conn{client, server} {
 		n, err := end.Write(message)
@@ -98,7 +98,7 @@ func TestTransfer(t *testing.T) {
 	}
 	require.NoError(t, client.Close())
 	got, err := io.ReadAll(server)
-	require.NoError(t, err, "what was written before the close arrives")
+	require.NoError(t, err, "data written before the close still arrives")
 	assert.True(t, bytes.Equal(message, got))
 
 	n, err := server.Read(nil)
@@ -123,7 +123,7 @@ func TestClosedConnection(t *testing.T) {
 	for _, err := range []error{client.Close(), client.SetDeadline(time.Time{}), client.SetReadDeadline(time.Time{}), client.SetWriteDeadline(time.Time{})} {
 		assert.ErrorIs(t, err, net.ErrClosed)
 	}
-	assert.NoError(t, server.SetDeadline(time.Now()), "of the other end's closing it does not know")
+	assert.NoError(t, server.SetDeadline(time.Now()), "the server's end is still open")
 	assert.NoError(t, server.Close())
 }
 
@@ -148,7 +148,8 @@ func TestDeadlinesOfConnection(t *testing.T) {
 		assertTimeout(read(), time.Second)
 		assertTimeout(read(), time.Second)
 
-		// Moved while a read waits: earlier, then later, then away.
+		// The deadline changes while a read waits: first to an earlier time, then to a later one.
+		// At last it is removed.
 		require.NoError(t, client.SetDeadline(start.Add(time.Hour)))
 		time.AfterFunc(time.Second, func() { client.SetReadDeadline(start.Add(3 * time.Second)) })
 		assertTimeout(read(), 3*time.Second)
@@ -161,7 +162,8 @@ func TestDeadlinesOfConnection(t *testing.T) {
 		assert.NoError(t, read())
 		assert.Equal(t, time.Minute+10*time.Second, time.Since(start))
 
-		// Of writes, and of both at once as redial's Verify is interrupted.
+		// A deadline for writes, then one in the past for reads and writes, as redial sets it to
+		// interrupt Verify.
 		require.NoError(t, client.SetWriteDeadline(start))
 		_, err := client.Write([]byte("x"))
 		assertTimeout(err, time.Minute+10*time.Second)
@@ -174,7 +176,7 @@ func TestDeadlinesOfConnection(t *testing.T) {
 	})
 }
 
-// A read that waits ends when either end is closed.
+// A waiting read returns when either end is closed.
 func TestCloseEndsReads(t *testing.T) {
 	for _, closeClient := range []bool{true, false} {
 		testutil.Bubble(t, fmt.Sprint("the client closes: ", closeClient), func(t *testing.T) {
@@ -216,10 +218,10 @@ func TestHangUp(t *testing.T) {
 		conn, err := dialer.Dial("tcp", "proxy:1080")
 		require.NoError(t, err)
 		assert.Len(t, script.Dials(), 2)
-		assert.Equal(t, script.Dials()[1:], script.Open(), "redial closed the first")
+		assert.Equal(t, script.Dials()[1:], script.Open(), "redial closed the first connection")
 		server, err := script.Accept()
 		require.NoError(t, err)
-		assert.Equal(t, conn.LocalAddr(), server.RemoteAddr(), "what hung up is not to be accepted")
+		assert.Equal(t, conn.LocalAddr(), server.RemoteAddr(), "Accept skips the connection that hung up")
 	})
 }
 
@@ -254,7 +256,7 @@ func TestCloseListener(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, script.Close())
 		_, err = client.Read(make([]byte, 1))
-		assert.Equal(t, io.EOF, err, "nobody will accept it")
+		assert.Equal(t, io.EOF, err, "Close closes connections that wait for Accept")
 
 		_, err = script.Accept()
 		assert.ErrorIs(t, err, net.ErrClosed)
@@ -262,7 +264,7 @@ func TestCloseListener(t *testing.T) {
 		_, err = script.DialContext(t.Context(), "tcp", "db:5432")
 		assert.Equal(t, dial(dialtest.Refuse, "tcp", "db:5432"), err)
 		_, err = script.DialContext(t.Context(), "tcp", "db:5432")
-		assert.NoError(t, err, "what hangs up listens elsewhere")
+		assert.NoError(t, err, "HangUp connects even after Close")
 
 		waiting := dialtest.Script()
 		time.AfterFunc(time.Second, func() { waiting.Close() })
@@ -271,7 +273,7 @@ func TestCloseListener(t *testing.T) {
 	})
 }
 
-// A real server and a real client, in a bubble.
+// The server and the client of net/http talk to each other in a bubble.
 func TestServeHTTP(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse, dialtest.OK.Forever())
@@ -295,7 +297,7 @@ func TestServeHTTP(t *testing.T) {
 		assert.Equal(t, "hello 192.0.2.2:49152", string(body))
 		assert.Equal(t, time.Minute, time.Since(start))
 
-		assert.Len(t, script.Open(), 1, "kept alive")
+		assert.Len(t, script.Open(), 1, "the client keeps the connection alive")
 		transport.CloseIdleConnections()
 		synctest.Wait()
 		assert.Empty(t, script.Open())

@@ -1,15 +1,14 @@
-// Package dialtest has a scripted dialer, for tests of what a program does when
-// the network fails: it fails as the script says, with the errors that a real
-// dial would return, and connects in memory.
+// Package dialtest provides a scripted dialer, to test what a program does when the network fails.
+// Each dial ends as the script says: it fails with the error of a real dial, or connects in memory.
 //
-// Put its DialContext where the program takes a dialer, such as DialFunc of
-// redial.Dialer, or DialContext of http.Transport:
+// Pass the scripted dialer's DialContext to the program where it takes a dial function, such as
+// DialFunc of redial.Dialer or DialContext of http.Transport:
 //
 //	script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.Timeout, dialtest.OK)
 //	dialer := &redial.Dialer{DialFunc: script.DialContext}
 //
-// It keeps to the clock and the goroutines of a testing/synctest bubble that it
-// is made in, so that minutes of backoff take no time and come out exact:
+// Use the scripted dialer in a testing/synctest bubble to check delays. Minutes of backoff then
+// take no real time, and their measured lengths are exact:
 //
 //	func TestTriesEveryMinute(t *testing.T) {
 //		synctest.Test(t, func(t *testing.T) {
@@ -23,6 +22,5 @@
 //		})
 //	}
 //
-// No test of this kind says that a real network behaves so: it says what the
-// program makes of it.
+// Such a test shows how the program reacts to failures. It does not show how a real network fails.
 package dialtest

@@ -13,8 +13,8 @@ const (
 	onPlan9   = runtime.GOOS == "plan9"
 )
 
-// conditions has what the system reports for each kind that fails in a system
-// call.
+// conditions has, for each kind of outcome that fails in a system call, the condition that the
+// system reports.
 var conditions = [numKinds]errno.Condition{
 	refuse:        errno.ConnectionRefused,
 	noSocket:      errno.FileNotFound,
@@ -28,8 +28,8 @@ var conditions = [numKinds]errno.Condition{
 	noFamily:      errno.FamilyNotSupported,
 }
 
-// systemError returns the error that package net has of this system for k. On
-// Plan 9 it is a string alone, of no call.
+// systemError returns the error that package net returns for k on this system. On Plan 9 the error
+// is a string alone and names no system call.
 func systemError(k kind, network string) error {
 	switch {
 	case onWindows:
@@ -42,9 +42,11 @@ func systemError(k kind, network string) error {
 	return os.NewSyscallError(kinds[k].call, conditions[k].Err())
 }
 
-// winsockError returns the error that package net has of Windows for k, or of
-// Plan 9 there. Only TCP connects by ConnectEx, and a unix socket that is not
-// there is refused.
+// winsockError returns the error that package net returns for k on Windows. When built for Plan 9,
+// which has no error numbers, it returns Plan 9's error instead.
+//
+// On Windows, only TCP connects by ConnectEx. A dial to a unix socket that does not exist is
+// refused.
 func winsockError(k kind, network string) error {
 	if onPlan9 {
 		return systemError(k, network)
@@ -59,8 +61,7 @@ func winsockError(k kind, network string) error {
 	return os.NewSyscallError(call, condition.Winsock())
 }
 
-// errBroken is the error of a write to a connection that the other end has
-// closed.
+// errBroken is the error of a write to a connection whose other end is closed.
 var errBroken = func() error {
 	switch {
 	case onWindows:
@@ -71,8 +72,8 @@ var errBroken = func() error {
 	return os.NewSyscallError("write", errno.BrokenPipe.Err())
 }()
 
-// tryAgain is the text of a DNSError of Windows for a name server that failed.
-// Plan 9 has no number to put in it.
+// tryAgain is the text of the DNSError that Windows returns if a name server fails. When built for
+// Plan 9, there is no number to put in the text.
 var tryAgain = func() string {
 	if onPlan9 {
 		return "server misbehaving"

@@ -13,7 +13,7 @@ import (
 	"github.com/seed-33f8b841/redial/dialtest"
 )
 
-// Those, too, that no test here can have from a kernel.
+// Each outcome has the right errno. Some of these errnos no test here can get from a kernel.
 func TestErrno(t *testing.T) {
 	errnos := map[string]syscall.Errno{
 		"Refuse": syscall.ECONNREFUSED, "NoSocket": syscall.ENOENT, "Reset": syscall.ECONNRESET, "Timeout": syscall.ETIMEDOUT,

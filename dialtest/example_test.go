@@ -18,15 +18,14 @@ import (
 	"github.com/seed-33f8b841/redial/dialtest"
 )
 
-// A client is what the examples test: it can't start without a connection,
-// keeps trying where the server refuses, and does nothing with it but to keep
-// it open.
+// A client is the program that the examples test. It needs a connection to start, and retries while
+// the server refuses. It only keeps the connection open.
 type client struct{ conn net.Conn }
 
-// every is how long the client waits between two tries.
+// start returns a connected client. It waits for the duration every between two attempts.
 func start(ctx context.Context, dial dialFunc, every time.Duration, logger *zap.Logger) (*client, error) {
 	dialer := &redial.Dialer{
-		DialFunc:   dial, // nil in production: the network itself
+		DialFunc:   dial, // nil in production, which dials the real network
 		MaxElapsed: 10 * time.Minute,
 		Policy:     redial.Policy{redial.Refused: func() backoff.BackOff { return backoff.NewConstantBackOff(every) }},
 		Logger:     logger,
@@ -42,8 +41,8 @@ func (c *client) stop() { c.conn.Close() }
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// A client's start-up against a server that refuses three times, and then
-// greets it.
+// A client starts while the server refuses three times. The server then accepts and greets the
+// client.
 func Example() {
 	script := dialtest.Script(dialtest.Refuse.Times(3), dialtest.OK)
 	client, err := start(context.Background(), script.DialContext, time.Millisecond, nil)
@@ -65,7 +64,7 @@ func Example() {
 	// left open: []
 }
 
-// An address with a script of its own.
+// One address has its own script. All other addresses share the script given to Script.
 func ExampleDialer_For() {
 	script := dialtest.Script(dialtest.OK.Forever()).For("db:5432", dialtest.NXDomain)
 	for _, address := range []string{"cache:6379", "db:5432"} {
@@ -77,9 +76,8 @@ func ExampleDialer_For() {
 	// db:5432 dial tcp: lookup db on 192.0.2.53:53: no such host
 }
 
-// In real time, a delay is known to be no shorter than asked for. A test in a
-// bubble of testing/synctest, as in the package's documentation, knows it to
-// the nanosecond, and takes none.
+// In real time, a test can check only that a delay is long enough. In a testing/synctest bubble, as
+// in the package's documentation, delays are exact and take no real time.
 func ExampleDialer_Delays() {
 	const every = 2 * time.Millisecond
 	script := dialtest.Script(dialtest.Refuse.Times(3), dialtest.OK)
@@ -93,7 +91,7 @@ func ExampleDialer_Delays() {
 	// true
 }
 
-// The records that the program logs of a dial, field by field.
+// A test can check each field of the records that the program logs about a dial.
 func ExampleScript_logs() {
 	core, logs := observer.New(zap.DebugLevel)
 	script := dialtest.Script(dialtest.Refuse, dialtest.NXDomain)
@@ -107,7 +105,7 @@ func ExampleScript_logs() {
 	// error dial failed 2 not_found <nil>
 }
 
-// What a program makes of Windows' errors, wherever its test runs.
+// A test can check how a program handles Windows' errors, on any operating system.
 func ExampleOutcome_Winsock() {
 	script := dialtest.Script(dialtest.Refuse.Winsock(), dialtest.OK)
 	_, err := start(context.Background(), script.DialContext, time.Millisecond, nil)
@@ -115,7 +113,7 @@ func ExampleOutcome_Winsock() {
 	// Output: 2 <nil>
 }
 
-// The test in the package's documentation.
+// TestTriesEveryMinute is the test in the package's documentation.
 func TestTriesEveryMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Times(3), dialtest.OK).FailTest(t)
@@ -128,7 +126,7 @@ func TestTriesEveryMinute(t *testing.T) {
 	})
 }
 
-// A dialer's own times and a script's, side by side.
+// The times that the dialer sets and the times that the script sets are all exact.
 func TestTimesInBubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Timeout, dialtest.Timeout.After(time.Second), dialtest.OK.After(20*time.Millisecond))
@@ -136,7 +134,7 @@ func TestTimesInBubble(t *testing.T) {
 			Dialer:   net.Dialer{Timeout: 3 * time.Second},
 			DialFunc: script.DialContext,
 			Policy:   redial.Policy{redial.Timeout: func() backoff.BackOff { return backoff.NewConstantBackOff(time.Minute) }},
-			// Or the default of 30 s would be all that there is.
+			// The default of 30 s is less than one delay.
 			MaxElapsed: time.Hour,
 		}
 		begin := time.Now()
@@ -152,14 +150,14 @@ func TestTimesInBubble(t *testing.T) {
 	})
 }
 
-// A start-up that fails leaves nothing open, and says why.
+// A client that fails to start returns the reason and leaves no connection open.
 func TestGivesUpInBubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Forever())
 		begin := time.Now()
 		_, err := start(t.Context(), script.DialContext, time.Minute, nil)
 		assert.ErrorIs(t, err, redial.ErrMaxElapsed)
-		assert.Equal(t, 9*time.Minute+30*time.Second, time.Since(begin), "a twentieth of the time is left for the last attempt")
+		assert.Equal(t, 9*time.Minute+30*time.Second, time.Since(begin), "a twentieth of MaxElapsed is kept for the last attempt")
 		assert.Len(t, script.Dials(), 11)
 		assert.Empty(t, script.Open())
 	})

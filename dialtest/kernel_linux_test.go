@@ -15,7 +15,7 @@ import (
 	"github.com/seed-33f8b841/redial/dialtest"
 )
 
-// TCP has no way to a group.
+// TCP can't connect to a multicast address: the kernel says ENETUNREACH.
 func TestNoNetworkAsReal(t *testing.T) {
 	assertAsReal(t, t.Context(), new(net.Dialer), dialtest.NoNetwork, "tcp", "224.0.0.1:5432")
 }
@@ -28,7 +28,7 @@ func TestNoDescriptorsAsReal(t *testing.T) {
 	assertAsReal(t, t.Context(), new(net.Dialer), dialtest.NoDescriptors, "tcp", "127.0.0.1:5432")
 }
 
-// One local port is enough to run out of, if it is all that a socket may use.
+// The socket may use one local port only, and the port is taken.
 func TestNoPortsAsReal(t *testing.T) {
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -51,7 +51,7 @@ func TestNoPortsAsReal(t *testing.T) {
 	assertAsReal(t, t.Context(), dialer, dialtest.NoPorts, "tcp4", listener.Addr().String())
 }
 
-// A connect that gets no answer, when its context ends.
+// The context ends while a connect gets no answer.
 func TestTimeoutAsReal(t *testing.T) {
 	address := blackHole(t)
 	for _, test := range []struct {
@@ -76,7 +76,7 @@ func TestTimeoutAsReal(t *testing.T) {
 			ctx, cancel := test.begin()
 			defer cancel()
 			dialer := &net.Dialer{ControlContext: func(context.Context, string, string, syscall.RawConn) error {
-				test.end(ctx, cancel) // there is a socket, and connect is next
+				test.end(ctx, cancel) // the socket exists, and connect is the next call
 				return nil
 			}}
 			_, real := dialer.DialContext(ctx, "tcp4", address)
@@ -91,8 +91,8 @@ func TestTimeoutAsReal(t *testing.T) {
 	}
 }
 
-// blackHole is an address that answers nothing: of a listener that does not
-// accept, and whose backlog is full (listen(2)).
+// blackHole returns an address that does not answer. The address belongs to a listener that does
+// not accept, and whose backlog is full (listen(2)).
 func blackHole(t *testing.T) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -103,7 +103,7 @@ func blackHole(t *testing.T) string {
 	name, err := syscall.Getsockname(fd)
 	require.NoError(t, err)
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(name.(*syscall.SockaddrInet4).Port))
-	conn, err := net.Dial("tcp4", address) // all that a backlog of 0 holds
+	conn, err := net.Dial("tcp4", address) // fills the backlog: one of length 0 holds one connection
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
 	return address

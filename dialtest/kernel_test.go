@@ -2,8 +2,8 @@
 
 package dialtest_test
 
-// What the script says beside what the system does: the same tree of errors,
-// to the last field.
+// These tests make the same dial with a script and with the real system. Both errors must be the
+// same tree, with the same fields.
 
 import (
 	"context"
@@ -20,7 +20,8 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
-// assertAsReal dials the same by dialer, which is to fail, and by the script.
+// assertAsReal makes the same dial twice: by dialer, which must fail, and by a script of o. It
+// checks that the errors are equal.
 func assertAsReal(t *testing.T, ctx context.Context, dialer *net.Dialer, o dialtest.Outcome, network, address string) {
 	t.Helper()
 	_, real := dialer.DialContext(ctx, network, address)
@@ -40,7 +41,8 @@ func TestRefuseAsReal(t *testing.T) {
 	}
 }
 
-// What never leaves package net: nothing here takes an outcome of the script.
+// Package net rejects these dials before it sends anything, so they take no outcome from the
+// script.
 func TestMalformedAsReal(t *testing.T) {
 	for _, test := range []struct{ network, address string }{
 		{"tcp", ""},
@@ -62,13 +64,13 @@ func TestMalformedAsReal(t *testing.T) {
 			assert.Equal(t, real, scripted)
 
 			_, err := script.DialContext(t.Context(), "tcp", "db:5432")
-			assert.NoError(t, err, "its outcome is still there")
+			assert.NoError(t, err, "the outcome is still in the script")
 			assert.Len(t, script.Dials(), 2)
 		})
 	}
 }
 
-// A context that is over before the dial begins, too, takes no outcome.
+// A dial whose context is over before it begins takes no outcome either.
 func TestContextOverAsReal(t *testing.T) {
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -87,11 +89,11 @@ func TestContextOverAsReal(t *testing.T) {
 	}
 }
 
-// resolver is Go's own, whose only server answers every query with rcode (RFC
-// 1035, section 4.1.1).
+// resolver returns Go's own resolver, with a server that answers every query with rcode (RFC 1035,
+// section 4.1.1).
 func resolver(t *testing.T, rcode byte) *net.Resolver {
 	if runtime.GOOS == "windows" {
-		t.Skip("the errors are those of getaddrinfow")
+		t.Skip("on Windows, the errors come from getaddrinfow")
 	}
 	server, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -112,7 +114,7 @@ func resolver(t *testing.T, rcode byte) *net.Resolver {
 	}}
 }
 
-// answer is query's header and question, marked as a reply with no records.
+// answer returns a reply to query with the given rcode and no records.
 func answer(query []byte, rcode byte) []byte {
 	const header, typeAndClass = 12, 4
 	question := strings.IndexByte(string(query[header:]), 0) + 1 + typeAndClass
@@ -132,7 +134,7 @@ func TestResolverAsReal(t *testing.T) {
 			var dns *net.DNSError
 			require.ErrorAs(t, real, &dns)
 			assert.NotEmpty(t, dns.Server)
-			dns.Server = "192.0.2.53:53" // the one thing that can't be the same
+			dns.Server = "192.0.2.53:53" // the only field that can't be equal
 			assert.Equal(t, real, scripted)
 		})
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 func TestUnixSocketAsReal(t *testing.T) {
-	dir, err := os.MkdirTemp("", "") // shorter than t.TempDir: a path of a socket has 104 bytes at most
+	dir, err := os.MkdirTemp("", "") // shorter than t.TempDir, because a socket's path has at most 104 bytes
 	require.NoError(t, err)
 	defer os.RemoveAll(dir)
 	missing, stale := filepath.Join(dir, "missing"), filepath.Join(dir, "stale")

@@ -4,8 +4,8 @@ import "net"
 
 var _ net.Listener = (*Dialer)(nil)
 
-// connect makes the connection of an outcome that has one. The end that is not
-// returned waits for Accept, in a backlog without limit.
+// connect makes the connection for o, which is OK or HangUp, and returns the dialing end. For OK,
+// the other end waits in the backlog, which has no limit, until Accept returns it.
 func (d *Dialer) connect(t target, o Outcome) (net.Conn, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -29,9 +29,9 @@ const (
 	numPorts  = 65536 - firstPort
 )
 
-// localAddr is where a connection to remote comes from: a port that none had
-// before, until there is no other, and that is not the remote's, lest it be
-// taken for a connection to itself.
+// localAddr returns the local address of a connection to remote. Its port is new, until all ports
+// have been used. Its port is never remote's port, so that nobody takes the connection for a
+// self-connection.
 func (d *Dialer) localAddr(remote net.Addr) net.Addr {
 	switch remote := remote.(type) {
 	case *net.TCPAddr:
@@ -54,9 +54,9 @@ func (d *Dialer) port(not int) int {
 	}
 }
 
-// Accept returns the other end of the connection that has waited longest, and
-// waits for one if there is none: that of a dial that ended in [OK]. With it,
-// Close and Addr, d can be given to a server: http.Serve(d, handler).
+// Accept returns the other end of a connection that a dial made with [OK]. It returns the
+// connection that has waited longest; if none waits, Accept blocks until one does. With Accept,
+// Close and Addr, d is a net.Listener for a server: http.Serve(d, handler).
 func (d *Dialer) Accept() (net.Conn, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -71,8 +71,8 @@ func (d *Dialer) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// Close ends Accept, closes the connections that wait for it, and makes every
-// [OK] from then on a [Refuse], for nothing listens any more. A second Close
+// Close stops listening. Accept returns an error from then on, also where it already waits. Close
+// closes the connections that wait for Accept. Every later [OK] becomes a [Refuse]. A second Close
 // returns an error that matches net.ErrClosed.
 func (d *Dialer) Close() error {
 	d.mu.Lock()
@@ -89,8 +89,8 @@ func (d *Dialer) Close() error {
 	return nil
 }
 
-// Addr returns the address that host names stand for, with no port: what is
-// dialed says on which one d listens.
+// Addr returns the IPv4 address that host names resolve to. Its port is 0, because d listens on
+// every port that is dialed.
 func (d *Dialer) Addr() net.Addr {
 	return &net.TCPAddr{IP: remoteIP(false)}
 }

@@ -9,100 +9,102 @@ import (
 	"time"
 )
 
-// An Outcome is what comes of a dial: a connection or a failure, at once or
-// after a time. It is a value, whose methods return another. The zero value is
-// [OK].
+// An Outcome is how a dial ends: with a connection or a failure, at once or after a delay. An
+// Outcome is a value; its methods return a changed copy. The zero value is [OK].
 type Outcome struct {
 	kind    kind
-	err     error         // of a Fail
-	delay   time.Duration // of After
-	delayed bool          // by After
-	times   int           // 0: once; < 0: never
+	err     error         // the error of a Fail
+	delay   time.Duration // set by After
+	delayed bool          // whether After was called
+	times   int           // 0 means once, less than 0 never
 	winsock bool
 }
 
-// The outcomes, each with the class that package redial gives it. Those that
-// fail have the error that net.Dialer returns for it on this operating system:
-// a tree of the same types and values, down to the errno.
+// The predeclared outcomes. Each failure's comment names the class that package redial gives it.
+//
+// A failure's error is the error that net.Dialer returns on this operating system: a tree of the
+// same types and values, down to the errno.
 var (
 	// OK connects. [Dialer.Accept] returns the other end.
 	OK = Outcome{kind: ok}
 
-	// HangUp connects, and the other end closes the connection at once: a
-	// proxy or a load balancer with no backend behind it. The dial succeeds,
-	// reads return io.EOF, and writes fail.
+	// HangUp connects, and the other end closes the connection at once, as a proxy or a load
+	// balancer with no backend does. The dial succeeds, reads return io.EOF, and writes fail.
 	HangUp = Outcome{kind: hangUp}
 
-	// Refuse is ECONNREFUSED, for nothing accepts there: refused. Of a unix
-	// socket, there is a file that nothing listens on.
+	// Refuse fails with ECONNREFUSED, because nothing listens at the address. For a unix socket,
+	// the file exists but nothing listens on it. Class: refused.
 	Refuse = Outcome{kind: refuse}
 
-	// NoSocket is ENOENT, for there is no file of that unix socket: refused.
+	// NoSocket fails with ENOENT, because the file of the unix socket does not exist. Class:
+	// refused.
 	NoSocket = Outcome{kind: noSocket}
 
-	// Reset is ECONNRESET while connecting: reset.
+	// Reset fails with ECONNRESET while connecting. Class: reset.
 	Reset = Outcome{kind: reset}
 
-	// Timeout is no answer: timeout, or canceled if the context was. The dial
-	// lasts until its context ends, and fails with what net.Dialer returns
-	// then, but it does not last forever: after 127 s, as by default on Linux
-	// (tcp(7), tcp_syn_retries), or the time that [Outcome.After] sets, the
-	// system gives up with ETIMEDOUT.
+	// Timeout gets no answer. The dial waits until its context ends, and returns the error that
+	// net.Dialer returns then. Class: timeout, or canceled if the context was canceled.
+	//
+	// The dial does not wait forever. It fails with ETIMEDOUT after 127 s, the default on Linux
+	// (tcp(7), tcp_syn_retries), or after the delay that [Outcome.After] sets.
 	Timeout = Outcome{kind: timeout}
 
-	// NoRoute is EHOSTUNREACH, for the way to that host is broken:
-	// unreachable.
+	// NoRoute fails with EHOSTUNREACH, because the route to the host is broken. Class: unreachable.
 	NoRoute = Outcome{kind: noRoute}
 
-	// NoNetwork is ENETUNREACH, for this machine knows no way: unreachable.
+	// NoNetwork fails with ENETUNREACH, because this machine has no route to the address. Class:
+	// unreachable.
 	NoNetwork = Outcome{kind: noNetwork}
 
-	// Deny is EACCES, for local policy or a firewall forbids it: denied.
+	// Deny fails with EACCES, because a local policy or a firewall forbids the connection. Class:
+	// denied.
 	Deny = Outcome{kind: deny}
 
-	// NoDescriptors is EMFILE from the socket call: exhausted.
+	// NoDescriptors fails with EMFILE from the socket call, because the process has no file
+	// descriptor left. Class: exhausted.
 	NoDescriptors = Outcome{kind: noDescriptors}
 
-	// NoPorts is EADDRNOTAVAIL from the connect call, for all local ports are
-	// taken: exhausted.
+	// NoPorts fails with EADDRNOTAVAIL from the connect call, because all local ports are taken.
+	// Class: exhausted.
 	NoPorts = Outcome{kind: noPorts}
 
-	// NoFamily is EAFNOSUPPORT from the socket call, for IPv6 is disabled,
-	// say: invalid.
+	// NoFamily fails with EAFNOSUPPORT from the socket call, for example because IPv6 is disabled.
+	// Class: invalid.
 	NoFamily = Outcome{kind: noFamily}
 
-	// NXDomain is the name server's answer that there is no such name:
+	// NXDomain fails because the name server answers that the name does not exist. Class:
 	// not_found.
 	NXDomain = Outcome{kind: nxDomain}
 
-	// ServFail is a name server that failed, as Go's own resolver reports it:
-	// dns. One that does not answer is ServFail.After(time.Hour), of which
-	// only the end of the context is seen: dns too, or canceled.
+	// ServFail fails because the name server failed. The error is that of Go's own resolver or, on
+	// Windows, of the system's resolver. Class: dns.
+	//
+	// For a name server that does not answer, use ServFail.After(time.Hour). The dial then fails
+	// when its context ends. Class: dns, or canceled if the context was canceled.
 	ServFail = Outcome{kind: servFail}
 )
 
-// Fail is the outcome of any other dialer, such as one for a proxy: it returns
-// err as it is. If err is nil, the dial returns neither a connection nor an
-// error, as a broken dialer does.
+// Fail returns an outcome that fails with err unchanged. Use it for the errors of other dialers,
+// such as a proxy's. If err is nil, the dial returns neither a connection nor an error, as a broken
+// dialer does.
 func Fail(err error) Outcome {
 	return Outcome{kind: fail, err: err}
 }
 
-// After returns o, but d later. Zero or less means at once, as all but
-// [Timeout] come anyway.
+// After returns o with a delay of d. If d is zero or less, there is no delay. Without After, only
+// [Timeout] has a delay.
 //
-// Where the context of the dial ends before that, or its deadline is that very
-// moment, the dial fails as net.Dialer does when its context ends: with "i/o
-// timeout", which matches context.DeadlineExceeded, or "operation was
-// canceled", which matches context.Canceled. Those of [NXDomain] and [ServFail]
-// are in a *net.DNSError.
+// If the dial's context ends before the delay does, the dial fails as net.Dialer does when its
+// context ends. The error says "i/o timeout" and matches context.DeadlineExceeded, or says
+// "operation was canceled" and matches context.Canceled. For [NXDomain] and [ServFail], the error
+// is in a *net.DNSError. A deadline at the very end of the delay counts as before the end.
 func (o Outcome) After(d time.Duration) Outcome {
 	o.delay, o.delayed = d, true
 	return o
 }
 
-// Times returns o for n dials in a row. If n is zero or less, a script leaves
-// it out.
+// Times returns o for n dials in a row. If n is zero or less, a script skips o.
 func (o Outcome) Times(n int) Outcome {
 	if n <= 0 {
 		n = -1
@@ -111,23 +113,25 @@ func (o Outcome) Times(n int) Outcome {
 	return o
 }
 
-// Forever returns o for all dials from then on.
+// Forever returns o for all dials that follow.
 func (o Outcome) Forever() Outcome {
 	return o.Times(math.MaxInt)
 }
 
-// Winsock returns o with the error that it has on Windows, on any operating
-// system: the numbers are Windows Sockets' (10061, where package syscall's
-// ECONNREFUSED is another), TCP fails in "connectex" rather than "connect", and
-// a *net.DNSError names no server. It changes nothing of an outcome that is no
-// failure, nor of [Fail], nor the errors of system calls on Plan 9, which has
-// no error numbers.
+// Winsock returns o with the error that o has on Windows. Use it to test the handling of Windows'
+// errors on any operating system.
+//
+// The error numbers are Windows Sockets' own, such as 10061, which is not package syscall's
+// ECONNREFUSED. TCP fails in "connectex" rather than "connect". A *net.DNSError names no server.
+//
+// Winsock does not change outcomes that connect, nor [Fail]. On Plan 9, which has no error numbers,
+// it does not change the errors of system calls.
 func (o Outcome) Winsock() Outcome {
 	o.winsock = true
 	return o
 }
 
-// String is o as it is written in Go, or nearly so.
+// String returns o as written in Go, or nearly so.
 func (o Outcome) String() string {
 	var b strings.Builder
 	b.WriteString(kinds[o.kind].name)
@@ -149,7 +153,7 @@ func (o Outcome) String() string {
 	return b.String()
 }
 
-// kind is what an outcome is, apart from when and how often.
+// A kind is an outcome regardless of its delay and its number of times.
 type kind uint8
 
 const (
@@ -171,8 +175,8 @@ const (
 	numKinds
 )
 
-// kinds has the name of each, and the system call that its errno comes from;
-// the errnos are the operating system's, and stand in a file of its own.
+// kinds has the name of each kind, and the system call that fails. The errnos depend on the
+// operating system; they are in errno.go.
 var kinds = [numKinds]struct{ name, call string }{
 	ok:            {name: "OK"},
 	hangUp:        {name: "HangUp"},
@@ -191,18 +195,18 @@ var kinds = [numKinds]struct{ name, call string }{
 	servFail:      {name: "ServFail"},
 }
 
-// connects tells whether o is no failure.
+// connects reports whether o makes a connection.
 func (o Outcome) connects() bool { return o.kind == ok || o.kind == hangUp }
 
-// ofResolver tells whether o comes before there is an address to connect to.
+// ofResolver reports whether o fails in the resolver, before there is an address to connect to.
 func (o Outcome) ofResolver() bool { return o.kind == nxDomain || o.kind == servFail }
 
-// giveUp is how long a connect that nobody answers lasts.
+// giveUp is how long a connect lasts that gets no answer.
 const giveUp = 127 * time.Second
 
-// await returns when o is due, or when ctx ends, and tells which. A deadline
-// at the moment that o is due comes first: which of two timers is faster must
-// not decide a test.
+// await waits until o is due or ctx ends, and reports whether o is due. If ctx's deadline is the
+// very moment when o is due, o is not due: a test's result must not depend on which of two timers
+// is faster.
 func (o Outcome) await(ctx context.Context) (due bool) {
 	delay := o.delay
 	if o.kind == timeout && !o.delayed {
@@ -225,7 +229,7 @@ func (o Outcome) await(ctx context.Context) (due bool) {
 	}
 }
 
-// failure is the error of a dial to t that ends in o.
+// failure returns the error of a dial to t that ends in o.
 func (o Outcome) failure(t target) error {
 	switch {
 	case o.kind == fail:
@@ -238,11 +242,11 @@ func (o Outcome) failure(t target) error {
 	return t.connectError(systemError(o.kind, t.network))
 }
 
-// nameServer is the one that DNSErrors name (RFC 5737).
+// nameServer is the server that DNSErrors name. Its address is for documentation (RFC 5737).
 const nameServer = "192.0.2.53:53"
 
-// dnsError is what a resolver makes of o: Go's own, or that of Windows, which
-// has no flag for a failure of the server (net/lookup_windows.go).
+// dnsError returns the resolver's error for o. The resolver is Go's own or Windows', which sets no
+// flag when a server fails (net/lookup_windows.go).
 func (o Outcome) dnsError(host string) *net.DNSError {
 	err := &net.DNSError{Name: host}
 	windows := o.winsock || onWindows

@@ -16,8 +16,8 @@ import (
 	"github.com/seed-33f8b841/redial/dialtest"
 )
 
-// outcomes are all the predeclared ones that fail, with the class and the
-// system call of each. Those without a call come from the resolver.
+// outcomes has every predeclared outcome that fails, with its class and its system call. An outcome
+// without a call fails in the resolver.
 var outcomes = []struct {
 	outcome dialtest.Outcome
 	name    string
@@ -38,7 +38,7 @@ var outcomes = []struct {
 	{dialtest.ServFail, "ServFail", redial.DNS, ""},
 }
 
-// dial is one dial, with no bounds, that ends in o.
+// dial makes one dial that ends in o, without a deadline, and returns its error.
 func dial(o dialtest.Outcome, network, address string) error {
 	_, err := dialtest.Script(o).DialContext(context.Background(), network, address)
 	return err
@@ -47,7 +47,7 @@ func dial(o dialtest.Outcome, network, address string) error {
 func TestClassOfOutcome(t *testing.T) {
 	for _, test := range outcomes {
 		for _, o := range []dialtest.Outcome{test.outcome, test.outcome.Winsock()} {
-			o := o.After(0) // or Timeout would take its time
+			o := o.After(0) // without it, Timeout would take 127 s
 			for network, address := range map[string]string{
 				"tcp": "db.test:5432", "tcp6": "[2001:db8::7]:5432", "udp4": "192.0.2.7:53", "unix": "/run/db.sock",
 			} {
@@ -83,7 +83,7 @@ func TestAddressOfFailure(t *testing.T) {
 		assert.Nil(t, op.Source)
 
 		require.ErrorAs(t, dial(dialtest.NXDomain, test.network, test.address), &op)
-		assert.Nil(t, op.Addr, "there is no address without a resolver's answer")
+		assert.Nil(t, op.Addr, "without the resolver's answer there is no address")
 	}
 }
 
@@ -108,16 +108,16 @@ func TestOutcomeString(t *testing.T) {
 	}))
 }
 
-// An outcome comes when it is due, unless the context ends at that moment or
-// before it; then it never does.
+// A dial ends in its outcome when the delay is over. If the context ends at that moment or before,
+// the dial fails with the context's error instead.
 func TestAfter(t *testing.T) {
 	const never = time.Hour
 	for _, test := range []struct {
 		outcome    dialtest.Outcome
-		deadline   time.Duration // 0: none
-		cancel     time.Duration // 0: not before the end
+		deadline   time.Duration // 0 means none
+		cancel     time.Duration // 0 means never
 		lasts      time.Duration
-		ctxErr     error // nil: the outcome comes
+		ctxErr     error // nil if the dial ends in the outcome
 		ofResolver bool
 	}{
 		{outcome: dialtest.Refuse.After(time.Second), lasts: time.Second},
@@ -158,18 +158,18 @@ func TestAfter(t *testing.T) {
 					return
 				}
 				assert.ErrorIs(t, err, test.ctxErr)
-				assert.ErrorIs(t, ctx.Err(), test.ctxErr, "the caller must see why")
+				assert.ErrorIs(t, ctx.Err(), test.ctxErr, "the caller's context is over too")
 				var netErr net.Error
 				require.ErrorAs(t, err, &netErr)
 				assert.Equal(t, test.ctxErr == context.DeadlineExceeded, netErr.Timeout())
-				var dns *net.DNSError
-				assert.Equal(t, test.ofResolver, errors.As(err, &dns))
+				_, isDNS := errors.AsType[*net.DNSError](err)
+				assert.Equal(t, test.ofResolver, isDNS)
 			})
 		})
 	}
 }
 
-// A context with an error of its own, which package net passes on.
+// A custom context may have its own error. Package net passes the error on.
 func TestContextOfAnotherKind(t *testing.T) {
 	own := errors.New("shutting down")
 	_, err := dialtest.Script(dialtest.OK).DialContext(endedContext{t.Context(), own}, "tcp", "127.0.0.1:5432")

@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// A Dial is the record of one call of [Dialer.DialContext].
+// A Dial is a record of one call of [Dialer.DialContext].
 type Dial struct {
 	Network, Address string
 	Start            time.Time
 	End              time.Time // zero while the dial is under way
-	Deadline         time.Time // of its context; zero if that has none
-	Conn             net.Conn  // as returned; nil if it failed
-	Err              error     // as returned; nil if it connected
+	Deadline         time.Time // of the context; zero if there is none
+	Conn             net.Conn  // as returned; nil if the dial failed
+	Err              error     // as returned; nil if the dial connected
 }
 
-// String tells what was dialed and what came of it.
+// String returns what was dialed and how the dial ended.
 func (d Dial) String() string {
 	switch {
 	case d.End.IsZero():
@@ -29,17 +29,17 @@ func (d Dial) String() string {
 	return fmt.Sprintf("dial %s %s: %v", d.Network, d.Address, d.Err)
 }
 
-// Dials returns a record of each dial so far, in the order in which they
-// began: of those to addresses, or of all if there are none.
+// Dials returns a record of each dial to addresses so far, in the order in which the dials began.
+// Without addresses, it returns a record of every dial.
 func (d *Dialer) Dials(addresses ...string) []Dial {
 	return d.recorded(func(dial Dial) bool {
 		return len(addresses) == 0 || slices.Contains(addresses, dial.Address)
 	})
 }
 
-// Delays returns the times between the dials so far, each from the end of one
-// to the start of the next: of those to addresses, or of all if there are
-// none. It is zero for a dial that started while the one before was under way.
+// Delays returns the times between the dials to addresses so far. Without addresses, it returns the
+// times between all dials. A delay is from the end of one dial to the start of the next. The delay
+// is zero if the next dial started before the end.
 func (d *Dialer) Delays(addresses ...string) []time.Duration {
 	var delays []time.Duration
 	var before Dial
@@ -59,8 +59,8 @@ func (d Dial) since(before Dial) time.Duration {
 	return max(d.Start.Sub(before.End), 0)
 }
 
-// Open returns the dials whose connection the dialing side has not closed yet:
-// at the end of a test, those that it has leaked.
+// Open returns the dials whose connection the dialing side has not closed yet. At the end of a
+// test, these connections are leaked.
 func (d *Dialer) Open() []Dial {
 	return d.recorded(func(dial Dial) bool {
 		c, ok := dial.Conn.(*conn)
@@ -80,7 +80,7 @@ func (d *Dialer) recorded(wanted func(Dial) bool) []Dial {
 	return dials
 }
 
-// began records that a dial is under way, and returns its number.
+// began records the start of a dial, and returns the dial's number.
 func (d *Dialer) began(ctx context.Context, network, address string) int {
 	deadline, _ := ctx.Deadline()
 	d.mu.Lock()
@@ -89,7 +89,7 @@ func (d *Dialer) began(ctx context.Context, network, address string) int {
 	return len(d.dials) - 1
 }
 
-// ended records what came of the dial of that number.
+// ended records the result of the dial with that number.
 func (d *Dialer) ended(number int, conn net.Conn, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -12,15 +12,15 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// A Dialer dials as its script says, and keeps a record of it. It is also the
-// net.Listener at the other end of its connections. Make one with [Script].
+// A Dialer dials as its script says, and records each dial. It is also the net.Listener at the
+// other end of its connections. Make one with [Script].
 //
-// It is safe to call its methods concurrently: dials take the outcomes of
-// their script in the order in which they begin. One that is made in a
-// testing/synctest bubble must be used in it only. It starts no goroutine.
+// Its methods may be called concurrently. Dials take the outcomes of their script in the order in
+// which the dials begin. A Dialer made in a testing/synctest bubble must be used in that bubble
+// only. A Dialer starts no goroutine.
 type Dialer struct {
 	mu      sync.Mutex
-	rest    *script            // of the addresses that have none of their own
+	rest    *script            // for addresses without a script of their own
 	scripts map[string]*script // by address
 	repeat  bool
 	tb      TB
@@ -28,27 +28,26 @@ type Dialer struct {
 	dials []Dial
 
 	arrived  sync.Cond
-	backlog  []*conn // other ends, for Accept
+	backlog  []*conn // other ends that wait for Accept
 	closed   bool
 	lastPort int
 }
 
-// Script returns a Dialer whose dials end in outcomes, one after another,
-// whatever the address, but for the addresses that [Dialer.For] names.
+// Script returns a Dialer whose dials end in outcomes, one after another. All addresses share this
+// script, except the addresses to which [Dialer.For] gives their own.
 //
-// A dial that finds none left fails with an error that says so, and that is
-// not to be retried: it is a *backoff.PermanentError, which package redial has
-// in the class invalid. End the script with [Outcome.Forever], or call
-// [Dialer.Repeat] or [Dialer.FailTest], for it to be otherwise.
+// When the script has run out, a dial fails with an error that says so. The error is a
+// *backoff.PermanentError, which must not be retried; its class in package redial is invalid. To
+// make the script last, end it with [Outcome.Forever] or call [Dialer.Repeat]. To make such a dial
+// fail the test, call [Dialer.FailTest].
 func Script(outcomes ...Outcome) *Dialer {
 	d := &Dialer{rest: newScript(outcomes), scripts: make(map[string]*script)}
 	d.arrived.L = &d.mu
 	return d
 }
 
-// For gives address a script of its own, in place of the one it had, and
-// returns d. The address is compared as it is dialed: host:port, or the path
-// of a unix socket.
+// For gives address a script of its own, which replaces the script it had, and returns d. The
+// address must be written as it is dialed: host:port, or the path of a unix socket.
 func (d *Dialer) For(address string, outcomes ...Outcome) *Dialer {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -56,8 +55,8 @@ func (d *Dialer) For(address string, outcomes ...Outcome) *Dialer {
 	return d
 }
 
-// Repeat makes each script of d start over when it has run out, and returns d.
-// A script with no outcomes fails as it does without.
+// Repeat makes each script of d start over when it has run out, and returns d. A dial with an empty
+// script still fails.
 func (d *Dialer) Repeat() *Dialer {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -65,13 +64,13 @@ func (d *Dialer) Repeat() *Dialer {
 	return d
 }
 
-// A TB is what [Dialer.FailTest] needs of testing.TB.
+// A TB is the part of testing.TB that [Dialer.FailTest] uses.
 type TB interface {
 	Errorf(format string, args ...any)
 }
 
-// FailTest makes each dial whose script has run out an error of the test t,
-// too, and returns d. Such a dial must not come after the test's end.
+// FailTest makes the test t fail, too, when a dial finds that its script has run out, and returns
+// d. Such a dial must not come after the test's end.
 func (d *Dialer) FailTest(t TB) *Dialer {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -79,20 +78,19 @@ func (d *Dialer) FailTest(t TB) *Dialer {
 	return d
 }
 
-// DialContext dials as net.Dialer's does, but that what comes of it is the next
-// outcome in the script of address. It does no I/O.
+// DialContext dials like net.Dialer's DialContext, but ends in the next outcome of the script for
+// address. It does no I/O.
 //
-// A host name need not exist, and stands for the address 192.0.2.1, or
-// 2001:db8::1 if network is "tcp6" or "udp6". Networks are those of TCP, UDP
-// and unix sockets. What net.Dialer refuses before it sends anything fails with
-// the same error, and takes no outcome of the script: malformed addresses,
-// unknown networks, a ctx that is over.
+// Networks are those of TCP, UDP and unix sockets. A host name need not exist: it resolves to
+// 192.0.2.1, or to 2001:db8::1 if network is "tcp6" or "udp6".
 //
-// The connection is in memory, and buffered without limit, so that no write
-// blocks. Its addresses are *net.TCPAddr (or *net.UDPAddr, or *net.UnixAddr)
-// with a local port of its own, but it is no *net.TCPConn, and it is a stream
-// on every network. The other end is for [Dialer.Accept]; one that is never
-// accepted holds up nothing.
+// DialContext fails with net.Dialer's own error, and takes no outcome from the script, if the
+// address is malformed, the network is unknown, or ctx is over.
+//
+// The connection is in memory. Its buffer has no limit, so no write blocks. Its addresses are
+// *net.TCPAddr, *net.UDPAddr or *net.UnixAddr, and its local port is its own. It is not a
+// *net.TCPConn, and it is a stream on every network. [Dialer.Accept] returns the other end. A
+// connection that nobody accepts holds up nothing.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	number := d.began(ctx, network, address)
 	conn, err := d.dial(ctx, network, address)
@@ -125,7 +123,7 @@ func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 func (d *Dialer) next(network, address string) (Outcome, error) {
 	o, tb, err := d.take(network, address)
 	if err != nil && tb != nil {
-		tb.Errorf("%v", err) // without the lock: it is the caller's
+		tb.Errorf("%v", err) // without the lock, because tb is the caller's
 	}
 	return o, err
 }
@@ -144,8 +142,8 @@ func (d *Dialer) take(network, address string) (Outcome, TB, error) {
 	return o, nil, nil
 }
 
-// ranOut names the dial and the script, and, where that has nothing at all,
-// the addresses that have one: the dialed one may be misspelt.
+// ranOut returns the error of a dial whose script s has run out. If s is empty, the error lists the
+// addresses that have a script, because the dialed address may be misspelt.
 func (d *Dialer) ranOut(network, address string, s *script) error {
 	if len(s.outcomes) == 0 && len(d.scripts) > 0 {
 		return fmt.Errorf("dialtest: dial %s %s: no script for it, only for %s", network, address,
@@ -154,11 +152,11 @@ func (d *Dialer) ranOut(network, address string, s *script) error {
 	return fmt.Errorf("dialtest: dial %s %s: its script has run out: %v", network, address, s.outcomes)
 }
 
-// A script is a list of outcomes and how far it has come.
+// A script is a list of outcomes, and the position in the list.
 type script struct {
 	outcomes []Outcome
 	at       int // the next outcome
-	used     int // how often it has been taken already
+	used     int // how often the next outcome has been taken already
 }
 
 func newScript(outcomes []Outcome) *script {

@@ -17,8 +17,8 @@ import (
 	"github.com/seed-33f8b841/redial/dialtest"
 )
 
-// classes dials address n times and returns what came of each: the class, or
-// Unknown for a connection.
+// classes dials address n times and returns the class of each error. For a connection, the class is
+// Unknown.
 func classes(t *testing.T, script *dialtest.Dialer, address string, n int) []redial.Class {
 	t.Helper()
 	var all []redial.Class
@@ -44,9 +44,9 @@ func TestScriptInOrder(t *testing.T) {
 func TestScriptPerAddress(t *testing.T) {
 	script := dialtest.Script(dialtest.OK).For("db:5432", dialtest.Refuse, dialtest.OK).For("cache:6379")
 	assert.Equal(t, []redial.Class{refused, connected, ranOut}, classes(t, script, "db:5432", 3))
-	assert.Equal(t, []redial.Class{ranOut}, classes(t, script, "cache:6379", 1), "an empty script of its own")
+	assert.Equal(t, []redial.Class{ranOut}, classes(t, script, "cache:6379", 1), "its own script is empty")
 	assert.Equal(t, []redial.Class{connected}, classes(t, script, "queue:5672", 1))
-	assert.Equal(t, []redial.Class{ranOut}, classes(t, script, "mail:25", 1), "the rest share a script")
+	assert.Equal(t, []redial.Class{ranOut}, classes(t, script, "mail:25", 1), "the other addresses share a script")
 
 	script.For("db:5432", dialtest.OK.Forever())
 	assert.Equal(t, []redial.Class{connected, connected, connected}, classes(t, script, "db:5432", 3))
@@ -99,7 +99,7 @@ func (r *recordingTB) Errorf(format string, args ...any) {
 	r.errors = append(r.errors, fmt.Sprintf(format, args...))
 }
 
-// Every outcome of a script is some dial's, whoever dials.
+// However many goroutines dial, each outcome of a script is the outcome of exactly one dial.
 func TestConcurrentDials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const each, dialers = 20, 10
@@ -178,12 +178,11 @@ func TestRecord(t *testing.T) {
 		assert.Empty(t, script.Open())
 
 		dials[0].Err = errors.New("changed")
-		assert.Equal(t, refusal, script.Dials()[0].Err, "what is returned is a copy")
+		assert.Equal(t, refusal, script.Dials()[0].Err, "Dials returns a copy")
 	})
 }
 
-// Dials that overlap have no delay between them, whether the first has ended
-// by now or not.
+// The delay between dials that overlap is zero, whether or not the first has ended.
 func TestRecordOfOverlappingDials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.After(time.Hour), dialtest.Refuse)

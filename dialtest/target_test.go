@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// In a Go whose errors of a context that is over look different, the context's
-// own error stands in.
+// innerError returns the context's own error if another version of Go has other errors for a
+// context that is over.
 func TestInnerError(t *testing.T) {
 	inner := errors.Join(context.Canceled)
 	for _, test := range []struct {

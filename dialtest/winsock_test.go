@@ -14,7 +14,7 @@ import (
 	"github.com/seed-33f8b841/redial/dialtest"
 )
 
-// What package net returns on Windows, to be had anywhere.
+// Winsock returns the errors that package net returns on Windows, on any system.
 func TestWinsock(t *testing.T) {
 	errnos := map[string]syscall.Errno{
 		"Refuse": 10061, "NoSocket": 10061, "Reset": 10054, "Timeout": 10060, "NoRoute": 10065, "NoNetwork": 10051,
@@ -42,8 +42,7 @@ func TestWinsock(t *testing.T) {
 	}
 }
 
-// The resolver of Windows sets no flag but for a name that does not exist, and
-// names no server.
+// Windows' resolver sets a flag only for a name that does not exist. It names no server.
 func TestWinsockResolver(t *testing.T) {
 	dnsError := func(o dialtest.Outcome) error { return dial(o, "tcp", "db.test:5432").(*net.OpError).Err }
 
