@@ -1,10 +1,10 @@
-// Http is a client that rides out a restart of its server:
+// Http is an HTTP client that loses no request while its server restarts:
 //
 //	go run ./examples/http
 //
-// It starts an HTTP server of its own, sends it requests from four goroutines,
-// and restarts it in the middle of them. The requests that come while the
-// server is down wait until it is up: none is lost.
+// It starts an HTTP server of its own and sends requests from four goroutines. Meanwhile it restarts
+// the server. Requests made while the server is down wait until the server is up again, so none is
+// lost.
 package main
 
 import (
@@ -29,11 +29,12 @@ func main() {
 
 const (
 	workers  = 4
-	requests = 25 // of each worker
+	requests = 25 // per worker
 	pause    = 20 * time.Millisecond
 )
 
-// run returns the exit code: 0 if no request was lost.
+// run runs the example with a server that is down for that long. It returns the exit code: 0 if no
+// request was lost, else 1.
 func run(out io.Writer, down time.Duration) int {
 	address, stop := serve("127.0.0.1:0")
 	fmt.Fprintf(out, "the server is up on %s\n", address)
@@ -49,7 +50,7 @@ func run(out io.Writer, down time.Duration) int {
 	logger := zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), zap.InfoLevel))
 	client := &http.Client{
 		Transport: redial.NewTransport(&redial.Dialer{Logger: logger}, nil),
-		Timeout:   20 * time.Second, // bounds the dials too: they end with their requests
+		Timeout:   20 * time.Second, // also limits the dials, because a dial ends with its request
 	}
 	answered, slowest := load(client, "http://"+address)
 	<-restarted
@@ -60,12 +61,12 @@ func run(out io.Writer, down time.Duration) int {
 	return min(lost, 1)
 }
 
-// serve starts a server; stop ends it when it has answered what it is at, as
-// one that is deployed anew does.
+// serve starts a server. stop shuts the server down after it has answered the requests it is
+// serving, as a server shuts down when a new version is deployed.
 func serve(address string) (bound string, stop func()) {
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
-		panic(err) // no loopback, or our port was taken: there is nothing to show
+		panic(err) // no loopback interface, or another program took the port: there is nothing to show
 	}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, "hello\n")
@@ -74,7 +75,7 @@ func serve(address string) (bound string, stop func()) {
 	return ln.Addr().String(), func() { server.Shutdown(context.Background()) }
 }
 
-// load sends all the requests, and returns how many were answered.
+// load sends all requests. It returns how many were answered, and how long the slowest took.
 func load(client *http.Client, url string) (answered int, slowest time.Duration) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup

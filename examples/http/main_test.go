@@ -23,7 +23,7 @@ func TestNoRequestIsLost(t *testing.T) {
 	assert.Contains(t, out.String(), "dial recovered")
 }
 
-// What would be lost is counted: without redial, the same requests are.
+// A client without redial loses requests, and load counts them as lost.
 func TestLossIsCounted(t *testing.T) {
 	address, stop := serve("127.0.0.1:0")
 	stop()
@@ -33,7 +33,7 @@ func TestLossIsCounted(t *testing.T) {
 	assert.Error(t, get(&http.Client{Transport: half{}}, "http://a.test"))
 }
 
-// half breaks off in the middle of a response.
+// half is a transport whose responses break off in the middle.
 type half struct{}
 
 func (half) RoundTrip(*http.Request) (*http.Response, error) {

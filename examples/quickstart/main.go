@@ -1,12 +1,12 @@
-// Quickstart dials a server that is down, and gets through once it is up:
+// Quickstart dials a server that is down, and connects once the server is up:
 //
 //	go run ./examples/quickstart
 //
-// starts a TCP server of its own, which comes up only after two seconds.
+// The server is its own. It starts to listen after two seconds. To dial another server instead:
 //
 //	go run ./examples/quickstart host:port
 //
-// dials that instead, and exits 1 with the reason if it can't get through.
+// If the dial fails, Quickstart explains why and exits with code 1.
 package main
 
 import (
@@ -27,8 +27,8 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, 2*time.Second))
 }
 
-// run dials the address in args or, without one, a server of its own that is
-// down at first. It returns the exit code.
+// run dials the address in args. Without one, it dials a server of its own that is down at first.
+// It returns the exit code.
 func run(args []string, out io.Writer, down time.Duration) int {
 	address := ""
 	switch len(args) {
@@ -58,18 +58,18 @@ func run(args []string, out io.Writer, down time.Duration) int {
 	return 0
 }
 
-// freeAddress has a port that nobody listens on.
+// freeAddress returns a loopback address with a port that nobody listens on.
 func freeAddress() string {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		panic(err) // no loopback: there is nothing to show
+		panic(err) // no loopback interface: there is nothing to show
 	}
 	defer ln.Close()
 	return ln.Addr().String()
 }
 
-// greetOne is the server: it greets its first client, and is done. Should
-// another program have taken the port by now, the dial shows it.
+// greetOne is the server. It greets its first client and stops. If another program has taken the
+// port in the meantime, greetOne returns, and the dial shows what happened.
 func greetOne(address string) {
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
@@ -82,7 +82,7 @@ func greetOne(address string) {
 	}
 }
 
-// newLogger writes for people: one line a record, its fields as JSON.
+// newLogger returns a logger for people to read: one line per record, with the fields as JSON.
 func newLogger(out io.Writer) *zap.Logger {
 	config := zap.NewDevelopmentEncoderConfig()
 	config.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")

@@ -45,7 +45,7 @@ func TestPortTaken(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer ln.Close()
-	greetOne(ln.Addr().String()) // returns, and does not wait for a client that has another server
+	greetOne(ln.Addr().String()) // must return at once, because the port is taken
 }
 
 func TestUsage(t *testing.T) {

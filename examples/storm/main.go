@@ -1,11 +1,10 @@
-// Storm shows what a thousand goroutines do to one server that is down, and to
-// the same server when it comes back, without and with a redial.Gate:
+// Storm shows the load that a thousand dialing goroutines put on one server, while the server is down
+// and when it comes back. It measures the load without and with a redial.Gate:
 //
 //	go run ./examples/storm
 //
-// It counts the connection attempts at a port where nothing listens, opens the
-// port, and measures when the dials get through. It prints a table, and writes
-// a plot of the attempts to storm.svg.
+// It counts the connection attempts at a port where nothing listens. Then it starts a server there, and
+// measures when the dials connect. It prints a table, and writes a plot of the attempts to storm.svg.
 package main
 
 import (
@@ -33,9 +32,9 @@ func main() {
 func run(args []string, out io.Writer) int {
 	flags := flag.NewFlagSet("storm", flag.ContinueOnError)
 	flags.SetOutput(out)
-	dials := flags.Int("dials", 1000, "goroutines that dial")
+	dials := flags.Int("dials", 1000, "how many goroutines dial")
 	down := flags.Duration("down", 10*time.Second, "how long the server is down")
-	plot := flags.String("plot", "storm.svg", "the file for the plot; none if empty")
+	plot := flags.String("plot", "storm.svg", "the `file` to write the plot to; if empty, there is no plot")
 	if flags.Parse(args) != nil {
 		return 2
 	}
@@ -56,16 +55,16 @@ func run(args []string, out io.Writer) int {
 	return 0
 }
 
-// A result is what one storm came to. Times are since its begin.
+// A result is what one storm measured. The times are since its start, except first and last.
 type result struct {
 	attempts    []time.Duration // when each connection attempt was made
-	whileDown   int             // how many of them while the server was down
-	up          time.Duration   // when the server was
-	first, last time.Duration   // connection, since the server was up
+	whileDown   int             // how many attempts were made while the server was down
+	up          time.Duration   // when the server came up
+	first, last time.Duration   // when the first and the last dial connected, after up
 }
 
-// measure dials from all the goroutines at once, lets the server come up, and
-// waits until the last has got through.
+// measure dials from all goroutines at once, starts the server when it has been down for that long,
+// and waits until the last dial has connected.
 func measure(dials int, down time.Duration, gate *redial.Gate) (r result) {
 	server := reserve()
 	begin := time.Now()
@@ -90,7 +89,7 @@ func measure(dials int, down time.Duration, gate *redial.Gate) (r result) {
 		wg.Go(func() {
 			conn, err := d.DialContext(ctx, "tcp", server)
 			if err != nil {
-				return // it shows in no time of connection
+				return // a failed dial has no connection time to record
 			}
 			at := time.Since(begin)
 			conn.Close()
@@ -111,8 +110,8 @@ func measure(dials int, down time.Duration, gate *redial.Gate) (r result) {
 	return r
 }
 
-// reserve returns an address that nothing listens on. Its port is none that
-// the kernel gives to those who ask for any, as the dials do.
+// reserve returns an address that nothing listens on. Its port is outside the range from which the
+// kernel picks local ports, so no dial of the storm can use the port as its own.
 func reserve() string {
 	for port := 21000; ; port++ {
 		ln, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port))
@@ -121,12 +120,12 @@ func reserve() string {
 			return ln.Addr().String()
 		}
 		if port == 22000 {
-			panic(err) // no loopback: there is nothing to show
+			panic(err) // no loopback interface: there is nothing to show
 		}
 	}
 }
 
-// serve accepts connections, and drops them, until it is stopped.
+// serve accepts connections and closes them until stop is called.
 func serve(address string) (stop func() error) {
 	ln, err := net.Listen("tcp", address)
 	if err != nil {

@@ -48,7 +48,7 @@ func TestUsage(t *testing.T) {
 	assert.Equal(t, 1, run([]string{"-dials", "1", "-down", "10ms", "-plot", t.TempDir()}, &out))
 }
 
-// With a Gate, the attempts do not grow with the number of goroutines.
+// With a Gate, the number of attempts does not grow with the number of goroutines.
 func TestGateCalmsTheStorm(t *testing.T) {
 	const dials, down = 200, 300 * time.Millisecond
 	with, without := measure(dials, down, new(redial.Gate)), measure(dials, down, nil)
@@ -56,7 +56,7 @@ func TestGateCalmsTheStorm(t *testing.T) {
 	assert.Greater(t, without.whileDown, dials)
 }
 
-// The storm of the README. It takes its time: run it by
+// BenchmarkStorm measures the storm in the README. It takes more than 20 seconds. Run it with
 //
 //	go test -run '^$' -bench Storm -benchtime 1x ./examples/storm
 func BenchmarkStorm(b *testing.B) {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// The plot: attempts in each tenth of a second, on a logarithmic scale, for
-// there is a factor of a thousand between the two.
+// The plot shows the attempts in each tenth of a second. Its scale is logarithmic, because without a
+// Gate there are a thousand times as many attempts as with one.
 const (
 	bucket        = 100 * time.Millisecond
 	width, height = 720.0, 260.0
@@ -37,7 +37,7 @@ func draw(down time.Duration, all ...series) string {
 		if n == 0 {
 			return height - bottom
 		}
-		// One attempt is above none: half a decade is for that.
+		// One attempt is drawn half a decade above the axis, to tell it from none.
 		return height - bottom - (height-bottom-top)*(math.Log10(float64(n))+0.5)/(decades+0.5)
 	}
 
