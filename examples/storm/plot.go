@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// The plot shows the attempts in each tenth of a second. Its scale is logarithmic, because without a
-// Gate there are a thousand times as many attempts as with one.
+// The plot shows the attempts in each tenth of a second. Its scale is logarithmic, because the
+// counts range from one to thousands.
 const (
 	bucket        = 100 * time.Millisecond
 	width, height = 720.0, 260.0

@@ -1,17 +1,18 @@
-// Package errno says what the errors of operating systems mean: POSIX's errnos,
-// the numbers of Windows Sockets and of Win32, and the strings of Plan 9.
+// Package errno translates an operating system's error into a [Condition], which is the same on
+// every system. It knows POSIX's errnos, the error numbers of Windows Sockets and Win32, and the
+// error strings of Plan 9.
 //
-// A [Condition] is the same on every system. What it means for a dial depends
-// on the call and the address too, and is for the caller to decide.
+// What a Condition means for a dial also depends on the system call and the address. The caller
+// decides that.
 package errno
 
 import "strconv"
 
-// A Condition is what an operating system reports. The zero value is Unknown:
-// none of the others.
+// A Condition is what an operating system reports in an error. The zero value is Unknown, for an
+// error that has no other Condition.
 type Condition uint8
 
-// The conditions, each with its name in POSIX, if it has one.
+// The conditions, each with its POSIX name. Without one, the comment says where it comes from.
 const (
 	Unknown Condition = iota
 
@@ -41,7 +42,7 @@ const (
 	NotCapable         // ENOTCAPABLE
 	CapabilityMode     // ECAPMODE
 
-	TooManyFiles         // EMFILE: of the process
+	TooManyFiles         // EMFILE: the limit of the process
 	TooManyFilesInSystem // ENFILE
 	TooManyProcesses     // WSAEPROCLIM
 	NoBuffers            // ENOBUFS
@@ -74,7 +75,7 @@ const (
 	NoDevice          // ENODEV
 	NoDeviceOrAddress // ENXIO
 
-	// The resolver of Windows.
+	// Reported by Windows' resolver.
 	HostNotFound  // WSAHOST_NOT_FOUND
 	TryAgain      // WSATRY_AGAIN: the name server failed
 	NoRecovery    // WSANO_RECOVERY
@@ -83,21 +84,24 @@ const (
 	NumConditions
 )
 
-// A row is what a Condition is called, and its errors on the systems that are
-// not POSIX. The POSIX errnos are in errno_posix.go, because package syscall has
-// the numbers of the system that is built for, and no others.
+// A row has a Condition's name, and its errors on the systems that are not POSIX. The POSIX errnos
+// are in errno_posix.go, because package syscall has only the errnos of the system that it is built
+// for.
 type row struct {
 	name    string
-	winsock uintptr   // 0: none
+	winsock uintptr   // 0 means none
 	win32   []uintptr // the best known first
 	plan9   []string  // the best known first
 }
 
-// table has everything but the POSIX errnos. Its sources are winsock2.h,
-// winerror.h, and Plan 9's intro(2), /sys/src/9/port/error.h and
-// /sys/src/9/ip, whose icmp.c and icmp6.c have the texts that end with
-// "unreachable". No errno of another system is as high as Winsock's numbers,
-// so these are known on every system. Win32's are known on Windows alone.
+// table has everything but the POSIX errnos.
+//
+// Winsock's numbers are looked up on every system, because no errno of another system is as high.
+// Win32's numbers are looked up on Windows only.
+//
+// The sources are winsock2.h, winerror.h, and Plan 9's intro(2), /sys/src/9/port/error.h and
+// /sys/src/9/ip. The texts that end with "unreachable" are in icmp.c and icmp6.c in the last of
+// these.
 var table = [NumConditions]row{
 	Unknown: {name: "unknown"},
 
@@ -122,7 +126,7 @@ var table = [NumConditions]row{
 	ProtocolUnreachable: {"ERROR_PROTOCOL_UNREACHABLE", 0, win32(1233), plan9("protocol unreachable")},
 	SourceRouteFailed:   {"source route failed", 0, nil, plan9("source route failed")},
 
-	// The second of Plan 9's is Go's own EACCES.
+	// Plan 9's second text is Go's own, for EACCES.
 	AccessDenied: {"EACCES", 10013, win32(5),
 		plan9("permission denied", "access permission denied", "comm with destination administratively prohibited")},
 	NotPermitted:       {"EPERM", 0, nil, nil},
@@ -133,7 +137,7 @@ var table = [NumConditions]row{
 	TooManyFiles:         {"EMFILE", 10024, win32(4), plan9("no free file descriptors")},
 	TooManyFilesInSystem: {"ENFILE", 0, nil, nil},
 	TooManyProcesses:     {"WSAEPROCLIM", 10067, nil, nil},
-	NoBuffers:            {"ENOBUFS", 10055, win32(1450), nil}, // on Windows, ports too
+	NoBuffers:            {"ENOBUFS", 10055, win32(1450), nil}, // on Windows, also when the ports run out
 	NoMemory:             {"ENOMEM", 0, win32(8, 14, 1455), plan9("kernel allocate failed", "virtual memory allocation failed")},
 	NoSpace:              {"ENOSPC", 0, win32(112, 39), nil},
 	QuotaExceeded:        {"EDQUOT", 10069, win32(1816), nil},
@@ -173,7 +177,8 @@ var table = [NumConditions]row{
 func win32(codes ...uintptr) []uintptr { return codes }
 func plan9(texts ...string) []string   { return texts }
 
-// String returns the name of c in POSIX, or where it is from.
+// String returns c's name in POSIX. If c has none, it returns c's name on the system that c comes
+// from.
 func (c Condition) String() string {
 	if c < NumConditions {
 		return table[c].name
@@ -181,7 +186,7 @@ func (c Condition) String() string {
 	return "Condition(" + strconv.Itoa(int(c)) + ")"
 }
 
-// The table the other way round.
+// ofWinsock, ofWin32 and ofPlan9 find the Condition of a number or a string in table.
 var (
 	ofWinsock = index(func(r row) []uintptr {
 		if r.winsock == 0 {
@@ -193,6 +198,7 @@ var (
 	ofPlan9 = index(func(r row) []string { return r.plan9 })
 )
 
+// index returns a map from the keys of each row to the row's Condition.
 func index[K comparable](keys func(row) []K) map[K]Condition {
 	conditions := map[K]Condition{}
 	for c, r := range table {
@@ -203,7 +209,7 @@ func index[K comparable](keys func(row) []K) map[K]Condition {
 	return conditions
 }
 
-// ofNumber returns the Condition of a number that is no errno of POSIX's.
+// ofNumber returns the Condition of a number that is not a POSIX errno.
 func ofNumber(n uintptr, onWindows bool) Condition {
 	if c, ok := ofWinsock[n]; ok {
 		return c

@@ -4,7 +4,7 @@ package errno
 
 import "syscall"
 
-// WASI has no names for these.
+// Package syscall has no names for these errnos on WASI.
 func init() {
 	posix[syscall.ESHUTDOWN] = ShutDown
 	posix[syscall.EHOSTDOWN] = HostDown

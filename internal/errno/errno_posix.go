@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// posix has the errnos that every system but Plan 9 has a name for. On Windows
-// these are numbers that Go invented; the system itself returns others. The
-// files beside this one add what some systems have.
+// posix has the errnos that package syscall names on every system but Plan 9. The files beside this
+// one add the errnos that only some systems have. On Windows, Go invented the numbers of these
+// errnos; the system itself returns others.
 var posix = map[syscall.Errno]Condition{
 	syscall.ECONNREFUSED: ConnectionRefused,
 	syscall.ECONNRESET:   ConnectionReset,
@@ -59,7 +59,7 @@ var posix = map[syscall.Errno]Condition{
 	syscall.ENXIO:  NoDeviceOrAddress,
 }
 
-// Of returns the Condition of err itself, whatever it wraps.
+// Of returns the Condition of err itself. It does not look at errors that err wraps.
 func Of(err error) Condition {
 	errno, ok := err.(syscall.Errno)
 	if !ok {
@@ -71,8 +71,7 @@ func Of(err error) Condition {
 	return ofNumber(uintptr(errno), runtime.GOOS == "windows")
 }
 
-// Err returns the error that this system's calls return for c; nil if it has
-// none.
+// Err returns the error that this system's calls return for c, or nil if there is none.
 func (c Condition) Err() error {
 	if runtime.GOOS == "windows" {
 		if err := c.Winsock(); err != nil {
@@ -87,8 +86,8 @@ func (c Condition) Err() error {
 	return nil
 }
 
-// Winsock returns the error that Windows Sockets has for c, on any system; nil
-// if it has none. Plan 9 has no numbers: there, it returns what Err does.
+// Winsock returns the error of Windows Sockets for c on any system, or nil if there is none. On
+// Plan 9, which has no error numbers, it returns what Err returns.
 func (c Condition) Winsock() error {
 	if c < NumConditions && table[c].winsock != 0 {
 		return syscall.Errno(table[c].winsock)

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// every is all conditions but Unknown.
+// every yields all conditions but Unknown.
 func every(yield func(Condition) bool) {
 	for c := Unknown + 1; c < NumConditions; c++ {
 		if !yield(c) {
@@ -41,7 +41,7 @@ func TestString(t *testing.T) {
 	assert.Equal(t, fmt.Sprintf("Condition(%d)", NumConditions), NumConditions.String())
 }
 
-// Each number and each string stands once in its table.
+// No number and no string stands for two conditions.
 func TestNoneTwice(t *testing.T) {
 	var winsock, win32, plan9 int
 	for _, r := range table {
@@ -56,7 +56,7 @@ func TestNoneTwice(t *testing.T) {
 	assert.Len(t, ofPlan9, plan9)
 }
 
-// On this system, each condition that has an error is found again by it.
+// Of returns the Condition that Err or Winsock made the error from.
 func TestOf(t *testing.T) {
 	for c := range every {
 		if err := c.Err(); err != nil {
@@ -69,7 +69,7 @@ func TestOf(t *testing.T) {
 	assert.Equal(t, ConnectionRefused, Of(ConnectionRefused.Err()))
 	assert.Equal(t, Unknown, Of(nil))
 	assert.Equal(t, Unknown, Of(errors.New("connection refused")))
-	assert.Equal(t, Unknown, Of(os.NewSyscallError("connect", ConnectionRefused.Err())), "what it wraps is not asked")
+	assert.Equal(t, Unknown, Of(os.NewSyscallError("connect", ConnectionRefused.Err())), "Of does not unwrap")
 	for _, c := range []Condition{Unknown, NumConditions} {
 		assert.NoError(t, c.Err())
 		assert.NoError(t, c.Winsock())
@@ -128,7 +128,7 @@ func TestPlan9(t *testing.T) {
 		"connection in use":                                 AddressInUse,
 		"device or object already in use":                   AddressInUse,
 		"bad ip address syntax":                             InvalidArgument,
-		"dial: connection refused":                          Unknown, // compared as a whole
+		"dial: connection refused":                          Unknown, // must match as a whole
 		"the front fell off":                                Unknown,
 		"":                                                  Unknown,
 	} {
@@ -136,8 +136,8 @@ func TestPlan9(t *testing.T) {
 	}
 }
 
-// systems are the ones that continuous integration builds for, each with the POSIX errnos
-// that it has no name for.
+// systems are the systems that continuous integration builds for. Each comes with the POSIX errnos
+// that package syscall does not name there.
 var systems = map[string][]string{
 	"linux/amd64":     {"ECAPMODE", "ENOTCAPABLE"},
 	"linux/386":       {"ECAPMODE", "ENOTCAPABLE"},
@@ -152,9 +152,8 @@ var systems = map[string][]string{
 	"wasip1/wasm":     {"ECAPMODE", "EHOSTDOWN", "ENONET", "EPFNOSUPPORT", "ESHUTDOWN", "ESOCKTNOSUPPORT"},
 }
 
-// On every system, each condition stands beside the errno of its name, and has
-// one wherever package syscall has the name. The files of other systems do not
-// run here, so they are read.
+// On every system, the errno of each Condition has the Condition's name, and no errno that package
+// syscall names is missing. The files for other systems can't run here, so the test parses them.
 func TestEverySystem(t *testing.T) {
 	identifiers := conditionIdentifiers(t)
 	require.Len(t, identifiers, int(NumConditions))
@@ -167,7 +166,7 @@ func TestEverySystem(t *testing.T) {
 					c := Condition(slices.Index(identifiers, condition))
 					require.Less(t, c, NumConditions, condition)
 					assert.Equal(t, c.String(), name, condition)
-					assert.False(t, has[name], "%s is there twice", name)
+					assert.False(t, has[name], "%s has two entries", name)
 					has[name] = true
 				}
 			}
@@ -181,11 +180,11 @@ func TestEverySystem(t *testing.T) {
 			assert.Equal(t, lacks, missing)
 			syscallDir := filepath.Join(build.Default.GOROOT, "src", "syscall")
 			if _, err := os.Stat(syscallDir); err != nil {
-				t.Skip("the source of package syscall is not here")
+				t.Skip("the source of package syscall is not installed")
 			}
 			for _, file := range parseFor(t, goos, goarch, syscallDir) {
 				for _, name := range constants(file) {
-					assert.NotContains(t, missing, name, "package syscall has it")
+					assert.NotContains(t, missing, name, "package syscall has this errno")
 				}
 			}
 		})
@@ -198,13 +197,13 @@ func TestEverySystem(t *testing.T) {
 	}
 }
 
-// isPOSIX reports whether name is of an errno, and not of a number or string of
+// isPOSIX reports whether name is the name of an errno, rather than of a number or string of
 // Windows or Plan 9.
 func isPOSIX(name string) bool {
 	return strings.HasPrefix(name, "E") && !strings.HasPrefix(name, "ERROR_")
 }
 
-// parseFor parses the files of the package in dir that are built for a system.
+// parseFor parses the files of the package in dir that are built for goos and goarch.
 func parseFor(t *testing.T, goos, goarch, dir string) (files []*ast.File) {
 	t.Helper()
 	context := build.Default
@@ -219,12 +218,12 @@ func parseFor(t *testing.T, goos, goarch, dir string) (files []*ast.File) {
 	return files
 }
 
-// conditionIdentifiers returns the names of the constants, in their order.
+// conditionIdentifiers returns the names of the Condition constants, in the order of their values.
 func conditionIdentifiers(t *testing.T) []string {
 	file, err := parser.ParseFile(token.NewFileSet(), "errno.go", nil, 0)
 	require.NoError(t, err)
 	names := constants(file)
-	return names[:len(names)-1] // but for NumConditions
+	return names[:len(names)-1] // without NumConditions
 }
 
 // constants returns the names of the constants that a file declares.
@@ -239,8 +238,8 @@ func constants(file *ast.File) (names []string) {
 	return names
 }
 
-// entries returns what a file puts into posix: the name of each errno, with the
-// identifier of its Condition.
+// entries returns what a file adds to posix: a map from the name of each errno to the identifier of
+// its Condition.
 func entries(file *ast.File) map[string]string {
 	found := map[string]string{}
 	note := func(key, value ast.Expr) {
@@ -264,7 +263,7 @@ func entries(file *ast.File) map[string]string {
 	return found
 }
 
-// On Plan 9, all errors are strings.
+// The files built for Plan 9 have no errnos, because its errors are strings.
 func TestPlan9Files(t *testing.T) {
 	for _, file := range parseFor(t, "plan9", "amd64", ".") {
 		assert.Empty(t, slices.Collect(maps.Keys(entries(file))))

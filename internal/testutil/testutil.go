@@ -1,5 +1,5 @@
-// Package testutil has what the tests of several packages share: servers on the loopback interface, addresses taken
-// from the system, and a check for goroutines left behind.
+// Package testutil has helpers that the tests of several packages share: servers on the loopback
+// interface, addresses that the system picks, and a check for goroutines left behind.
 package testutil
 
 import (
@@ -16,13 +16,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Bubble runs f as a subtest in a testing/synctest bubble, whose end also fails a test that leaves goroutines behind.
+// Bubble runs f as a subtest in a testing/synctest bubble. The subtest also fails if f leaves
+// goroutines behind.
 func Bubble(t *testing.T, name string, f func(t *testing.T)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
 }
 
-// Crowd calls f for each number below n, all at once, and returns their errors when the last is over.
+// Crowd calls f(0) to f(n-1) concurrently, waits until all calls have returned, and returns their
+// errors.
 func Crowd(n int, f func(i int) error) []error {
 	errs := make([]error, n)
 	var calls sync.WaitGroup
@@ -33,7 +35,8 @@ func Crowd(n int, f func(i int) error) []error {
 	return errs
 }
 
-// Listen serves each connection to a new listener by handle, until t ends.
+// Listen listens on address and calls handle with each connection, until t ends. When handle
+// returns, the connection is closed.
 func Listen(t testing.TB, network, address string, handle func(net.Conn)) net.Listener {
 	t.Helper()
 	ln, err := net.Listen(network, address)
@@ -54,7 +57,7 @@ func Listen(t testing.TB, network, address string, handle func(net.Conn)) net.Li
 	return ln
 }
 
-// Echo sends back what comes.
+// Echo sends back whatever it reads from conn.
 func Echo(conn net.Conn) { io.Copy(conn, conn) }
 
 // AssertEchoes checks that conn is a working connection to Echo.
@@ -68,8 +71,9 @@ func AssertEchoes(t testing.TB, conn net.Conn) {
 	assert.Equal(t, "hello", string(got))
 }
 
-// RefusingAddress returns a loopback address that refuses connections until t ends. A connection holds its port, so that
-// nobody else comes to listen there. The network is "tcp", "tcp4" or "tcp6"; without a ::1, "tcp6" skips t.
+// RefusingAddress returns a loopback address that refuses connections until t ends. A connection
+// occupies the port, so that no other program can listen on it. The network is "tcp", "tcp4" or
+// "tcp6". For "tcp6", RefusingAddress skips t if the machine has no ::1.
 func RefusingAddress(t testing.TB, network string) string {
 	t.Helper()
 	loopback := "127.0.0.1:0"
@@ -81,14 +85,14 @@ func RefusingAddress(t testing.TB, network string) string {
 		t.Skipf("this machine has no ::1: %v", err)
 	}
 	require.NoError(t, err)
-	t.Cleanup(func() { ln.Close() }) // not before: closing it would reset the connection, which gives up the port
+	t.Cleanup(func() { ln.Close() }) // not earlier, because closing ln would reset the connection and free the port
 	conn, err := net.Dial(network, ln.Addr().String())
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
 	return conn.LocalAddr().String()
 }
 
-// FreeAddress returns a loopback address with a port that was free a moment ago, for a test that binds to it.
+// FreeAddress returns a loopback address for a test to bind to. Its port was free a moment ago.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -100,7 +104,7 @@ func FreeAddress(t testing.TB) string {
 // Hello answers each request with "hello".
 var Hello = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
 
-// Get makes a request and reads the whole of its response.
+// Get makes a GET request and reads the whole response.
 func Get(ctx context.Context, client *http.Client, url string) (body, proto string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

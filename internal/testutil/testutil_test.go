@@ -17,16 +17,16 @@ func TestMain(m *testing.M) { Main(m) }
 func TestLeftGoroutines(t *testing.T) {
 	before := runtime.NumGoroutine()
 	end := make(chan struct{})
-	for range 100 { // far more than earlier tests may have left to end
+	for range 100 { // far more than earlier tests may have left running
 		go func() { <-end }()
 	}
 	var out strings.Builder
 	assert.Equal(t, 1, checkGoroutines(before, 0, &out))
-	assert.Contains(t, out.String(), "goroutines left behind, of these:\n")
+	assert.Contains(t, out.String(), "goroutines left behind, among these:\n")
 	assert.Contains(t, out.String(), "TestLeftGoroutines")
 
 	time.AfterFunc(10*time.Millisecond, func() { close(end) })
-	assert.Zero(t, checkGoroutines(before, 5*time.Second, &out), "they end while they are waited for")
+	assert.Zero(t, checkGoroutines(before, 5*time.Second, &out), "the goroutines end while checkGoroutines waits")
 }
 
 func TestBubble(t *testing.T) {
@@ -43,7 +43,7 @@ func TestRefusingAddress(t *testing.T) {
 			require.Error(t, err)
 			assert.False(t, err.(net.Error).Timeout())
 			_, err = net.Listen(network, address)
-			assert.Error(t, err, "nobody else comes to listen there")
+			assert.Error(t, err, "nobody else can listen there")
 		})
 	}
 }
