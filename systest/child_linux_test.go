@@ -1,7 +1,7 @@
 package systest_test
 
-// A test that changes what a process has but once, such as its descriptors or its network, runs in a child process: this
-// test binary once more, running that very test.
+// A test that changes the state of its whole process, such as its descriptors or its network, runs
+// in a child process. The child is this test binary again, running only that test.
 
 import (
 	"bytes"
@@ -20,20 +20,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// childVariable names, in the environment of a child, the test that it is to
-// run the body of.
+// childVariable is the environment variable that tells a child which test's body to run.
 const childVariable = "REDIAL_TEST_CHILD"
 
-// childTimeout ends a child that hangs, with the stacks of its goroutines.
+// childTimeout is when a child that hangs is ended. The child then prints the stacks of its
+// goroutines.
 const childTimeout = time.Minute
 
-// inChild runs body, of the test t, in a child process with env added to its
-// environment. t fails if the child does, or if it did not run body to its
-// end; it is skipped if the child skipped it. The child shares nothing with
-// other tests, so t runs in parallel with them.
+// inChild runs body, the body of test t, in a child process with env added to its environment. t
+// fails if the child fails or does not run body to its end. t is skipped if the child skips the
+// test. The child shares nothing with other tests, so t runs in parallel with them.
 //
-// The child runs what t's function does before it calls inChild as well: call
-// it first, and once.
+// The child also runs the part of t's function before the call of inChild. So call inChild first,
+// and only once.
 func inChild(t *testing.T, env []string, body func(t *testing.T)) {
 	t.Helper()
 	startChild(t, env, nil, body)
@@ -49,19 +48,19 @@ func startChild(t *testing.T, env []string, attr *syscall.SysProcAttr, body func
 	t.Parallel()
 	binary, err := os.Executable()
 	require.NoError(t, err)
-	// The child's own -test.timeout comes first: it tells where it hangs.
+	// The child's own -test.timeout expires first, because it shows where the child hangs.
 	ctx, cancel := context.WithTimeout(t.Context(), childTimeout+10*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, "-test.run="+onlyTest(t.Name()), "-test.v", "-test.count=1",
 		"-test.timeout="+childTimeout.String())
 	cmd.Env = append(append(os.Environ(), env...), childVariable+"="+t.Name(),
-		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // else each child under -race ends in a second's sleep
+		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // without this, a child under -race sleeps for a second before it exits
 	cmd.SysProcAttr = attr
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	err = cmd.Start()
 	if attr != nil && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC)) {
-		t.Skipf("making a network namespace takes root (CAP_SYS_ADMIN): %v; run it as root: go test -v -run '%s' ./systest", err, onlyTest(t.Name()))
+		t.Skipf("making a network namespace needs root (CAP_SYS_ADMIN): %v; run it as root: go test -v -run '%s' ./systest", err, onlyTest(t.Name()))
 	}
 	require.NoError(t, err)
 	skipped, err := childVerdict(t.Name(), output.String, cmd.Wait)
@@ -72,12 +71,12 @@ func startChild(t *testing.T, env []string, attr *syscall.SysProcAttr, body func
 	t.Logf("the child wrote:\n%s", &output)
 }
 
-// childMarker is what a child writes when it has run the body of a test to
-// its end: one that found no test to run exits with success as well.
+// childMarker returns the line that a child prints when it has run the body of a test to its end.
+// The exit code alone does not show that: a child that finds no test to run also succeeds.
 func childMarker(test string) string { return "child ran to the end: " + test }
 
-// childVerdict waits for a child, and reports whether it skipped the test, or
-// in what way it failed.
+// childVerdict waits for a child. It reports whether the child skipped the test, or returns an
+// error if the child failed.
 func childVerdict(test string, output func() string, wait func() error) (skipped bool, err error) {
 	if err := wait(); err != nil {
 		return false, err
@@ -91,8 +90,8 @@ func childVerdict(test string, output func() string, wait func() error) (skipped
 	return false, nil
 }
 
-// skipReason returns what a child said when it skipped its test, without what
-// the testing package wrote around it.
+// skipReason returns what a child said when it skipped its test, without the lines that the testing
+// package adds.
 func skipReason(output string) string {
 	var said []string
 	for line := range strings.Lines(output) {
@@ -103,7 +102,7 @@ func skipReason(output string) string {
 	return strings.Join(said, "\n")
 }
 
-// onlyTest is the -test.run that matches the test or subtest of that name.
+// onlyTest returns the -test.run pattern that matches only the test or subtest of that name.
 func onlyTest(name string) string {
 	parts := strings.Split(name, "/")
 	for i, part := range parts {
@@ -112,7 +111,7 @@ func onlyTest(name string) string {
 	return strings.Join(parts, "/")
 }
 
-// A child that fails, or ran nothing, must not pass for one that succeeded.
+// A child that fails or runs nothing is not taken for one that succeeded.
 func TestChildVerdict(t *testing.T) {
 	const test = "TestX/y"
 	pass, skip := "    --- PASS: TestX/y (0.00s)\n", "    --- SKIP: TestX/y (0.00s)\n"

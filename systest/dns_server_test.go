@@ -1,6 +1,6 @@
 package systest_test
 
-// A DNS server that answers as a test tells it to.
+// This file has a DNS server whose answers a test sets.
 
 import (
 	"context"
@@ -18,15 +18,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A dnsReply is what a dnsServer says of a name, whichever type is asked for.
+// A dnsReply is a dnsServer's reply to a query for a name, whatever the type of the query.
 type dnsReply struct {
 	rcode  byte         // RFC 1035, section 4.1.1
-	addrs  []netip.Addr // those of the type asked for are the answer
-	silent bool         // nothing is sent
+	addrs  []netip.Addr // the answer has the addresses of the type asked for
+	silent bool         // the server sends no answer
 }
 
 var (
-	dnsNoData     = dnsReply{} // the name exists, with no such record
+	dnsNoData     = dnsReply{} // the name exists, but has no such record
 	dnsServFail   = dnsReply{rcode: 2}
 	dnsNoSuchName = dnsReply{rcode: 3}
 	dnsRefused    = dnsReply{rcode: 5}
@@ -41,18 +41,17 @@ func dnsAddrs(addrs ...string) dnsReply {
 	return r
 }
 
-// A dnsServer answers queries on UDP and TCP as it was told to. Names that it
-// was told nothing of do not exist.
+// A dnsServer answers queries on UDP and TCP with the replies that a test set. A name without
+// replies does not exist.
 type dnsServer struct {
-	addr string // of both
+	addr string // the same on UDP and TCP
 
 	mu      sync.Mutex
-	replies map[string][]dnsReply // left to give; the last is kept
+	replies map[string][]dnsReply // not yet sent; the last one stays
 	queries map[string]int
 }
 
-// startDNS starts a server on an address of the loopback interface. It is
-// stopped when t ends.
+// startDNS starts a server on a loopback address. The server stops when t ends.
 func startDNS(t *testing.T, address string) *dnsServer {
 	t.Helper()
 	var (
@@ -60,7 +59,7 @@ func startDNS(t *testing.T, address string) *dnsServer {
 		listener net.Listener
 		err      error
 	)
-	for range 10 { // until a port that the system chose for UDP is free for TCP too
+	for range 10 { // until the port that the system picks for UDP is free for TCP too
 		packets, err = net.ListenPacket("udp", address)
 		require.NoError(t, err)
 		listener, err = net.Listen("tcp", packets.LocalAddr().String())
@@ -86,15 +85,15 @@ func startDNS(t *testing.T, address string) *dnsServer {
 	return s
 }
 
-// set tells s what to say of name, which has no dot at its end: one reply for
-// each query, the last for all that follow.
+// set sets the replies for name, which has no dot at its end. Each query gets the next reply. The
+// last reply is repeated.
 func (s *dnsServer) set(name string, replies ...dnsReply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.replies[name] = replies
 }
 
-// asked is the number of queries for name so far, answered or not.
+// asked returns the number of queries for name so far, answered or not.
 func (s *dnsServer) asked(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,7 +123,7 @@ func (s *dnsServer) servePackets(conn net.PacketConn) {
 			return
 		}
 		if err != nil {
-			continue // Windows tells here that an asker's port is gone
+			continue // Windows reports here that a client has closed its port
 		}
 		if answer := s.answer(query[:n]); answer != nil {
 			conn.WriteTo(answer, from)
@@ -132,8 +131,8 @@ func (s *dnsServer) servePackets(conn net.PacketConn) {
 	}
 }
 
-// serveStreams serves queries with their length before them (RFC 1035,
-// section 4.2.2), one connection for one query, as Go's resolver has it.
+// serveStreams serves queries that are preceded by their length (RFC 1035, section 4.2.2). It
+// serves one query per connection, because Go's resolver sends one.
 func (s *dnsServer) serveStreams(listener net.Listener, serving *sync.WaitGroup) {
 	for {
 		conn, err := listener.Accept()
@@ -164,8 +163,8 @@ const (
 	dnsClassIN  = 1
 )
 
-// answer is the answer to a query; nil if there is to be none, as for what is
-// no query.
+// answer returns the answer to a query. It returns nil if query is not a query, or must not be
+// answered.
 func (s *dnsServer) answer(query []byte) []byte {
 	const headerLen = 12
 	if len(query) < headerLen {
@@ -191,16 +190,16 @@ func (s *dnsServer) answer(query []byte) []byte {
 			continue
 		}
 		count++
-		records = binary.BigEndian.AppendUint16(records, 0xc000|headerLen) // the name: that of the question
+		records = binary.BigEndian.AppendUint16(records, 0xc000|headerLen) // the same name as in the question
 		records = binary.BigEndian.AppendUint16(records, kind)
 		records = binary.BigEndian.AppendUint16(records, dnsClassIN)
-		records = binary.BigEndian.AppendUint32(records, 0) // time to live: none, so that no one keeps it
+		records = binary.BigEndian.AppendUint32(records, 0) // a time to live of zero, so that nobody caches it
 		records = binary.BigEndian.AppendUint16(records, uint16(addr.BitLen()/8))
 		records = append(records, addr.AsSlice()...)
 	}
 	answer := append([]byte{}, query[:2]...)  // the query's ID
-	answer = append(answer, 0x80|0x01)        // a response; recursion was desired,
-	answer = append(answer, 0x80|reply.rcode) // and is available: else an empty answer is no answer
+	answer = append(answer, 0x80|0x01)        // a response; recursion was desired
+	answer = append(answer, 0x80|reply.rcode) // recursion is available; otherwise resolvers ignore an empty answer
 	for _, n := range [...]uint16{1, count, 0, 0} {
 		answer = binary.BigEndian.AppendUint16(answer, n)
 	}
@@ -208,8 +207,8 @@ func (s *dnsServer) answer(query []byte) []byte {
 	return append(answer, records...)
 }
 
-// dnsName reads the name that starts at off in a query, and returns where it
-// ends; past the end of the query if it does not.
+// dnsName reads the name that starts at off in a query, and returns the offset where the name ends.
+// If the name does not end, the offset is past the end of the query.
 func dnsName(query []byte, off int) (name string, end int) {
 	var labels []string
 	for off < len(query) {
@@ -227,7 +226,7 @@ func dnsName(query []byte, off int) (name string, end int) {
 	return "", len(query) + 1
 }
 
-// resolver is Go's own, asking s whatever servers the machine is set up with.
+// resolver returns Go's own resolver, which asks s regardless of the machine's DNS servers.
 func (s *dnsServer) resolver() *net.Resolver {
 	return resolverBy(func(ctx context.Context, network, _ string) (net.Conn, error) {
 		var d net.Dialer
@@ -239,7 +238,7 @@ func resolverBy(dial func(ctx context.Context, network, address string) (net.Con
 	return &net.Resolver{PreferGo: true, Dial: dial}
 }
 
-// skipWithoutDNS skips t where Go has no resolver of its own, or no sockets.
+// skipWithoutDNS skips t on systems where Go has no resolver of its own, or no sockets.
 func skipWithoutDNS(t *testing.T) {
 	t.Helper()
 	switch runtime.GOOS {

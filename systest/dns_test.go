@@ -1,8 +1,8 @@
 package systest_test
 
-// Names, resolved by Go's own resolver from a DNS server of the test's: what
-// the server says, or that it says nothing, decides the class of a failed
-// dial, whether it is retried, and whether a later answer is heard.
+// These tests resolve names with Go's own resolver, from a DNS server that the test controls. They
+// check that the server's answer, or its silence, decides the class of a failed dial and whether
+// the dial is retried. They also check that a retry uses the server's new answer.
 
 import (
 	"context"
@@ -19,7 +19,8 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-// What a name's failure is, and that it is retried only if it may go away.
+// Each failure to resolve a name has the right class. The dial is retried only if the failure may
+// go away.
 func TestDNSFailure(t *testing.T) {
 	t.Parallel()
 	skipWithoutDNS(t)
@@ -33,7 +34,7 @@ func TestDNSFailure(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		network string
-		host    string // ends in a dot: the machine's search list is not the test's
+		host    string // ends in a dot, so that the machine's search list is not used
 		timeout time.Duration
 		class   redial.Class
 		retried bool
@@ -64,13 +65,13 @@ func TestDNSFailure(t *testing.T) {
 			var dnsError *net.DNSError
 			require.ErrorAs(t, err, &dnsError)
 			assert.Equal(t, c.class == redial.NotFound, dnsError.IsNotFound)
-			assert.NotZero(t, server.asked(strings.TrimSuffix(c.host, ".")), "the test's own server was not asked")
+			assert.NotZero(t, server.asked(strings.TrimSuffix(c.host, ".")), "the resolver did not ask the test's server")
 
 			failed, ok := errors.AsType[*redial.Error](err)
 			require.True(t, ok)
 			if !c.retried {
 				require.Len(t, attempts, 1)
-				assert.Same(t, attempts[0].Err, failed.Err, "as the inner dialer made it")
+				assert.Same(t, attempts[0].Err, failed.Err, "the inner dialer's error, unchanged")
 				assert.Equal(t, redial.ErrPermanent, attempts[0].Stop)
 				return
 			}
@@ -82,7 +83,7 @@ func TestDNSFailure(t *testing.T) {
 	}
 }
 
-// It is the DNS server that refused, or could not be reached, not the target.
+// A DNS server that refuses, or can't be reached, is a DNS failure, not a refusal by the target.
 func TestDNSServerUnreachable(t *testing.T) {
 	skipWithoutDNS(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -99,8 +100,8 @@ func TestDNSServerUnreachable(t *testing.T) {
 					var d net.Dialer
 					return d.DialContext(ctx, network, gone)
 				}),
-				// Where the network tells nothing of a closed UDP port,
-				// the resolver waits for its answer.
+				// If the network does not report that a UDP port is closed, the resolver waits for
+				// an answer.
 				Timeout: time.Second,
 			}}
 			a, err := dialOnce(t, d, "tcp", "name.test.:80")
@@ -111,9 +112,8 @@ func TestDNSServerUnreachable(t *testing.T) {
 	}
 }
 
-// A name that could not be resolved is asked for again, and then connects.
-// The resolver itself asks several times within one attempt, so the server
-// gets well when the first attempt is over.
+// A name that could not be resolved is looked up again, and then the dial connects. The resolver
+// asks the server several times per attempt, so the server recovers after the first attempt.
 func TestDNSRecovers(t *testing.T) {
 	t.Parallel()
 	skipWithoutDNS(t)
@@ -148,16 +148,16 @@ func TestDNSRecovers(t *testing.T) {
 	}
 }
 
-// One SERVFAIL that the resolver hides by asking again is no failed attempt;
-// one that it does not hide is retried. Which of the two depends on how often
-// the machine has resolvers ask.
+// If the resolver hides a SERVFAIL by asking again, no attempt fails. If the resolver returns the
+// failure, the dial is retried. Which of the two happens depends on the machine's resolver
+// settings.
 func TestDNSFailsOnce(t *testing.T) {
 	skipWithoutDNS(t)
 	port := listenLoopback(t)
 	server := startDNS(t, "127.0.0.1:0")
 	server.set("name.test", dnsServFail, dnsAddrs("127.0.0.1"))
 	d := redial.Dialer{Dialer: net.Dialer{Resolver: server.resolver()}, Policy: atOnce()}
-	attempts, err := dialRecorded(t, &d, "tcp4", "name.test.:"+port) // tcp4: A is all that it asks for
+	attempts, err := dialRecorded(t, &d, "tcp4", "name.test.:"+port) // tcp4: the resolver asks for A only
 	require.NoError(t, err)
 	assert.Equal(t, 2, server.asked("name.test"))
 	assert.LessOrEqual(t, len(attempts), 2)
@@ -166,12 +166,12 @@ func TestDNSFailsOnce(t *testing.T) {
 	}
 }
 
-// A service moves while it is being dialed: the next attempt finds it.
+// A service moves to another address while it is dialed. The next attempt dials the new address.
 func TestDNSResolvesAnew(t *testing.T) {
 	skipWithoutDNS(t)
 	old, err := net.Listen("tcp", "127.0.0.2:0")
 	if err != nil {
-		t.Skipf("127.0.0.1 is all the loopback that this machine has: %v", err)
+		t.Skipf("this machine has no loopback address but 127.0.0.1: %v", err)
 	}
 	require.NoError(t, old.Close())
 	port := listenLoopback(t)
@@ -194,11 +194,11 @@ func TestDNSResolvesAnew(t *testing.T) {
 		assert.Equal(t, redial.Refused, a.Class, "%v", a.Err)
 	}
 	assert.Equal(t, "127.0.0.1:"+port, attempts[atOldAddress].Remote.String())
-	assert.Equal(t, len(attempts), server.asked("moving.test"), "one query for each attempt")
+	assert.Equal(t, len(attempts), server.asked("moving.test"), "one query per attempt")
 }
 
-// A resolver that dials by a Dialer of its own: the outer one retries, so the
-// inner one must not, though its policy says so.
+// A resolver dials the DNS server with a Dialer of its own. The outer Dialer retries, so the inner
+// one must not, even if its policy says so.
 func TestDNSNestedDialer(t *testing.T) {
 	skipWithoutDNS(t)
 	port := listenLoopback(t)
@@ -240,6 +240,6 @@ func TestDNSNestedDialer(t *testing.T) {
 	for _, a := range attempts[:2] {
 		assert.Equal(t, redial.DNS, a.Class, "%v", a.Err)
 	}
-	assert.Equal(t, calls.Load(), nested.Load(), "one attempt for each call")
+	assert.Equal(t, calls.Load(), nested.Load(), "one attempt per call")
 	assert.NotZero(t, server.asked("name.test"))
 }

@@ -1,5 +1,6 @@
-// Package systest has tests only: of redial against real kernels, DNS servers, resolvers and HTTP servers, in network
-// namespaces and other processes where it takes them. They use the exported API alone.
+// Package systest tests redial against real kernels, DNS servers, resolvers and HTTP servers. It
+// contains only tests, which use only the exported API. Some run in network namespaces or in other
+// processes.
 //
-// Those that need a namespace or a user of its own skip without root, and say how to run them.
+// Tests that need a namespace or another user are skipped without root. They print how to run them.
 package systest

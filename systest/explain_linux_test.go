@@ -1,7 +1,7 @@
 package systest_test
 
-// Explanations of real failures: each is brought about on this machine, in a
-// namespace where that takes a network of its own.
+// These tests explain real failures. Each test makes a dial fail on this machine, in a network
+// namespace if it needs a network of its own.
 
 import (
 	"context"
@@ -28,7 +28,7 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
-// dialRetried makes a dial of several attempts, as most are.
+// dialRetried makes a dial of two attempts, both of which must fail, and returns the error.
 func dialRetried(t *testing.T, d redial.Dialer, network, address string) error {
 	t.Helper()
 	d.MaxAttempts, d.Policy = 2, atOnce()
@@ -45,8 +45,8 @@ func TestExplainLoopback(t *testing.T) {
 	err = dialRetried(t, redial.Dialer{}, "tcp", address)
 	assertGoldenReal(t, "refused_loopback_retried", err, port, "5432")
 
-	// What a name tells more than its address, no golden file can hold: it
-	// is the machine's own.
+	// The explanation of a host name also names its address. It depends on this machine, so no
+	// golden file can hold it.
 	err = dialRetried(t, redial.Dialer{}, "tcp4", "localhost:"+port)
 	assert.True(t, strings.HasPrefix(explain.Error(err), "localhost:"+port+" (127.0.0.1) refused the connection"), "%s", explain.Error(err))
 }
@@ -104,7 +104,7 @@ func TestExplainDescriptors(t *testing.T) {
 	inChild(t, updateEnv(), func(t *testing.T) {
 		restore := leaveDescriptors(t, 0)
 		_, err := net.Dial("tcp", "192.0.2.1:80")
-		restore() // the golden file takes one to read
+		restore() // reading the golden file needs a descriptor
 		require.ErrorIs(t, err, syscall.EMFILE)
 		assertGolden(t, "exhausted_descriptors", err)
 	})
@@ -179,7 +179,7 @@ func TestExplainElsewhere(t *testing.T) {
 	})
 }
 
-// Connections that are made, and then fail.
+// Each server accepts the connection, and then the TLS handshake fails.
 func TestExplainHandshake(t *testing.T) {
 	handshake := func(config *tls.Config) func(context.Context, net.Conn) error {
 		return func(ctx context.Context, conn net.Conn) error { return tls.Client(conn, config).HandshakeContext(ctx) }
@@ -214,8 +214,8 @@ func TestExplainHandshake(t *testing.T) {
 			_, port, _ := net.SplitHostPort(address)
 			d := redial.Dialer{Verify: handshake(c.config)}
 			a, _ := dialOnce(t, d, "tcp", address)
-			// What a program that keeps the record of its only attempt
-			// has to explain it by.
+			// A program that keeps only the record of its one attempt can build this error to
+			// explain it.
 			err := &redial.Error{Network: a.Network, Address: a.Address, Attempts: 1, Class: a.Class, Err: a.Err, Stop: a.Stop, History: []redial.Attempt{a}}
 			assertGoldenReal(t, c.name, err, port, "443", day(expired.Leaf.NotAfter), "LATELY", day(expired.Leaf.NotBefore), "BEFORE")
 		})
@@ -224,8 +224,8 @@ func TestExplainHandshake(t *testing.T) {
 
 func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 
-// certificateFor makes a certificate that is valid until that time from now,
-// issued by an authority or, without one, by itself.
+// certificateFor makes a certificate for name that expires after the duration valid. The
+// certificate is signed by authority or, without one, by itself.
 func certificateFor(t *testing.T, name string, valid time.Duration, authority *tls.Certificate) (*tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -248,7 +248,7 @@ func certificateFor(t *testing.T, name string, valid time.Duration, authority *t
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
 }
 
-// Error is no part of a dial: it must not open, look up or connect.
+// explain.Error does no I/O: it must not open files, look up names or connect.
 func TestExplainWithoutIO(t *testing.T) {
 	inChild(t, nil, func(t *testing.T) {
 		err := connectError("192.0.2.1:80", syscall.ECONNREFUSED)

@@ -14,7 +14,7 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
-// Many goroutines, real sockets: nobody is forgotten at the gate.
+// With many goroutines and real sockets, every dial through a Gate returns.
 func TestGateOnRealSockets(t *testing.T) {
 	t.Parallel()
 	const dials = 1000

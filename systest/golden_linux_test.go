@@ -1,10 +1,12 @@
 package systest_test
 
-// Explanations of real failures are compared with the files in testdata/explain. After a change,
+// These helpers compare explanations of real failures with the files in testdata/explain. After a
+// change,
 //
 //	go test -run Explain ./systest -update
 //
-// writes the files of real failures anew, for git diff to show; as root, for those that take namespaces.
+// rewrites the files; review them with git diff. Run it as root to rewrite the files of the tests
+// that need namespaces too.
 
 import (
 	"flag"
@@ -26,14 +28,14 @@ import (
 
 const goldenDir = "testdata/explain"
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// updateVariable passes -update on to a child process.
+// updateVariable is the environment variable that passes -update on to a child process.
 const updateVariable = "REDIAL_TEST_UPDATE"
 
 func updating() bool { return *update || os.Getenv(updateVariable) != "" }
 
-// updateEnv is for inChild and inNamespace.
+// updateEnv returns the env argument for inChild and inNamespace that passes -update on.
 func updateEnv() []string {
 	if updating() {
 		return []string{updateVariable + "=1"}
@@ -41,8 +43,8 @@ func updateEnv() []string {
 	return nil
 }
 
-// assertGolden compares the explanation of err with the file of that name. replace has pairs of what differs from run to
-// run, such as a port, and what stands for it in the file.
+// assertGolden compares the explanation of err with the file of that name. replace has pairs: a
+// text that differs from run to run, such as a port, and the text that stands for it in the file.
 func assertGolden(t *testing.T, name string, err error, replace ...string) {
 	t.Helper()
 	require.Error(t, err)
@@ -57,10 +59,10 @@ func assertGolden(t *testing.T, name string, err error, replace ...string) {
 	}
 	want, readErr := os.ReadFile(path)
 	require.NoError(t, readErr)
-	assert.Equal(t, string(want), got, "of: %v", err)
+	assert.Equal(t, string(want), got, "explanation of: %v", err)
 }
 
-// assertGoldenReal is assertGolden of a dial whose times are its own.
+// assertGoldenReal is assertGolden for a dial whose durations differ from run to run.
 func assertGoldenReal(t *testing.T, name string, err error, replace ...string) {
 	t.Helper()
 	for _, duration := range durations.FindAllString(explain.Error(err), -1) {
@@ -71,20 +73,20 @@ func assertGoldenReal(t *testing.T, name string, err error, replace ...string) {
 
 var durations = regexp.MustCompile(`\b[0-9.]+(µs|ms|s)\b`)
 
-// assertForm checks what holds for every explanation.
+// assertForm checks the rules for every explanation: its length, its width and its list of checks.
 func assertForm(t *testing.T, explained string) {
 	t.Helper()
 	lines := strings.Split(explained, "\n")
 	assert.LessOrEqual(t, len(lines), 6, "%s", explained)
-	assert.Contains(t, explained, "\n  - ", "nothing to check")
+	assert.Contains(t, explained, "\n  - ", "the explanation names nothing to check")
 	for _, line := range lines {
 		assert.LessOrEqual(t, utf8.RuneCountInString(line), 120, "%s", line)
-		assert.NotContains(t, line, "%!", "a format that does not fit")
+		assert.NotContains(t, line, "%!", "a format verb does not match its argument")
 		assert.Equal(t, strings.TrimRight(line, " "), line)
 	}
 }
 
-// connectError is net.Dialer's error of a connect to that address.
+// connectError returns net.Dialer's error if a connect to address fails with errno.
 func connectError(address string, errno syscall.Errno) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address)),
 		Err: os.NewSyscallError("connect", errno)}

@@ -1,6 +1,7 @@
 package systest_test
 
-// What the tests of every file use: dials that record their attempts, and a policy without waits.
+// These helpers are for the tests of every file: dials that record their attempts, and a policy
+// without delays.
 
 import (
 	"context"
@@ -15,21 +16,21 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-// dialOnce makes a dial of one attempt that is to fail, and returns its
-// record and its error, which must be those of that one attempt.
+// dialOnce makes a dial of one attempt, which must fail. It returns the attempt's record and the
+// dial's error, and checks that the two errors are equal.
 func dialOnce(t *testing.T, d redial.Dialer, network, address string) (redial.Attempt, error) {
 	t.Helper()
 	d.MaxAttempts = 1
 	attempts, err := dialRecorded(t, &d, network, address)
 	require.Error(t, err)
 	require.Len(t, attempts, 1)
-	assert.Equal(t, err, attempts[0].Err, "the error of the only attempt is returned as it is")
+	assert.Equal(t, err, attempts[0].Err, "the error of the only attempt is returned unchanged")
 	assert.Error(t, attempts[0].Stop)
 	return attempts[0], err
 }
 
-// dialRecorded dials, within a time that no test should need, and returns the
-// records of all attempts. It calls d.OnAttempt too. A connection is closed.
+// dialRecorded dials, and returns the records of all attempts. It also calls d.OnAttempt. It closes
+// the connection, and gives up after a time that no test should need.
 func dialRecorded(t *testing.T, d *redial.Dialer, network, address string) ([]redial.Attempt, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -52,7 +53,7 @@ func dialRecorded(t *testing.T, d *redial.Dialer, network, address string) ([]re
 	return attempts, nil
 }
 
-// atOnce retries what the default policy does, without its waits.
+// atOnce returns a policy that retries the same classes as the default policy, without delays.
 func atOnce() redial.Policy {
 	p := redial.DefaultPolicy()
 	for class := range p {
@@ -61,8 +62,8 @@ func atOnce() redial.Policy {
 	return p
 }
 
-// listenLoopback listens on a port of 127.0.0.1; nobody needs to accept, the
-// kernel does.
+// listenLoopback listens on a port of 127.0.0.1. The kernel completes connections, so nobody needs
+// to accept them.
 func listenLoopback(t *testing.T) (port string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

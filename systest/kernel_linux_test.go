@@ -1,8 +1,7 @@
 package systest_test
 
-// What only Linux does: the backlogs of listeners that do not accept, a
-// connection to itself, the file permissions of unix sockets, and a process
-// that is out of descriptors.
+// These tests rely on Linux: full backlogs of listeners that do not accept, self-connections, the
+// file permissions of unix sockets, and a process without descriptors.
 
 import (
 	"context"
@@ -34,9 +33,9 @@ func TestFullUnixBacklog(t *testing.T) {
 	assert.Equal(t, redial.Refused, redial.Classify(err))
 }
 
-// Of the attempts that time out, some end by the context of the attempt and
-// some by the deadline of the socket, which are different errors. The class is
-// the same, and the caller's own context plays no part in it: it is alive.
+// An attempt that times out is ended by its context or by the deadline of its socket, which return
+// different errors. The class is the same. The caller's own context is not over, and does not
+// matter.
 func TestFullBacklog(t *testing.T) {
 	t.Parallel()
 	address := listenSilent(t)
@@ -87,17 +86,17 @@ func TestFullBacklog(t *testing.T) {
 			case errors.Is(a.Err, os.ErrDeadlineExceeded):
 				bySocket++
 			default:
-				assert.Fail(t, "neither deadline", "%v", a.Err)
+				assert.Fail(t, "the error matches neither deadline", "%v", a.Err)
 			}
 		}
 	}
-	// How many there are of each is the scheduler's choice.
+	// The scheduler decides how many there are of each.
 	t.Logf("of %d attempts, %d matched context.DeadlineExceeded, %d only os.ErrDeadlineExceeded",
 		dials*attempts, byContext, bySocket)
 }
 
-// Where nothing listens, a dial from the very port that it is for meets its
-// own SYN. It must not be taken for a connection to a service.
+// If nothing listens on a port, a dial that uses this port as its local port connects to itself.
+// The dial must not take this for a connection to a service.
 func TestSelfConnect(t *testing.T) {
 	for _, loopback := range []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback} {
 		t.Run(loopback.String(), func(t *testing.T) {
@@ -126,27 +125,27 @@ func TestSelfConnect(t *testing.T) {
 			require.ErrorAs(t, err, &op)
 			assert.Equal(t, self.String(), op.Source.String())
 			assert.Equal(t, self.String(), op.Addr.String())
-			var errno *os.SyscallError
-			assert.False(t, errors.As(err, &errno), "the kernel refused, it did not connect: %v", err)
+			_, isCall := errors.AsType[*os.SyscallError](err)
+			assert.False(t, isCall, "the kernel refused, and did not make a self-connection: %v", err)
 
 			require.NotNil(t, socket)
-			assert.ErrorIs(t, socket.Control(func(uintptr) {}), net.ErrClosed, "the connection was left open")
+			assert.ErrorIs(t, socket.Control(func(uintptr) {}), net.ErrClosed, "the dial left the connection open")
 		})
 	}
 }
 
-// Root may connect to every unix socket, but a thread of root's can act on
-// files as another user does (setfsuid(2)).
+// Root may connect to every unix socket. But one of root's threads can access files as another user
+// does (setfsuid(2)).
 func TestUnixSocketOfRoot(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root can act as another user, and TestKernelError has the same for others; run it as root: go test -v -run TestUnixSocketOfRoot ./systest")
+		t.Skip("only root can act as another user; TestKernelError tests the same for other users; run it as root: go test -v -run TestUnixSocketOfRoot ./systest")
 	}
 	path := socketPath(t)
 	listenUnix(t, path)
 	require.NoError(t, os.Chmod(filepath.Dir(path), 0o755))
 	require.NoError(t, os.Chmod(path, 0o600))
 	t.Run("dialed by nobody", func(t *testing.T) {
-		runtime.LockOSThread() // for good: the thread, and who it is, end with the subtest's goroutine
+		runtime.LockOSThread() // never unlocked, so that the thread, whose user changes, ends with the subtest's goroutine
 		const nobody = 65534
 		syscall.RawSyscall(syscall.SYS_SETFSUID, nobody, 0, 0)
 		a, err := dialOnce(t, redial.Dialer{}, "unix", path)
@@ -156,8 +155,8 @@ func TestUnixSocketOfRoot(t *testing.T) {
 	})
 }
 
-// Linux says of a file that is no socket what it says of a stale socket;
-// other systems say ENOTSOCK.
+// Linux returns the same error for a file that is not a socket and for a stale socket. Other
+// systems return ENOTSOCK.
 func TestUnixSocketIsFile(t *testing.T) {
 	path := socketPath(t)
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
@@ -166,8 +165,8 @@ func TestUnixSocketIsFile(t *testing.T) {
 	assert.Equal(t, redial.Refused, redial.Classify(err))
 }
 
-// With no descriptor left there is no socket, whatever the address. One is
-// all that an address takes, and the library none besides.
+// Without a free descriptor there is no socket, for any address. One free descriptor is enough for
+// a dial to an IP address or a path: the library itself needs none.
 func TestOutOfDescriptors(t *testing.T) {
 	inChild(t, nil, func(t *testing.T) {
 		for _, c := range []struct{ name, network, address string }{
@@ -189,7 +188,7 @@ func TestOutOfDescriptors(t *testing.T) {
 				attempts, err := dialRecorded(t, &d, c.network, address)
 				restore()
 				require.Error(t, err)
-				require.Len(t, attempts, 1, "retried")
+				require.Len(t, attempts, 1, "the dial was retried")
 				assert.ErrorIs(t, err, syscall.EMFILE)
 				assert.Equal(t, redial.Exhausted, attempts[0].Class, "%v", err)
 				assert.Equal(t, redial.Exhausted, redial.Classify(err))

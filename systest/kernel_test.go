@@ -2,9 +2,8 @@
 
 package systest_test
 
-// What this machine's kernel, and peers that misbehave, say of a dial: each
-// case sets up the real thing, dials it, and checks the class of what came
-// back. No error here is made up.
+// These tests check how errors of this machine's kernel, and of peers that misbehave, are
+// classified. Each case makes a real dial fail. No error is made up.
 
 import (
 	"crypto/tls"
@@ -30,7 +29,7 @@ func TestKernelError(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		class redial.Class
-		errno error // found in the error; nil: none need be
+		errno error // the error matches it; nil means any error
 		setUp func(t *testing.T) (d redial.Dialer, network, address string)
 	}{
 		{"refused on IPv4", redial.Refused, syscall.ECONNREFUSED,
@@ -62,7 +61,7 @@ func TestKernelError(t *testing.T) {
 		{"unix socket of others", redial.Denied, syscall.EACCES,
 			func(t *testing.T) (d redial.Dialer, network, address string) {
 				if os.Geteuid() == 0 {
-					t.Skip("root may connect to every unix socket; TestUnixSocketOfRoot has the same as another user")
+					t.Skip("root may connect to every unix socket; TestUnixSocketOfRoot tests the same as another user")
 				}
 				path := socketPath(t)
 				listenUnix(t, path)
@@ -98,7 +97,7 @@ func TestKernelError(t *testing.T) {
 				d.LocalAddr = listener.Addr()
 				return d, "tcp", testutil.RefusingAddress(t, "tcp4")
 			}},
-		{"reset by the server", redial.Reset, nil, // connect or read says so
+		{"reset by the server", redial.Reset, nil, // either connect or read reports it
 			func(t *testing.T) (d redial.Dialer, network, address string) {
 				d.Verify = readOne
 				return d, "tcp", serveEach(t, func(conn *net.TCPConn) {
@@ -124,10 +123,10 @@ func TestKernelError(t *testing.T) {
 	}
 }
 
-// A handshake that fails, as part of the attempt: the peer did answer.
+// A TLS handshake that fails as part of the attempt has class TLS, because the peer did answer.
 func TestKernelTLS(t *testing.T) {
 	server := httptest.NewUnstartedServer(nil)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that fail are the point
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // the handshakes fail on purpose
 	server.TLS = &tls.Config{MinVersion: tls.VersionTLS13}
 	server.StartTLS()
 	t.Cleanup(server.Close)
@@ -135,15 +134,14 @@ func TestKernelTLS(t *testing.T) {
 	plain := serveEach(t, func(conn *net.TCPConn) {
 		defer conn.Close()
 		io.WriteString(conn, "220 mail.test ESMTP\r\n")
-		io.ReadFull(conn, make([]byte, 16)) // what is not read would be answered with a reset
+		io.ReadFull(conn, make([]byte, 16)) // closing with unread data would send a reset
 		conn.CloseWrite()
 		io.Copy(io.Discard, conn)
 	})
 	trusted := x509.NewCertPool()
 	trusted.AddCert(server.Certificate())
 
-	// One that would connect, so that each of the others fails for the
-	// reason that it names.
+	// This dial connects, so each dial below fails for the reason in its name.
 	require.NoError(t, dialTLS(t, address, &tls.Config{RootCAs: trusted}))
 
 	for _, c := range []struct {

@@ -1,9 +1,9 @@
 package systest_test
 
-// This machine's own part in a failed dial, in a namespace that can be put
-// into every such state: no IPv6 address to speak from, no port left to speak
-// from, and routes that lead nowhere. The kernel says EADDRNOTAVAIL of the
-// first two alike, yet one is no way there, and the other a lack of ports.
+// These tests make dials fail because of this machine's own state, in a network namespace: no IPv6
+// source address, no free local port, and routes that lead nowhere. The kernel reports
+// EADDRNOTAVAIL for the first two alike. Yet the first means that the address is unreachable, and
+// the second that ports are exhausted.
 
 import (
 	"net"
@@ -29,15 +29,15 @@ func TestNoIPv6Source(t *testing.T) {
 					}
 					a, err := dialOnce(t, redial.Dialer{}, network, address)
 					assert.Equal(t, redial.Unreachable, a.Class, "%v", err)
-					// The state of the test, not of the library: the error
-					// alone can't be told from that of ports that ran out.
+					// This checks the test's set-up, not the library: the error alone looks the
+					// same as when ports run out.
 					assert.ErrorIs(t, err, syscall.EADDRNOTAVAIL)
 					assert.Equal(t, redial.Exhausted, redial.Classify(err))
 
 					d := redial.Dialer{Policy: atOnce(), MaxAttempts: 3}
 					attempts, err := dialRecorded(t, &d, network, address)
-					assert.Len(t, attempts, 3, "an address may come: retried")
-					assert.Equal(t, redial.Unreachable, redial.Classify(err), "the dial knew more than its error")
+					assert.Len(t, attempts, 3, "retried, because an address may be added")
+					assert.Equal(t, redial.Unreachable, redial.Classify(err), "the dial knew more than its error says")
 				})
 			}
 		}
@@ -46,11 +46,11 @@ func TestNoIPv6Source(t *testing.T) {
 
 func TestPortsUsedUp(t *testing.T) {
 	inNamespace(t, nil, func(t *testing.T) {
-		writeSysctl(t, "net/ipv4/ip_local_port_range", "40000 40001") // of IPv6 too
+		writeSysctl(t, "net/ipv4/ip_local_port_range", "40000 40001") // for IPv6 too
 		const listenerPort = "50000"
 		for _, c := range []struct {
 			name, network, host string
-			withoutUDP          bool // ports, for what a dialer asks the kernel by UDP
+			withoutUDP          bool // no free UDP port, which a Dialer uses to ask the kernel for routes
 		}{
 			{name: "IPv4", network: "tcp4", host: "127.0.0.1"},
 			{name: "IPv6", network: "tcp6", host: "::1"},
@@ -80,7 +80,7 @@ func TestPortsUsedUp(t *testing.T) {
 				d := redial.Dialer{Policy: atOnce(), MaxAttempts: 2}
 				attempts, err := dialRecorded(t, &d, c.network, address)
 				require.Error(t, err)
-				assert.Len(t, attempts, 1, "more connects would not give ports back: not retried")
+				assert.Len(t, attempts, 1, "not retried, because retrying frees no ports")
 			})
 		}
 	})
@@ -99,7 +99,8 @@ func TestRoutes(t *testing.T) {
 			{"throw", syscall.RTN_THROW, syscall.ENETUNREACH, redial.Unreachable},
 			{"unreachable", syscall.RTN_UNREACHABLE, syscall.EHOSTUNREACH, redial.Unreachable},
 			{"prohibit", syscall.RTN_PROHIBIT, syscall.EACCES, redial.Denied},
-			// A route of this kind tells local callers; see swallow for one that tells nobody.
+			// A blackhole route reports an error to local programs. See swallow for one that
+			// reports nothing.
 			{"blackhole", syscall.RTN_BLACKHOLE, syscall.EINVAL, redial.Unreachable},
 		} {
 			for _, target := range []struct{ name, prefix, address string }{

@@ -17,11 +17,11 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
-// An attempt that binds to a path makes a file, which would be in the way of the
-// next attempt. What was there before stays.
+// An attempt that binds to a path creates a file, which would block the next attempt. So the
+// attempt removes its file. A file that existed before stays.
 func TestLocalSocketFile(t *testing.T) {
 	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
-		t.Skip("unix sockets with a local address are for unix")
+		t.Skip("unix sockets can have a local address on unix only")
 	}
 	dir := t.TempDir()
 	serverPath, localPath := filepath.Join(dir, "server"), filepath.Join(dir, "local")
@@ -64,13 +64,13 @@ func TestLocalSocketFile(t *testing.T) {
 			require.NoError(t, err)
 			testutil.AssertEchoes(t, conn)
 			_, err = os.Lstat(localPath)
-			assert.NoError(t, err, "the file of a connection that works stays, as net.Dialer's does")
+			assert.NoError(t, err, "the file of an open connection stays, as with net.Dialer")
 
 			_, err = dial(newDialer(nil))
 			require.Error(t, err)
 			assert.Equal(t, []redial.Class{redial.Exhausted}, classes)
 			_, err = os.Lstat(localPath)
-			assert.NoError(t, err, "another's file")
+			assert.NoError(t, err, "the file of another connection stays")
 			require.NoError(t, conn.Close())
 			require.NoError(t, ln.Close())
 			require.NoError(t, os.Remove(localPath))
@@ -78,8 +78,8 @@ func TestLocalSocketFile(t *testing.T) {
 	}
 }
 
-// A connection that Verify rejects is closed such that its TIME_WAIT does not hold
-// the local port, which the next attempt needs.
+// When Verify rejects a connection, the connection is closed without TIME_WAIT, because TIME_WAIT
+// would hold the local port that the next attempt needs.
 func TestLocalPortAfterVerify(t *testing.T) {
 	ln := testutil.Listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { io.Copy(io.Discard, conn) })
 	local := netip.MustParseAddrPort(testutil.FreeAddress(t))

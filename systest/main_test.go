@@ -7,8 +7,8 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
-// TestMain lets more tests run at once than there are cores, because most of them wait: for another process, or for an
-// attempt to time out. The command line may say otherwise.
+// TestMain runs more tests in parallel than there are cores, because most tests wait: for another
+// process, or for an attempt to time out. The command line overrides the number.
 func TestMain(m *testing.M) {
 	flag.Set("test.parallel", "8")
 	testutil.Main(m)

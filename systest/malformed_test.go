@@ -1,6 +1,6 @@
 package systest_test
 
-// Dials that package net itself refuses: no packet is sent for them.
+// These tests make dials that package net itself rejects, before it sends a packet.
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-// What can never work as asked is not retried, and no packet is sent for it.
+// A dial that can never succeed is not retried, and sends no packet.
 func TestMalformed(t *testing.T) {
 	for _, c := range []struct {
 		name, network, address string
@@ -50,18 +50,18 @@ func TestMalformed(t *testing.T) {
 			d := redial.Dialer{Policy: atOnce(), MaxAttempts: 2}
 			attempts, err := dialRecorded(t, &d, c.network, c.address)
 			require.Error(t, err)
-			require.Len(t, attempts, 1, "retried")
+			require.Len(t, attempts, 1, "the dial was retried")
 			assert.Equal(t, c.class, attempts[0].Class, "%v", err)
 			assert.Equal(t, c.class, redial.Classify(err), "%v", err)
 			failed, ok := errors.AsType[*redial.Error](err)
 			require.True(t, ok)
-			assert.Same(t, attempts[0].Err, failed.Err, "as the inner dialer made it")
+			assert.Same(t, attempts[0].Err, failed.Err, "the inner dialer's error, unchanged")
 		})
 	}
 }
 
-// Package net's own errors for a LocalAddr that can't go with the address, as
-// dials of a literal and of a name return them.
+// Package net returns its own errors for a LocalAddr that does not fit the address. These errors
+// differ between IP addresses and host names, and are all invalid.
 func TestLocalAddrOfAnotherKind(t *testing.T) {
 	v4, v6 := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, &net.TCPAddr{IP: net.IPv6loopback}
 	for _, test := range []struct {

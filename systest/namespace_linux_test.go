@@ -1,10 +1,9 @@
 package systest_test
 
-// A test that needs a network with black holes in it runs in a child process
-// with namespaces of its own (namespaces(7)). In there it has a loopback
-// interface and nothing else, resolves by the files and the DNS server that it
-// brings along, and adds what addresses and routes it likes by rtnetlink(7).
-// No tool is needed for it, and nothing of it is seen from outside.
+// A test that needs a network of its own runs in a child process with its own namespaces
+// (namespaces(7)). There, the only network interface is the loopback interface. Names are resolved
+// by the files and the DNS server that the test sets up. The test adds addresses and routes by
+// rtnetlink(7). It needs no other program, and changes nothing outside its namespaces.
 
 import (
 	"encoding/binary"
@@ -25,17 +24,17 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-// inNamespace is inChild with network and mount namespaces for the child
-// alone. In there, the loopback interface is up and the only one, with
-// 127.0.0.1/8 and, if the kernel knows IPv6, ::1; names are resolved by
-// /etc/hosts, which has localhost, and a DNS server at 127.0.0.1:53, if the
-// body starts one, that is asked once and given a second to answer.
+// inNamespace is inChild in network and mount namespaces of its own. The loopback interface is up
+// and the only one, with 127.0.0.1/8 and, if the kernel supports IPv6, ::1. Names are resolved by
+// /etc/hosts, which has localhost, and by a DNS server at 127.0.0.1:53, if body starts one. The
+// resolver asks the server once, and waits one second for the answer.
 //
-// Only root may do that; for others t is skipped.
+// Only root may create namespaces. For other users t is skipped.
 func inNamespace(t *testing.T, env []string, body func(t *testing.T)) {
 	t.Helper()
 	attr := &syscall.SysProcAttr{
-		// Unshared, not cloned: package syscall then makes the mounts private too.
+		// These are not Cloneflags, because package syscall makes the mounts private only with
+		// Unshareflags.
 		Unshareflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
 	}
 	startChild(t, env, attr, func(t *testing.T) {
@@ -45,9 +44,9 @@ func inNamespace(t *testing.T, env []string, body func(t *testing.T)) {
 	})
 }
 
-// mountEtc puts an /etc in place of the machine's that has what a resolver
-// reads and nothing else. One mount hides all of it, also what is a symbolic
-// link elsewhere, or is not there on this machine.
+// mountEtc mounts an /etc over the machine's, with only the files that a resolver reads. One mount
+// hides all of the machine's files. It also works where these files are symbolic links or do not
+// exist.
 func mountEtc(t *testing.T) {
 	t.Helper()
 	err := syscall.Mount("tmpfs", "/etc", "tmpfs", 0, "mode=0755")
@@ -62,13 +61,12 @@ func mountEtc(t *testing.T) {
 	}
 }
 
-// writeSysctl sets a variable of the namespace's own, such as
-// "net/ipv4/ip_local_port_range".
+// writeSysctl sets a sysctl of the namespace, such as "net/ipv4/ip_local_port_range".
 func writeSysctl(t *testing.T, name, value string) {
 	t.Helper()
 	err := os.WriteFile(filepath.Join("/proc/sys", name), []byte(value), 0)
 	if errors.Is(err, syscall.EROFS) {
-		t.Skipf("in this container /proc/sys can't be written: %v", err)
+		t.Skipf("/proc/sys is read-only, as in many containers: %v", err)
 	}
 	require.NoError(t, err)
 }
@@ -83,30 +81,28 @@ func skipWithoutIPv6(t *testing.T) {
 	conn.Close()
 }
 
-// loopbackIndex is the number of the loopback interface in every namespace.
+// loopbackIndex is the index of the loopback interface in every network namespace.
 const loopbackIndex = 1
 
-// loopbackUp switches the loopback interface on: the kernel gives it its
-// addresses then.
+// loopbackUp brings the loopback interface up. The kernel then adds its addresses.
 func loopbackUp(t *testing.T) {
 	t.Helper()
 	var link []byte // struct ifinfomsg
 	link = append(link, syscall.AF_UNSPEC, 0)
 	link = binary.NativeEndian.AppendUint16(link, 0)
 	link = binary.NativeEndian.AppendUint32(link, loopbackIndex)
-	link = binary.NativeEndian.AppendUint32(link, syscall.IFF_UP) // the flags,
-	link = binary.NativeEndian.AppendUint32(link, syscall.IFF_UP) // and which of them to change
+	link = binary.NativeEndian.AppendUint32(link, syscall.IFF_UP) // the new flags
+	link = binary.NativeEndian.AppendUint32(link, syscall.IFF_UP) // the flags to change
 	require.NoError(t, rtnetlink(syscall.RTM_NEWLINK, 0, link))
 }
 
-// addAddress gives the loopback interface one more address, such as
-// "192.0.2.1/32".
+// addAddress adds an address to the loopback interface, such as "192.0.2.1/32".
 func addAddress(t *testing.T, prefix string) {
 	t.Helper()
 	p := netip.MustParsePrefix(prefix)
 	const (
-		ifaFlags    = 8            // IFA_FLAGS, which package syscall lacks, as it does
-		ifaFlagsSet = 0x02 | 0x200 // IFA_F_NODAD | IFA_F_NOPREFIXROUTE: no route but that to the address itself
+		ifaFlags    = 8            // IFA_FLAGS; package syscall lacks this constant and the next
+		ifaFlagsSet = 0x02 | 0x200 // IFA_F_NODAD | IFA_F_NOPREFIXROUTE: only a route to the address itself
 	)
 	var addr []byte // struct ifaddrmsg
 	addr = append(addr, family(p.Addr()), byte(p.Bits()), 0, syscall.RT_SCOPE_UNIVERSE)
@@ -116,8 +112,8 @@ func addAddress(t *testing.T, prefix string) {
 		attribute{syscall.IFA_ADDRESS, p.Addr().AsSlice()},
 		attribute{ifaFlags, binary.NativeEndian.AppendUint32(nil, ifaFlagsSet)})
 	require.NoErrorf(t, err, "add address %v", p)
-	// The kernel answers before it has made that route, of IPv6. Connecting a
-	// UDP socket asks for it, and sends nothing.
+	// For IPv6, the kernel answers before it has added the route to the address. Connecting a UDP
+	// socket looks up the route without sending anything.
 	own := p.Addr()
 	if own.IsLinkLocalUnicast() {
 		own = own.WithZone("lo")
@@ -131,10 +127,9 @@ func addAddress(t *testing.T, prefix string) {
 	}, 10*time.Second, time.Millisecond, "there is no route to address %v", p)
 }
 
-// addRoute adds a route to prefix, of a kind that refuses to carry packets:
-// syscall.RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT or RTN_THROW. Of a
-// packet that would take it, connect tells at once; see swallow for the other
-// sort. The caller may remove it again.
+// addRoute adds a route to prefix, of a kind that carries no packets: syscall.RTN_BLACKHOLE,
+// RTN_UNREACHABLE, RTN_PROHIBIT or RTN_THROW. A connect that would use the route fails at once. See
+// swallow for a route that makes connects time out. The caller may call remove to remove the route.
 func addRoute(t *testing.T, kind byte, prefix string) (remove func()) {
 	t.Helper()
 	err := changeRoute(syscall.RTM_NEWROUTE, kind, syscall.RT_SCOPE_UNIVERSE, prefix)
@@ -146,17 +141,17 @@ func addRoute(t *testing.T, kind byte, prefix string) (remove func()) {
 	}
 }
 
-// swallow makes packets to prefix vanish without an answer, as a firewall
-// does: they leave by the loopback interface and come back for an address
-// that is not this machine's.
+// swallow makes packets to prefix vanish without an answer, as a firewall does. The packets leave
+// by the loopback interface, and come back with a destination that is not an address of this
+// machine.
 func swallow(t *testing.T, prefix string) {
 	t.Helper()
 	err := changeRoute(syscall.RTM_NEWROUTE, syscall.RTN_UNICAST, syscall.RT_SCOPE_LINK, prefix,
 		attribute{syscall.RTA_OIF, binary.NativeEndian.AppendUint32(nil, loopbackIndex)})
-	require.NoErrorf(t, err, "add route to %v by the loopback interface", prefix)
+	require.NoErrorf(t, err, "add route to %v through the loopback interface", prefix)
 }
 
-// changeRoute adds a route to the main table, or removes it.
+// changeRoute adds a route to the main table, or removes a route from it.
 func changeRoute(request uint16, kind, scope byte, prefix string, attributes ...attribute) error {
 	p := netip.MustParsePrefix(prefix)
 	const tos = 0
@@ -172,7 +167,7 @@ func changeRoute(request uint16, kind, scope byte, prefix string, attributes ...
 	return rtnetlink(request, flags, route, attributes...)
 }
 
-// addDevice makes a network interface, which is there until remove is called.
+// addDevice creates a network interface, which exists until remove is called.
 func addDevice(t *testing.T, name string) (remove func()) {
 	t.Helper()
 	tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
@@ -189,7 +184,7 @@ func addDevice(t *testing.T, name string) (remove func()) {
 	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, tun.Fd(), syscall.TUNSETIFF, uintptr(unsafe.Pointer(&request)))
 	if errno != 0 {
 		tun.Close()
-		t.Skipf("this machine lets nobody make a tun device: %v", errno)
+		t.Skipf("this machine does not let the test create a tun device: %v", errno)
 	}
 	return func() { tun.Close() }
 }
@@ -201,18 +196,18 @@ func family(addr netip.Addr) byte {
 	return syscall.AF_INET6
 }
 
-// An attribute follows the fixed part of a message (struct rtattr).
+// An attribute follows the fixed part of a netlink message (struct rtattr).
 type attribute struct {
 	kind  uint16
 	value []byte
 }
 
-// rtnetlink asks the kernel to make a change, and returns its answer.
+// rtnetlink sends the kernel a request for a change, and returns the kernel's answer.
 func rtnetlink(kind, flags uint16, body []byte, attributes ...attribute) error {
 	for _, a := range attributes {
 		body = binary.NativeEndian.AppendUint16(body, uint16(syscall.SizeofRtAttr+len(a.value)))
 		body = binary.NativeEndian.AppendUint16(body, a.kind)
-		body = append(body, a.value...) // addresses and indexes: all multiples of four long, as they must be
+		body = append(body, a.value...) // needs no padding: the length of an address or index is a multiple of four
 	}
 	var request []byte // struct nlmsghdr
 	request = binary.NativeEndian.AppendUint32(request, uint32(syscall.SizeofNlMsghdr+len(body)))
@@ -245,7 +240,7 @@ func rtnetlink(kind, flags uint16, body []byte, attributes ...attribute) error {
 	return nil
 }
 
-// What the other tests trust a namespace with, and that nothing of it shows
+// A namespace has the properties that the other tests rely on, and does not change anything
 // outside.
 func TestNamespace(t *testing.T) {
 	inNamespace(t, nil, func(t *testing.T) {
@@ -281,6 +276,6 @@ func TestNamespace(t *testing.T) {
 	if os.Getenv(childVariable) == "" {
 		entries, err := os.ReadDir("/etc")
 		require.NoError(t, err)
-		assert.Greater(t, len(entries), 3, "the machine's own /etc is hidden")
+		assert.Greater(t, len(entries), 3, "the namespace hides the machine's own /etc")
 	}
 }

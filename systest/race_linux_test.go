@@ -1,7 +1,7 @@
 package systest_test
 
-// These tests race addresses through a real kernel, in a network namespace
-// where some of them swallow packets, as a firewall does.
+// These tests race addresses through a real kernel, in a network namespace in which some addresses
+// swallow packets, as a firewall does.
 
 import (
 	"context"
@@ -27,8 +27,8 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
-// The addresses of raceNetwork. A good one accepts at racePort, the refusing
-// one is there as well, a dead one swallows what is sent to it.
+// The addresses of raceNetwork. The good ones accept at racePort, and the refusing one refuses. The
+// dead ones swallow every packet. There is no route to noRoute6.
 const (
 	racePort = "7777"
 	good4    = "192.0.2.1"
@@ -40,16 +40,15 @@ const (
 
 func dead4(i int) string { return fmt.Sprint("198.51.100.", i) }
 
-// raceNetwork adds these addresses, and starts a DNS server that the system's
-// resolver asks.
+// raceNetwork adds these addresses, and starts a DNS server for the system's resolver.
 func raceNetwork(t *testing.T) *dnsServer {
 	skipWithoutIPv6(t)
 	for _, own := range []string{good4 + "/32", refusing + "/32", good6 + "/128", dead6 + "/128"} {
 		addAddress(t, own)
 	}
 	swallow(t, "198.51.100.0/24")
-	// The kernel reports a swallowed IPv6 SYN after a second. A listener whose
-	// backlog is full stays silent.
+	// The kernel reports a swallowed IPv6 SYN as an error after a second. A listener with a full
+	// backlog stays silent.
 	addr := net.TCPAddrFromAddrPort(netip.MustParseAddrPort("[" + dead6 + "]:" + racePort))
 	_, full := listenFull(t, syscall.AF_INET6, &syscall.SockaddrInet6{Port: addr.Port, Addr: [16]byte(addr.IP)}, func(int) (net.Conn, error) {
 		return net.DialTimeout("tcp", addr.String(), 100*time.Millisecond)
@@ -61,8 +60,7 @@ func raceNetwork(t *testing.T) *dnsServer {
 	return startDNS(t, "127.0.0.1:53")
 }
 
-// outcomes returns the outcome of each of an attempt's addresses, as "address
-// class".
+// outcomes returns the outcome of each address of an attempt, as "address class".
 func outcomes(a redial.Attempt) (all []string) {
 	for _, r := range a.Addrs {
 		all = append(all, strings.TrimSuffix(strings.Trim(r.Addr.Addr().String(), "[]")+" "+r.Class.String(), " unknown"))
@@ -76,9 +74,9 @@ func TestRaceRealAddresses(t *testing.T) {
 		tests := []struct {
 			name   string
 			addrs  []string
-			remote string // "": none connects
+			remote string // "" if no address connects
 			class  redial.Class
-			want   []string // in the resolver's order, which is RFC 6724's
+			want   []string // in the resolver's order (RFC 6724)
 			within time.Duration
 		}{
 			{"hole-good.test", []string{dead4(1), good4}, good4, 0, []string{dead4(1) + " canceled", good4}, 2 * time.Second},
@@ -98,7 +96,8 @@ func TestRaceRealAddresses(t *testing.T) {
 			server.set(test.name, dnsAddrs(test.addrs...))
 		}
 
-		// net.Dialer beside it, all at once, because it takes seconds. It gives each address 2 s at least.
+		// net.Dialer dials the same names for comparison. It gives each address at least 2 s, so
+		// all its dials run concurrently.
 		const plainTimeout = 4 * time.Second
 		took := make([]time.Duration, len(tests))
 		var plain sync.WaitGroup
@@ -113,8 +112,8 @@ func TestRaceRealAddresses(t *testing.T) {
 		}
 		for i, test := range tests {
 			t.Run(test.name, func(t *testing.T) {
-				// The first attempt of several: the last one would wait for
-				// silent addresses until its end.
+				// Look only at the first of several attempts. The last one would wait for silent
+				// addresses until its end.
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				var seen []redial.Attempt
@@ -154,8 +153,7 @@ func TestRaceRealAddresses(t *testing.T) {
 	})
 }
 
-// An attempt whose addresses all fail shows each of them, in its record and in
-// the error.
+// If all addresses of an attempt fail, its record and its error show each of them.
 func TestRaceRecordsEveryAddress(t *testing.T) {
 	inNamespace(t, nil, func(t *testing.T) {
 		server := raceNetwork(t)
@@ -196,7 +194,7 @@ func TestRaceRecordsEveryAddress(t *testing.T) {
 	})
 }
 
-// Where one address is dialed, or none, the error is net.Dialer's own.
+// If at most one address is dialed, the error is the same as net.Dialer's.
 func TestRaceErrorsAreNetDialers(t *testing.T) {
 	inNamespace(t, nil, func(t *testing.T) {
 		server := raceNetwork(t)
@@ -236,8 +234,8 @@ func TestRaceErrorsAreNetDialers(t *testing.T) {
 	})
 }
 
-// withLongIP returns err with its address in the longer of two forms that mean
-// the same, because resolvers return either.
+// withLongIP returns err with its IP address in the 16-byte form. A resolver may return an IPv4
+// address in either of its two forms.
 func withLongIP(err error) error {
 	op := *err.(*net.OpError)
 	if addr, ok := op.Addr.(*net.TCPAddr); ok {
@@ -246,7 +244,7 @@ func withLongIP(err error) error {
 	return &op
 }
 
-// A client's hooks are called as by net.Dialer.
+// redial calls the hooks of a Dialer and of httptrace as net.Dialer calls them.
 func TestRaceHooks(t *testing.T) {
 	inNamespace(t, []string{"GODEBUG=netdns=go"}, func(t *testing.T) {
 		server := raceNetwork(t)
@@ -280,7 +278,7 @@ func TestRaceHooks(t *testing.T) {
 		assert.Equal(t, want, events((&redial.Dialer{Dialer: plain}).DialContext))
 		assert.Equal(t, wantControlled, controlled)
 
-		// Hooks for connections alone do not see those to the DNS server, either.
+		// Hooks for connections alone do not see the connections to the DNS server either.
 		var started []string
 		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
 			ConnectStart: func(_, addr string) { started = append(started, addr) },
@@ -292,7 +290,7 @@ func TestRaceHooks(t *testing.T) {
 	})
 }
 
-// What a name's address may look like, and how it is reached.
+// Dials connect to every form of a name's address, from every form of local address.
 func TestRaceNames(t *testing.T) {
 	inNamespace(t, nil, func(t *testing.T) {
 		server := raceNetwork(t)
@@ -319,7 +317,7 @@ func TestRaceNames(t *testing.T) {
 			{"tcp", "both.test:" + racePort, &net.TCPAddr{IP: net.ParseIP(good4)}, good4},
 			{"tcp", "both.test:" + racePort, &net.TCPAddr{Port: 5555}, good6},
 			{"tcp", "two.test:" + racePort, &net.TCPAddr{Port: 5556}, good4},
-			{"tcp", "silent.test:" + racePort, &net.TCPAddr{Port: 5557}, good4}, // one after the other: the port is one
+			{"tcp", "silent.test:" + racePort, &net.TCPAddr{Port: 5557}, good4}, // dialed one after the other, because they share the local port
 		} {
 			t.Run(fmt.Sprint(test.network, " ", test.address, " from ", test.local), func(t *testing.T) {
 				d := &redial.Dialer{MaxAttempts: 1}
@@ -333,13 +331,13 @@ func TestRaceNames(t *testing.T) {
 				assert.Equal(t, net.JoinHostPort(test.remote, racePort), conn.RemoteAddr().String())
 				if local, ok := test.local.(*net.TCPAddr); ok && local.Port != 0 {
 					assert.Equal(t, local.Port, conn.LocalAddr().(*net.TCPAddr).Port)
-					conn.(*net.TCPConn).SetLinger(0) // the port is not to be left in TIME_WAIT
+					conn.(*net.TCPConn).SetLinger(0) // so that the port is not left in TIME_WAIT
 				}
 			})
 		}
 
-		// /etc/hosts has IPv4 addresses in the long form, which must not be
-		// taken for IPv6: the first of two refuses.
+		// /etc/hosts yields IPv4 addresses in their 16-byte form, which must not be mistaken for
+		// IPv6. The first of the two addresses refuses.
 		for _, network := range []string{"tcp", "tcp4"} {
 			for _, local := range []net.Addr{nil, &net.TCPAddr{IP: net.ParseIP(good4)}} {
 				var seen redial.Attempt
@@ -352,7 +350,7 @@ func TestRaceNames(t *testing.T) {
 			}
 		}
 
-		// Without racing nothing is known of addresses.
+		// Without racing, the attempt has no record of its addresses.
 		var seen redial.Attempt
 		d := &redial.Dialer{OnAttempt: func(_ context.Context, a redial.Attempt) { seen = a }}
 		d.FallbackDelay = -1
@@ -364,7 +362,7 @@ func TestRaceNames(t *testing.T) {
 	})
 }
 
-// A race ends with its context, and says so although another address has
+// A race ends when its context is canceled. The error is the cancellation, even if another address
 // refused before.
 func TestRaceCanceledAtSecondAddress(t *testing.T) {
 	inNamespace(t, nil, func(t *testing.T) {
@@ -385,7 +383,7 @@ func TestRaceCanceledAtSecondAddress(t *testing.T) {
 	})
 }
 
-// An address that connects to itself does not win against one where something
+// An address that connects to itself does not win the race against an address where something
 // listens.
 func TestRaceSelfConnect(t *testing.T) {
 	inNamespace(t, nil, func(t *testing.T) {

@@ -1,7 +1,7 @@
 package systest_test
 
-// These tests race addresses of a DNS server of the test's. race_linux_test.go
-// has those that need a network in which some addresses are dead.
+// These tests race the addresses that a test's own DNS server returns. The tests in
+// race_linux_test.go need a network in which some addresses are dead.
 
 import (
 	"context"
@@ -20,16 +20,16 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-// The second look-up of a tcp6 name with link-local addresses, which is for
-// their zones, may bring another answer than the first, or none.
+// A tcp6 name with link-local addresses is looked up a second time, to learn the addresses' zones.
+// The second answer may differ from the first, or be empty.
 func TestRaceSecondLookUp(t *testing.T) {
 	skipWithoutDNS(t)
 	server := startDNS(t, "127.0.0.1:0")
 	const linkLocal, global = "fe80::1", "2001:db8::1"
 	for _, test := range []struct {
 		name    string
-		replies []dnsReply   // to the first look-up, then to the second
-		class   redial.Class // if no address is dialed
+		replies []dnsReply   // to the first look-up and to the second
+		class   redial.Class // checked if no address is dialed
 		addrs   []string
 	}{
 		{"gone.test", []dnsReply{dnsAddrs(linkLocal), dnsNoData}, redial.NotFound, nil},
@@ -64,7 +64,7 @@ func TestRaceSecondLookUp(t *testing.T) {
 	}
 }
 
-// A name that has an address twice dials it once.
+// An address that a name has twice is dialed once.
 func TestRaceDialsEachAddressOnce(t *testing.T) {
 	skipWithoutDNS(t)
 	server := startDNS(t, "127.0.0.1:0")
@@ -79,8 +79,8 @@ func TestRaceDialsEachAddressOnce(t *testing.T) {
 	assert.Equal(t, netip.MustParseAddrPort("127.0.0.1:80"), attempt.Addrs[0].Addr)
 }
 
-// What a user's Control does to its goroutine, it does to the one that dials:
-// a panic can be recovered there, and an exit ends the dial.
+// A panic in a user's Control reaches the goroutine that called Dial, which can recover it. In the
+// same way, runtime.Goexit ends the goroutine that called Dial.
 func TestRaceControlPanics(t *testing.T) {
 	skipWithoutDNS(t)
 	server := startDNS(t, "127.0.0.1:0")
@@ -100,7 +100,7 @@ func TestRaceControlPanics(t *testing.T) {
 			d.Timeout = time.Minute
 			d.Resolver = server.resolver()
 			d.ControlContext = func(ctx context.Context, _, _ string, _ syscall.RawConn) error {
-				once.Do(test.how) // the other address waits for its end
+				once.Do(test.how) // the attempt at the other address waits until it is canceled
 				<-ctx.Done()
 				return ctx.Err()
 			}

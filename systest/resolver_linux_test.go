@@ -1,9 +1,9 @@
 package systest_test
 
-// The two resolvers that a Go program may use on Linux, Go's own and the C
-// library's by cgo, against the same DNS server: they word their failures
-// differently, and the class must be the same. The C library's reads
-// /etc/resolv.conf and nothing else, so each runs in a namespace of its own.
+// These tests run both resolvers that a Go program may use on Linux against the same DNS server:
+// Go's own, and the C library's by cgo. The resolvers word their failures differently, but the
+// class must be the same. The C library's resolver reads its servers from /etc/resolv.conf only, so
+// each test runs in a namespace of its own.
 
 import (
 	"context"
@@ -21,24 +21,24 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-// dnsPort53 is where the C library asks: it takes no other port.
+// dnsPort53 is the address of the DNS server. The C library's resolver asks no other port than 53.
 const dnsPort53 = "127.0.0.1:53"
 
-// eachResolver runs body in a namespace, once with each of the resolvers.
+// eachResolver runs body once with each resolver, in a namespace of its own.
 func eachResolver(t *testing.T, env []string, body func(t *testing.T, resolver string)) {
 	t.Parallel()
 	for _, resolver := range []string{"go", "cgo"} {
 		t.Run(resolver, func(t *testing.T) {
 			if resolver == "cgo" && !builtWithCgo() {
-				t.Skip("built without cgo, hence without the C library's resolver")
+				t.Skip("built without cgo, so without the C library's resolver")
 			}
 			inNamespace(t, append(env, "GODEBUG=netdns="+resolver), func(t *testing.T) { body(t, resolver) })
 		})
 	}
 }
 
-// builtWithCgo tells whether the C library's resolver is in this binary: else
-// Go's takes its place without a word.
+// builtWithCgo reports whether this binary contains the C library's resolver. If it does not, Go
+// silently uses its own resolver instead.
 func builtWithCgo() bool {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -58,8 +58,8 @@ func builtWithCgo() bool {
 	return cgo && !netgo
 }
 
-// requireResolver checks that it is that resolver that this process uses: only
-// Go's knows which server it had its answer from.
+// requireResolver checks that this process uses the given resolver. Only Go's resolver reports
+// which server answered.
 func requireResolver(t *testing.T, resolver string) {
 	t.Helper()
 	_, err := net.DefaultResolver.LookupHost(t.Context(), "no-such-name.test")
@@ -121,7 +121,7 @@ func TestResolver(t *testing.T) {
 				host := strings.ToLower(name) + "-once.test"
 				server.set(host, failing, dnsAddrs("127.0.0.1"))
 				d := redial.Dialer{Policy: atOnce()}
-				attempts, err := dialRecorded(t, &d, "tcp4", host+":"+port) // tcp4: one query each time
+				attempts, err := dialRecorded(t, &d, "tcp4", host+":"+port) // tcp4: one query per attempt
 				require.NoError(t, err)
 				require.Len(t, attempts, 2)
 				assert.Equal(t, redial.DNS, attempts[0].Class, "%v", attempts[0].Err)
@@ -142,8 +142,8 @@ func TestResolver(t *testing.T) {
 	})
 }
 
-// No server is there at all: what the kernel says of its port is not said of
-// the target's.
+// If no DNS server runs, the kernel reports that the DNS server's port is closed. This must not be
+// taken for the target's port.
 func TestResolverWithoutServer(t *testing.T) {
 	eachResolver(t, nil, func(t *testing.T, _ string) {
 		a, err := dialOnce(t, redial.Dialer{}, "tcp", "name.test:80")
@@ -152,13 +152,13 @@ func TestResolverWithoutServer(t *testing.T) {
 	})
 }
 
-// Names that exist, dialed with next to no descriptors left: the resolvers say
-// that there is no such host, or name the cause in a text. Each number of
-// descriptors has a process of its own, for what a resolver has read in one
-// look-up, or failed to read, it may not read again in the next.
+// These dials resolve names that exist, with few or no free descriptors. The resolvers then report
+// that there is no such host, or give the cause only as text. Each number of free descriptors has a
+// process of its own, because a resolver may not read a file again that it read, or failed to read,
+// in an earlier look-up.
 func TestResolverOutOfDescriptors(t *testing.T) {
 	const variable = "REDIAL_TEST_DESCRIPTORS"
-	const enough = 4 // for every resolver; Go's takes a socket each for A and AAAA
+	const enough = 4 // for either resolver; Go's uses one socket for A and one for AAAA
 	for left := range enough + 1 {
 		t.Run(strconv.Itoa(left), func(t *testing.T) {
 			eachResolver(t, []string{variable + "=" + strconv.Itoa(left)}, func(t *testing.T, _ string) {
@@ -171,17 +171,17 @@ func TestResolverOutOfDescriptors(t *testing.T) {
 					{"tcp", "name.test"}, {"tcp4", "name.test"}, {"tcp4", "localhost"},
 				} {
 					failed := 0
-					const dials = 10 // with one left, whether A or AAAA has it is chance
+					const dials = 10 // with one descriptor left, chance decides whether the A or the AAAA query gets it
 					for range dials {
 						d := redial.Dialer{MaxAttempts: 2}
 						restore := leaveDescriptors(t, left)
 						attempts, err := dialRecorded(t, &d, c.network, c.host+":"+port)
 						restore()
-						require.Len(t, attempts, 1, "retried: %v", err)
+						require.Len(t, attempts, 1, "the dial was retried: %v", err)
 						if err != nil {
 							failed++
 							assert.Equal(t, redial.Exhausted, attempts[0].Class, "%v", err)
-							// The resolver's error alone would not tell anyone.
+							// The resolver's error alone would not show the cause.
 							assert.Equal(t, redial.Exhausted, redial.Classify(err), "%v", err)
 							assert.ErrorIs(t, err, redial.ErrPermanent)
 						}

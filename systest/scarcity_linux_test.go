@@ -1,6 +1,7 @@
 package systest_test
 
-// What a machine can run out of: descriptors, ports, and room in a listener's backlog.
+// These helpers use up what a machine can run out of: descriptors, ports, and room in a listener's
+// backlog.
 
 import (
 	"net"
@@ -12,9 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// listenFull listens on addr with a backlog of length zero, that nobody
-// accepts from, and fills it by dial until dial fails. It returns the
-// listener's descriptor and the error.
+// listenFull listens on addr with a backlog of length zero and accepts nothing. It calls dial until
+// dial fails, because the backlog is full. It returns the listener's descriptor and dial's error.
 func listenFull(t *testing.T, domain int, addr syscall.Sockaddr, dial func(fd int) (net.Conn, error)) (int, error) {
 	t.Helper()
 	fd, err := syscall.Socket(domain, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -23,13 +23,13 @@ func listenFull(t *testing.T, domain int, addr syscall.Sockaddr, dial func(fd in
 	require.NoError(t, syscall.Bind(fd, addr))
 	require.NoError(t, syscall.Listen(fd, 0))
 	connected := 0
-	for range 16 { // the kernel takes one more than the length of the backlog says
+	for range 16 { // the kernel admits one connection more than the length of the backlog
 		conn, err := dial(fd)
 		switch {
 		case err == nil:
 			connected++
 			t.Cleanup(func() { conn.Close() })
-		case connected > 0: // else it was the dial's time that was up, on a busy machine
+		case connected > 0: // if none has connected, the dial timed out because the machine is busy
 			return fd, err
 		}
 	}
@@ -37,8 +37,7 @@ func listenFull(t *testing.T, domain int, addr syscall.Sockaddr, dial func(fd in
 	return -1, nil
 }
 
-// listenSilent is the address of a listener that answers no SYN, for its
-// backlog is full.
+// listenSilent returns the address of a listener that answers no SYN, because its backlog is full.
 func listenSilent(t *testing.T) (address string) {
 	t.Helper()
 	loopback := &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
@@ -51,8 +50,8 @@ func listenSilent(t *testing.T) (address string) {
 	return boundTo(t, fd)
 }
 
-// leaveDescriptors takes all but that many of the descriptors that this
-// process may have, until restore is called. In a child only: see inChild.
+// leaveDescriptors uses up all descriptors of this process but the given number, until restore is
+// called. Call it only in a child: see inChild.
 func leaveDescriptors(t *testing.T, left int) (restore func()) {
 	t.Helper()
 	const most = 256
@@ -84,9 +83,8 @@ func leaveDescriptors(t *testing.T, left int) (restore func()) {
 	return restore
 }
 
-// useUpPorts connects to address until the kernel has no port left for it.
-// The connections end in resets, so that the ports are free again, and not in
-// TIME_WAIT, once restore has closed them.
+// useUpPorts connects to address until the kernel has no local port left. restore closes the
+// connections with resets, so that their ports are free at once instead of in TIME_WAIT.
 func useUpPorts(t *testing.T, network, address string) (restore func()) {
 	t.Helper()
 	var conns []net.Conn

@@ -13,7 +13,8 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-// Errnos of a dial that was set up in a way that this machine can't have.
+// Each dial is set up in a way that can't work on this machine. The kernel's errno has the right
+// class.
 func TestKernelSetUp(t *testing.T) {
 	bindToDevice := func(device string) func(_, _ string, conn syscall.RawConn) error {
 		return func(_, _ string, conn syscall.RawConn) (err error) {
@@ -24,7 +25,7 @@ func TestKernelSetUp(t *testing.T) {
 			return err
 		}
 	}
-	// All of them fail before they connect, so the ports do not matter.
+	// All these dials fail before they connect, so the ports do not matter.
 	for _, c := range []struct {
 		name, network, address string
 		class                  redial.Class
@@ -56,8 +57,8 @@ func TestKernelSetUp(t *testing.T) {
 	}
 }
 
-// The network interface that a socket is bound to goes away before it connects,
-// as that of a VPN does.
+// The network interface that a socket is bound to disappears before the socket connects, as a VPN's
+// interface may.
 func TestKernelDeviceGone(t *testing.T) {
 	inNamespace(t, nil, func(t *testing.T) {
 		a, err := dialOnce(t, redial.Dialer{Dialer: net.Dialer{Control: func(_, _ string, conn syscall.RawConn) (err error) {

@@ -2,7 +2,7 @@
 
 package systest_test
 
-// Servers on sockets of this machine, behaved and otherwise.
+// These helpers make addresses and servers on sockets of this machine.
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// boundTo is the address of a socket, as one dials it.
+// boundTo returns the address that a socket is bound to, in the form to dial.
 func boundTo(t *testing.T, fd int) (address string) {
 	t.Helper()
 	addr, err := syscall.Getsockname(fd)
@@ -31,8 +31,8 @@ func boundTo(t *testing.T, fd int) (address string) {
 	return ""
 }
 
-// socketPath is a path for a unix socket, short enough for every system's
-// limit, whatever the test is called.
+// socketPath returns a path for a unix socket. The path is short enough for every system's limit,
+// however long the test's name.
 func socketPath(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "redial")
@@ -49,8 +49,7 @@ func listenUnix(t *testing.T, path string) *net.UnixListener {
 	return listener
 }
 
-// serveEach calls serve with each connection to a new listener on the
-// loopback interface, until t ends.
+// serveEach listens on the loopback interface, and calls serve with each connection, until t ends.
 func serveEach(t *testing.T, serve func(*net.TCPConn)) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -73,7 +72,7 @@ func serveEach(t *testing.T, serve func(*net.TCPConn)) (address string) {
 	return listener.Addr().String()
 }
 
-// readOne is a Verify that waits for the peer's first byte.
+// readOne is a Verify function that waits for the peer's first byte.
 func readOne(_ context.Context, conn net.Conn) error {
 	_, err := io.ReadFull(conn, make([]byte, 1))
 	return err

@@ -16,8 +16,8 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
-// net shares one look-up among the dials that want it. The end of the request
-// that began the look-up is not the end of the other one's dial.
+// Package net shares one look-up among concurrent dials to the same name. If the request that began
+// the look-up ends, the other request's dial must not fail.
 func TestTransportSharedLookUp(t *testing.T) {
 	skipWithoutDNS(t)
 	dns := startDNS(t, "127.0.0.1:0")
@@ -33,7 +33,7 @@ func TestTransportSharedLookUp(t *testing.T) {
 	var toServer redial.Dialer
 	resolver := resolverBy(func(ctx context.Context, network, _ string) (net.Conn, error) {
 		once.Do(func() { close(asked) })
-		<-gone // the dial to the DNS server begins when the first request is over
+		<-gone // delays the dial to the DNS server until the first request is over
 		return toServer.DialContext(ctx, network, dns.addr)
 	})
 	transport := redial.NewTransport(&redial.Dialer{Dialer: net.Dialer{Resolver: resolver}, Policy: redial.Policy{}}, nil)

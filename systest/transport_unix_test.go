@@ -2,7 +2,7 @@
 
 package systest_test
 
-// Requests to a real port on which nobody listens, until somebody does.
+// These tests send requests to a real port on which nobody listens at first.
 
 import (
 	"context"
@@ -25,8 +25,8 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
-// A downServer is one that is down: its port is taken, so that nobody else can
-// have it, but refuses connections.
+// A downServer is a server that is down. Its port is bound, so that no other program can use it,
+// but refuses connections.
 type downServer struct {
 	address string
 	fd      int
@@ -43,7 +43,8 @@ func newDownServer(t *testing.T) *downServer {
 	return s
 }
 
-// up serves handler until t ends, and returns a count of the connections.
+// up starts the server, which serves handler until t ends. It returns a count of the connections
+// accepted.
 func (s *downServer) up(t *testing.T, handler http.Handler) (accepted *atomic.Int64) {
 	t.Helper()
 	require.NoError(t, syscall.Listen(s.fd, 128))
@@ -64,8 +65,8 @@ func (s *downServer) up(t *testing.T, handler http.Handler) (accepted *atomic.In
 	return accepted
 }
 
-// storm makes that many requests at once, each with the timeout, all of which
-// are to fail, and returns when the last has.
+// storm makes the given number of requests at once, each with the timeout. All must fail. storm
+// returns when the last has failed.
 func storm(t *testing.T, client *http.Client, url string, requests int, timeout time.Duration) {
 	var done sync.WaitGroup
 	for range requests {
@@ -79,8 +80,8 @@ func storm(t *testing.T, client *http.Client, url string, requests int, timeout 
 	done.Wait()
 }
 
-// A server that was down sees no more connections than there are requests
-// that still wait for it.
+// When a server comes back, it gets at most one connection for each request that still waits for
+// it.
 func TestTransportWaitingRequests(t *testing.T) {
 	t.Parallel()
 	const gone, waiting = 100, 10
