@@ -77,8 +77,8 @@ var (
 	// not_found.
 	NXDomain = Outcome{kind: nxDomain}
 
-	// ServFail fails because the name server failed. The error is that of Go's own resolver or, on
-	// Windows, of the system's resolver. Class: dns.
+	// ServFail fails because the name server failed. The error is as Go's own resolver returns it
+	// or, on Windows, as the system's resolver does. Class: dns.
 	//
 	// For a name server that does not answer, use ServFail.After(time.Hour). The dial then fails
 	// when its context ends. Class: dns, or canceled if the context was canceled.

@@ -81,16 +81,16 @@ func (d *Dialer) FailTest(t TB) *Dialer {
 // DialContext dials like net.Dialer's DialContext, but ends in the next outcome of the script for
 // address. It does no I/O.
 //
-// Networks are those of TCP, UDP and unix sockets. A host name need not exist: it resolves to
+// It supports the networks of TCP, UDP and unix sockets. A host name need not exist: it resolves to
 // 192.0.2.1, or to 2001:db8::1 if network is "tcp6" or "udp6".
 //
 // DialContext fails with net.Dialer's own error, and takes no outcome from the script, if the
 // address is malformed, the network is unknown, or ctx is over.
 //
-// The connection is in memory. Its buffer has no limit, so no write blocks. Its addresses are
-// *net.TCPAddr, *net.UDPAddr or *net.UnixAddr, and its local port is its own. It is not a
-// *net.TCPConn, and it is a stream on every network. [Dialer.Accept] returns the other end. A
-// connection that nobody accepts holds up nothing.
+// The connection is in memory. It is a stream on every network, and never a *net.TCPConn. Its
+// buffer has no limit, so no write blocks. Its addresses are *net.TCPAddr, *net.UDPAddr or
+// *net.UnixAddr, and each connection has a local port of its own. [Dialer.Accept] returns the other
+// end. A connection that nobody accepts holds up nothing.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	number := d.began(ctx, network, address)
 	conn, err := d.dial(ctx, network, address)

@@ -83,7 +83,7 @@ func TestDNSFailure(t *testing.T) {
 	}
 }
 
-// A DNS server that refuses, or can't be reached, is a DNS failure, not a refusal by the target.
+// If the DNS server refuses or can't be reached, the class is DNS: the target did not refuse.
 func TestDNSServerUnreachable(t *testing.T) {
 	skipWithoutDNS(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

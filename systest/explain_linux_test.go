@@ -45,8 +45,8 @@ func TestExplainLoopback(t *testing.T) {
 	err = dialRetried(t, redial.Dialer{}, "tcp", address)
 	assertGoldenReal(t, "refused_loopback_retried", err, port, "5432")
 
-	// The explanation of a host name also names its address. It depends on this machine, so no
-	// golden file can hold it.
+	// The explanation for a host name also has the name's address, which depends on this machine.
+	// So no golden file can hold the explanation.
 	err = dialRetried(t, redial.Dialer{}, "tcp4", "localhost:"+port)
 	assert.True(t, strings.HasPrefix(explain.Error(err), "localhost:"+port+" (127.0.0.1) refused the connection"), "%s", explain.Error(err))
 }

@@ -33,8 +33,8 @@ func TestFullUnixBacklog(t *testing.T) {
 	assert.Equal(t, redial.Refused, redial.Classify(err))
 }
 
-// An attempt that times out is ended by its context or by the deadline of its socket, which return
-// different errors. The class is the same. The caller's own context is not over, and does not
+// The attempt's context ends some attempts, and the socket's deadline ends others. The two return
+// different errors, but the class is the same. The caller's own context is not over, and does not
 // matter.
 func TestFullBacklog(t *testing.T) {
 	t.Parallel()
@@ -145,7 +145,7 @@ func TestUnixSocketOfRoot(t *testing.T) {
 	require.NoError(t, os.Chmod(filepath.Dir(path), 0o755))
 	require.NoError(t, os.Chmod(path, 0o600))
 	t.Run("dialed by nobody", func(t *testing.T) {
-		runtime.LockOSThread() // never unlocked, so that the thread, whose user changes, ends with the subtest's goroutine
+		runtime.LockOSThread() // never unlocked, so that this thread, which changes its user, ends with the subtest
 		const nobody = 65534
 		syscall.RawSyscall(syscall.SYS_SETFSUID, nobody, 0, 0)
 		a, err := dialOnce(t, redial.Dialer{}, "unix", path)

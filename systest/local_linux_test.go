@@ -50,7 +50,7 @@ func TestPortsUsedUp(t *testing.T) {
 		const listenerPort = "50000"
 		for _, c := range []struct {
 			name, network, host string
-			withoutUDP          bool // no free UDP port, which a Dialer uses to ask the kernel for routes
+			withoutUDP          bool // no free UDP port, which a Dialer needs to look for an IPv6 source address
 		}{
 			{name: "IPv4", network: "tcp4", host: "127.0.0.1"},
 			{name: "IPv6", network: "tcp6", host: "::1"},

@@ -60,8 +60,8 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// Package net returns its own errors for a LocalAddr that does not fit the address. These errors
-// differ between IP addresses and host names, and are all invalid.
+// Package net has errors of its own for a LocalAddr that does not fit the address. The error for an
+// IP address differs from the error for a host name, but the class of both is invalid.
 func TestLocalAddrOfAnotherKind(t *testing.T) {
 	v4, v6 := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, &net.TCPAddr{IP: net.IPv6loopback}
 	for _, test := range []struct {

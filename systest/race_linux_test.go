@@ -96,8 +96,8 @@ func TestRaceRealAddresses(t *testing.T) {
 			server.set(test.name, dnsAddrs(test.addrs...))
 		}
 
-		// net.Dialer dials the same names for comparison. It gives each address at least 2 s, so
-		// all its dials run concurrently.
+		// net.Dialer dials the same names, for comparison. It gives each address at least 2 s. All
+		// its dials run concurrently, because they take seconds.
 		const plainTimeout = 4 * time.Second
 		took := make([]time.Duration, len(tests))
 		var plain sync.WaitGroup

@@ -142,8 +142,8 @@ func TestResolver(t *testing.T) {
 	})
 }
 
-// If no DNS server runs, the kernel reports that the DNS server's port is closed. This must not be
-// taken for the target's port.
+// If no DNS server runs, the kernel refuses the resolver's query. The dial must not report that the
+// target refused.
 func TestResolverWithoutServer(t *testing.T) {
 	eachResolver(t, nil, func(t *testing.T, _ string) {
 		a, err := dialOnce(t, redial.Dialer{}, "tcp", "name.test:80")

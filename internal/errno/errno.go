@@ -12,7 +12,7 @@ import "strconv"
 // error that has no other Condition.
 type Condition uint8
 
-// The conditions, each with its POSIX name. Without one, the comment says where it comes from.
+// The conditions, each with its POSIX name. A condition that POSIX lacks has the name from its own system.
 const (
 	Unknown Condition = iota
 
