@@ -17,7 +17,8 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
-// discard accepts connections and closes them.
+// discard listens on a loopback port and returns its address. It closes each
+// connection that it accepts.
 func discard(b *testing.B) string {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(b, err)
@@ -34,7 +35,8 @@ func discard(b *testing.B) string {
 	return ln.Addr().String()
 }
 
-// dialAndDrop connects and resets, so that no TIME_WAIT is left to fill up the ports.
+// dialAndDrop connects and resets the connection. A closed connection would keep its
+// port in TIME_WAIT, and the ports would run out.
 func dialAndDrop(b *testing.B, dial dialFunc, address string) {
 	conn, err := dial(context.Background(), "tcp", address)
 	if err != nil {
@@ -44,10 +46,10 @@ func dialAndDrop(b *testing.B, dial dialFunc, address string) {
 	conn.Close()
 }
 
-// A successful dial of an IP literal, with a logger whose level is off, beside
-// net.Dialer with the same Timeout. The last one alternates between the two,
-// so that the machine's noise is the same for both, and reports what ours
-// costs more at the median.
+// BenchmarkDial compares a successful dial to an IP address, with a logger that logs
+// nothing, with net.Dialer with the same Timeout. "overhead" alternates between the two,
+// so that the machine's noise is the same for both. It reports the difference of the
+// medians.
 func BenchmarkDial(b *testing.B) {
 	address := discard(b)
 	plain := &net.Dialer{Timeout: 10 * time.Second}
@@ -65,7 +67,7 @@ func BenchmarkDial(b *testing.B) {
 		var took [2][]time.Duration
 		for i := 0; b.Loop(); i++ {
 			for j := range dials {
-				which := (i + j) % 2 // first in turn
+				which := (i + j) % 2 // each is first in every other round
 				start := time.Now()
 				dialAndDrop(b, dials[which], address)
 				took[which] = append(took[which], time.Since(start))
@@ -80,14 +82,14 @@ func BenchmarkDial(b *testing.B) {
 	})
 }
 
-// newPipeConn is a connection that does nothing, and so adds nothing to what is
-// measured.
+// newPipeConn returns a connection that does no I/O, so that the benchmark measures the
+// Dialer only.
 func newPipeConn() net.Conn {
 	conn, _ := net.Pipe()
 	return conn
 }
 
-// Around an inner dialer that returns at once: what a Dialer adds by itself.
+// BenchmarkDialFunc measures what a Dialer adds to an inner dialer that returns at once.
 func BenchmarkDialFunc(b *testing.B) {
 	conn := newPipeConn()
 	for name, gate := range map[string]*redial.Gate{"alone": nil, "at a Gate": new(redial.Gate)} {
@@ -105,8 +107,8 @@ func BenchmarkDialFunc(b *testing.B) {
 	}
 }
 
-// Dials that wait in backoff after real failures: what each of them holds in
-// its first wait, and when its History is as long as it gets.
+// BenchmarkWaiting measures the memory that a dial holds while it waits after real
+// failures: in its first wait, and up to the wait in which its History is full.
 func BenchmarkWaiting(b *testing.B) {
 	for _, attempts := range []int{1, 2, 4, 20} {
 		b.Run(fmt.Sprintf("attempts=%d", attempts), func(b *testing.B) { benchmarkWaiting(b, attempts) })
@@ -143,7 +145,7 @@ func benchmarkWaiting(b *testing.B, attempts int) {
 }
 
 func memory() (m runtime.MemStats) {
-	for range 3 { // the second cycle shrinks the stacks that the first found too large
+	for range 3 { // the second cycle shrinks the stacks that the first one found too large
 		runtime.GC()
 	}
 	runtime.ReadMemStats(&m)

@@ -28,8 +28,8 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
-// A method that Go adds to net.Dialer is promoted to Dialer, where it would
-// dial without a retry: each is overridden, or known not to dial.
+// A method that a new Go version adds to net.Dialer is promoted to Dialer, and would
+// dial without retrying. So Dialer overrides every method that dials.
 func TestEveryMethodOfNetDialer(t *testing.T) {
 	doNotDial := []string{"MultipathTCP", "SetMultipathTCP"}
 	ours := reflect.TypeFor[*redial.Dialer]()
@@ -44,16 +44,17 @@ func TestEveryMethodOfNetDialer(t *testing.T) {
 			assert.Equal(t, theirs.Type.Out(i), method.Type.Out(i), theirs.Name)
 		}
 		if !slices.Contains(doNotDial, theirs.Name) {
-			assert.False(t, promoted(method), "%s is net.Dialer's own", theirs.Name)
+			assert.False(t, promoted(method), "Dialer does not override net.Dialer's %s", theirs.Name)
 		}
 	}
 	for _, name := range doNotDial {
 		method, _ := ours.MethodByName(name)
-		require.True(t, promoted(method), "what this test goes by holds no more")
+		require.True(t, promoted(method), "promoted no longer recognizes a promoted method")
 	}
 }
 
-// promoted tells whether the compiler made the method to pass a call on.
+// promoted reports whether the compiler generated the method, as it does for a
+// method of an embedded type.
 func promoted(method reflect.Method) bool {
 	f := runtime.FuncForPC(method.Func.Pointer())
 	file, _ := f.FileLine(f.Entry())
@@ -72,7 +73,7 @@ func TestDropIn(t *testing.T) {
 
 	ctx := context.Background()
 	unused := func(context.Context, string, string) (net.Conn, error) {
-		return nil, errors.New("DialFunc is not asked")
+		return nil, errors.New("DialFunc must not be called")
 	}
 	for _, test := range []struct {
 		name string
@@ -110,8 +111,8 @@ func TestDropIn(t *testing.T) {
 	}
 }
 
-// The methods for one kind of network retry, and return a nil pointer, not a
-// nil pointer within an interface nor a panic, on failure.
+// DialTCP, DialUDP, DialIP and DialUnix retry. On failure they return a nil pointer and
+// do not panic.
 func TestDropInMethodsRetry(t *testing.T) {
 	ctx := context.Background()
 	closed := netip.MustParseAddrPort(testutil.RefusingAddress(t, "tcp"))
@@ -159,14 +160,14 @@ func TestDropInMethodsRetry(t *testing.T) {
 func TestDialIP(t *testing.T) {
 	conn, err := (&redial.Dialer{}).DialIP(context.Background(), "ip4:254", netip.Addr{}, netip.MustParseAddr("127.0.0.1"))
 	if errors.Is(err, os.ErrPermission) {
-		t.Skip("raw sockets take root (CAP_NET_RAW); run it as root: go test -v -run TestDialIP .:", err)
+		t.Skip("a raw socket needs root (CAP_NET_RAW); run the test as root: go test -v -run TestDialIP .:", err)
 	}
 	require.NoError(t, err)
 	assert.Equal(t, "127.0.0.1", conn.RemoteAddr().String())
 	conn.Close()
 }
 
-// The fields of net.Dialer reach it: each is seen at work.
+// The fields of the embedded net.Dialer take effect.
 func TestDropInFields(t *testing.T) {
 	ln := testutil.Listen(t, "tcp", "127.0.0.1:0", testutil.Echo)
 	type key struct{}
@@ -199,7 +200,7 @@ func TestDropInFields(t *testing.T) {
 
 	d.MaxAttempts = 1
 	d.DialContext(ctx, "tcp", ln.Addr().String())
-	assert.Zero(t, deadline, "no default then")
+	assert.Zero(t, deadline, "with MaxAttempts 1, there is no default Timeout")
 
 	d.Resolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errCustom }}
 	_, err = d.DialContext(ctx, "tcp", "name.test:80")
@@ -211,7 +212,7 @@ func TestDropInFields(t *testing.T) {
 	assert.True(t, d.MultipathTCP())
 }
 
-// SetMultipathTCP must survive that the embedded dialer is copied.
+// Each attempt copies the embedded dialer. The copy must keep what SetMultipathTCP set.
 func TestDropInMultipathTCP(t *testing.T) {
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(true)
@@ -225,7 +226,7 @@ func TestDropInMultipathTCP(t *testing.T) {
 	var d redial.Dialer
 	d.SetMultipathTCP(true)
 	assert.Equal(t, want, usesMultipathTCP(t, ln, "127.0.0.1", d.DialContext))
-	assert.Equal(t, want, usesMultipathTCP(t, ln, "localhost", d.DialContext), "of a name's address, too")
+	assert.Equal(t, want, usesMultipathTCP(t, ln, "localhost", d.DialContext), "also for the raced addresses of a name")
 	if !want {
 		t.Log("this kernel has no multipath TCP")
 	}
@@ -244,7 +245,7 @@ func usesMultipathTCP(t *testing.T, ln net.Listener, host string, dial dialFunc)
 	return used
 }
 
-// The connection outlives what its attempt lived by.
+// The connection outlives the context and the Cancel channel of its dial.
 func TestConnOutlivesContext(t *testing.T) {
 	ln := testutil.Listen(t, "tcp", "127.0.0.1:0", testutil.Echo)
 	stop := make(chan struct{})
@@ -260,7 +261,7 @@ func TestConnOutlivesContext(t *testing.T) {
 	testutil.AssertEchoes(t, conn)
 }
 
-// A dial that succeeds as its context ends hands over the connection.
+// If an attempt succeeds while its context ends, the dial returns the connection.
 func TestSuccessAsContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	script := dialtest.Script(dialtest.OK)
@@ -292,7 +293,7 @@ func TestDialFuncGetsBounds(t *testing.T) {
 			{"MaxAttempts 1", func(d *redial.Dialer) { d.MaxAttempts = 1 }, 0, 0},
 			{"MaxAttempts 1 with Timeout", func(d *redial.Dialer) { d.MaxAttempts = 1; d.Timeout = time.Second }, 0, time.Second},
 			{"MaxAttempts 1 with MaxElapsed", func(d *redial.Dialer) { d.MaxAttempts = 1; d.MaxElapsed = time.Second }, 0, time.Second},
-			{"no limit but Timeout", func(d *redial.Dialer) { d.MaxElapsed = -1; d.Timeout = time.Hour }, 0, time.Hour},
+			{"Timeout without MaxElapsed", func(d *redial.Dialer) { d.MaxElapsed = -1; d.Timeout = time.Hour }, 0, time.Hour},
 		} {
 			script := dialtest.Script(dialtest.OK)
 			d := &redial.Dialer{DialFunc: script.DialContext}
@@ -315,8 +316,8 @@ func TestDialFuncGetsBounds(t *testing.T) {
 	})
 }
 
-// Cancel ends an attempt of DialFunc by its context, and leaves no goroutine:
-// the bubble would not end.
+// Closing Cancel ends the context of DialFunc's attempt. No goroutine is left behind:
+// the synctest bubble would not end otherwise.
 func TestDialFuncGetsCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stop := make(chan struct{})
@@ -335,8 +336,8 @@ func TestDialFuncGetsCancel(t *testing.T) {
 	})
 }
 
-// A closeCounter dials as its script says, and its connections count how often
-// each was closed, where the script tells only whether it was.
+// A closeCounter dials as its script says. It counts how often each connection was
+// closed, while the script reports only whether it was closed.
 type closeCounter struct {
 	*dialtest.Dialer
 	conns []*countedConn
@@ -356,8 +357,8 @@ func (c *closeCounter) DialContext(ctx context.Context, network, address string)
 	return counted, nil
 }
 
-// assertClosed compares how often each connection was closed, in the order of
-// their dials.
+// assertClosed checks how often each connection was closed. The connections are in the
+// order in which they were dialed.
 func (c *closeCounter) assertClosed(t *testing.T, want ...int) {
 	t.Helper()
 	var got []int
@@ -377,7 +378,7 @@ func (c *countedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// connected is a connection that counts how often it was closed.
+// connected returns a connection that counts how often it was closed.
 func connected(t *testing.T) *countedConn {
 	t.Helper()
 	conn, err := counting(dialtest.OK).DialContext(t.Context(), "tcp", address)
@@ -385,7 +386,7 @@ func connected(t *testing.T) *countedConn {
 	return conn.(*countedConn)
 }
 
-// A DialFunc that breaks its contract gets an error that says how.
+// If a DialFunc breaks its contract, the error of the dial says how.
 func TestDialFuncBreaksContract(t *testing.T) {
 	beside := connected(t)
 	for _, test := range []struct {
@@ -394,11 +395,11 @@ func TestDialFuncBreaksContract(t *testing.T) {
 		err  error
 		text string
 	}{
-		{"neither", nil, nil, "redial: DialFunc returned neither a connection nor an error"},
+		{"no connection and no error", nil, nil, "redial: DialFunc returned neither a connection nor an error"},
 		{"a nil pointer", (*net.TCPConn)(nil), nil, "redial: DialFunc returned neither a connection nor an error"},
-		{"a nil pointer beside an error", (*countedConn)(nil), errCustom, "a dialer's own"},
-		{"a nil pointer for an error", nil, (*net.OpError)(nil), "redial: DialFunc returned a nil pointer as its error: return nil itself"},
-		{"both", beside, errCustom, "a dialer's own"},
+		{"a nil pointer and an error", (*countedConn)(nil), errCustom, "a dialer's own"},
+		{"a nil pointer as the error", nil, (*net.OpError)(nil), "redial: DialFunc returned a nil pointer as its error: return nil itself"},
+		{"a connection and an error", beside, errCustom, "a dialer's own"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			attempts := 0
@@ -409,16 +410,17 @@ func TestDialFuncBreaksContract(t *testing.T) {
 			conn, err := d.Dial("tcp", address)
 			assert.EqualError(t, asError(t, err).Err, test.text)
 			assert.Nil(t, conn)
-			assert.Equal(t, 1, attempts, "it will not get better")
+			assert.Equal(t, 1, attempts, "class Invalid is not retried")
 			if test.err == nil {
 				assert.Equal(t, redial.Invalid, redial.Classify(err))
 			}
 		})
 	}
-	assert.Equal(t, 1, beside.closed, "the connection beside an error is closed")
+	assert.Equal(t, 1, beside.closed, "a connection returned with an error is closed")
 }
 
-// The documented use, with a connection of TLS as the inner dialer makes it.
+// DialFunc may be the DialContext of a tls.Dialer, as its doc says. The dial then
+// returns a *tls.Conn that has completed its handshake.
 func TestDialFuncTLS(t *testing.T) {
 	server := httptest.NewTLSServer(nil)
 	defer server.Close()
@@ -431,8 +433,8 @@ func TestDialFuncTLS(t *testing.T) {
 	assert.True(t, conn.(*tls.Conn).ConnectionState().HandshakeComplete)
 }
 
-// nowhere is a connection of a tunnel that has no addresses to tell, as those
-// of golang.org/x/crypto/ssh.
+// nowhere is a connection through a tunnel that does not know its addresses, as in
+// golang.org/x/crypto/ssh.
 type nowhere struct{ net.Conn }
 
 func (nowhere) LocalAddr() net.Addr  { return &net.TCPAddr{IP: net.IPv4zero} }
@@ -446,19 +448,19 @@ func TestTunnelIsNoSelfConnect(t *testing.T) {
 	assert.Equal(t, tunnel, conn)
 }
 
-// selfConnected returns a TCP connection of a loopback port to itself.
+// selfConnected returns a TCP connection from a loopback port to the same port.
 func selfConnected(t *testing.T) *net.TCPConn {
 	t.Helper()
 	address := testutil.FreeAddress(t)
 	conn, err := (&net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address))}).Dial("tcp", address)
 	if err != nil {
-		t.Skip("this system connects no port to itself:", err)
+		t.Skip("this system does not connect a port to itself:", err)
 	}
 	t.Cleanup(func() { conn.Close() })
 	return conn.(*net.TCPConn)
 }
 
-// layered is a connection on top of another, as *tls.Conn is.
+// layered is a connection on top of another one, like *tls.Conn.
 type layered struct{ *countedConn }
 
 func (l layered) NetConn() net.Conn { return l.Conn }
@@ -473,13 +475,13 @@ func TestSelfConnectOfDialFunc(t *testing.T) {
 	assert.Equal(t, 1, conn.closed)
 }
 
-// circular is a connection that rests on itself.
+// circular is a connection that returns itself as the connection below it.
 type circular struct{ net.Conn }
 
 func (c circular) NetConn() net.Conn { return c }
 
-// A DialFunc may return anything that is a net.Conn: the connections of tests
-// have methods that panic, and are handed back.
+// A DialFunc may return any net.Conn. A test double whose methods panic is returned
+// unchanged.
 func TestDialFuncReturnsTestDouble(t *testing.T) {
 	logger, _ := observed()
 	for _, double := range []net.Conn{struct{ net.Conn }{}, circular{}, layered{&countedConn{}}} {
@@ -522,8 +524,7 @@ func TestVerify(t *testing.T) {
 	})
 }
 
-// Verify is part of the attempt, so the attempt's end is its end, though it
-// waits on the connection and never looks at ctx.
+// Verify ends with its attempt, even if it reads from the connection and ignores ctx.
 func TestVerifyIsInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		read := func(_ context.Context, conn net.Conn) error {
@@ -540,7 +541,7 @@ func TestVerifyIsInterrupted(t *testing.T) {
 		assert.Equal(t, redial.Timeout, e.Class)
 		script.assertClosed(t, 1, 1)
 
-		// The caller's cancellation, too.
+		// It also ends when the caller cancels the dial.
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		_, err = d.DialContext(ctx, "tcp", address)
@@ -548,7 +549,7 @@ func TestVerifyIsInterrupted(t *testing.T) {
 		assert.Equal(t, redial.Canceled, redial.Classify(err))
 		script.assertClosed(t, 1, 1, 1)
 
-		// Verified, but too late: the connection has been made useless.
+		// Verify succeeds after ctx has ended: the connection is of no more use.
 		d.Verify = func(ctx context.Context, conn net.Conn) error {
 			<-ctx.Done()
 			synctest.Wait()
@@ -571,8 +572,8 @@ func (c *deadlineCounter) SetDeadline(at time.Time) error {
 	return c.Conn.SetDeadline(at)
 }
 
-// Whatever becomes of Verify, nothing of it stays with the caller's context, which
-// may live much longer than the dial.
+// However Verify ends, nothing stays registered with the caller's context, which may
+// live much longer than the dial. Canceling it later does not touch the connection.
 func TestVerifyLeavesTheContext(t *testing.T) {
 	for name, verify := range map[string]func(context.Context, net.Conn) error{
 		"verified": func(context.Context, net.Conn) error { return nil },
@@ -586,7 +587,7 @@ func TestVerifyLeavesTheContext(t *testing.T) {
 				conn := &deadlineCounter{Conn: connected(t)}
 				go func() {
 					defer func() { _ = recover() }()
-					// MaxAttempts 1, because then the attempt has no deadline of its own.
+					// With MaxAttempts 1, the attempt has no deadline of its own.
 					d := &redial.Dialer{MaxAttempts: 1, Verify: verify, DialFunc: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}
 					d.DialContext(ctx, "tcp", address)
 				}()
@@ -599,7 +600,8 @@ func TestVerifyLeavesTheContext(t *testing.T) {
 	}
 }
 
-// No connection is lost to a panic, or to a test's FailNow, in a callback.
+// If a callback panics or ends its goroutine, as a test's FailNow does, the connection
+// is closed.
 func TestPanicsCloseTheConnection(t *testing.T) {
 	script := counting(dialtest.OK.Times(3))
 	for name, d := range map[string]*redial.Dialer{

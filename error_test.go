@@ -22,7 +22,8 @@ import (
 
 var elapsedOf = regexp.MustCompile(`in [0-9.]+[µm]?s`)
 
-// The message is net.Dialer's, followed by what became of the dial.
+// The message is net.Dialer's message, followed by the class, the number of attempts,
+// the time, and the reason for stopping.
 func TestErrorMessage(t *testing.T) {
 	addr := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5432}
 	local := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 5)}
@@ -55,7 +56,7 @@ func TestErrorMessage(t *testing.T) {
 		})
 	}
 
-	t.Run("the design's", func(t *testing.T) {
+	t.Run("the example in the doc of Error", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 1250*time.Millisecond)
 			defer cancel()
@@ -77,7 +78,8 @@ func TestErrorMessage(t *testing.T) {
 		assert.EqualError(t, e, want)
 	}
 
-	// The OpError names the address that it can hold; otherwise the Error does.
+	// The OpError names the address if it has one of package net's types. Otherwise the
+	// Error names it.
 	type addrOfTheirOwn struct{ net.Addr }
 	for want, err := range map[string]error{
 		"dial tcp: a.test:80: not attempted: deadline too close":                                            nil,
@@ -96,14 +98,15 @@ func TestErrorMessage(t *testing.T) {
 		op := got.(*net.OpError)
 		for _, addr := range []net.Addr{op.Addr, op.Source} {
 			if _, theirs := addr.(addrOfTheirOwn); theirs {
-				t.Error("callers switch on the types that package net has")
+				t.Error("callers switch on the address types of package net")
 			}
 		}
 	}
 }
 
-// What errors.Is and errors.As find in the error of a dial. The failure is not
-// dialtest's, of which the call and the errno are the operating system's.
+// TestErrorKeepsEverything checks what errors.Is and errors.As find in the error of a
+// dial. The test makes its own failure, because dialtest's failures have a call and an
+// errno that depend on the operating system.
 func TestErrorKeepsEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		refused := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1},
@@ -121,7 +124,7 @@ func TestErrorKeepsEverything(t *testing.T) {
 		assert.ErrorIs(t, wrapped, sysRefused)
 		assert.ErrorIs(t, wrapped, redial.ErrMaxElapsed)
 		assert.NotErrorIs(t, wrapped, redial.ErrDeadline)
-		assert.NotErrorIs(t, wrapped, context.DeadlineExceeded, "MaxElapsed is no deadline of the caller's")
+		assert.NotErrorIs(t, wrapped, context.DeadlineExceeded, "MaxElapsed is not a deadline of the caller")
 		assert.NotErrorIs(t, wrapped, context.Canceled)
 		var s *os.SyscallError
 		require.ErrorAs(t, wrapped, &s)
@@ -133,7 +136,7 @@ func TestErrorKeepsEverything(t *testing.T) {
 		assert.Equal(t, redial.Refused, e.Class)
 		assert.Same(t, refused, e.Err)
 		assert.Equal(t, redial.Refused, redial.Classify(wrapped))
-		assert.True(t, wrapped.Timeout(), "time ran out, by url.Error's bare type assertion")
+		assert.True(t, wrapped.Timeout(), "url.Error.Timeout uses a plain type assertion")
 	})
 }
 
@@ -146,7 +149,7 @@ func TestErrorTimeoutAndTemporary(t *testing.T) {
 		timeout, temporary bool
 	}{
 		{"nothing", &redial.Error{}, false, false},
-		{"a class that timed out, of an error that does not say so", &redial.Error{Class: redial.Timeout, Err: errCustom, Stop: redial.ErrMaxAttempts}, true, true},
+		{"class Timeout, but the error has no Timeout method", &redial.Error{Class: redial.Timeout, Err: errCustom, Stop: redial.ErrMaxAttempts}, true, true},
 		{"a resolver's timeout", &redial.Error{Class: redial.DNS, Err: &net.DNSError{IsTimeout: true}, Stop: redial.ErrMaxAttempts}, true, true},
 		{"a resolver's failure", &redial.Error{Class: redial.DNS, Err: temporary, Stop: redial.ErrMaxAttempts}, false, true},
 		{"the deadline", &redial.Error{Class: redial.Refused, Err: refused, Stop: redial.ErrDeadline}, true, true},

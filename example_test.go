@@ -17,7 +17,7 @@ import (
 	"github.com/seed-33f8b841/redial/dialtest"
 )
 
-// A Dialer goes wherever a net.Dialer went.
+// Use a Dialer wherever you used a net.Dialer.
 func ExampleDialer() {
 	logger := zap.Must(zap.NewProduction())
 	d := &redial.Dialer{
@@ -28,8 +28,8 @@ func ExampleDialer() {
 	_ = client
 }
 
-// DialFunc puts a dialer of your own in the place of net.Dialer: here, that of a
-// test, whose server refuses twice.
+// DialFunc replaces net.Dialer by a dialer of your own. Here it is a test's dialer,
+// whose server refuses twice.
 func ExampleDialer_dialFunc() {
 	script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK)
 	d := &redial.Dialer{
@@ -51,7 +51,8 @@ func ExampleDialer_dialFunc() {
 	// true <nil>
 }
 
-// Verify finds out a proxy that accepts, and then closes, for it has no backend.
+// This Verify detects a proxy that accepts the connection and then closes it, because
+// the proxy has no backend.
 func ExampleDialer_verify() {
 	d := &redial.Dialer{
 		Verify: func(ctx context.Context, conn net.Conn) error {
@@ -68,7 +69,7 @@ func ExampleClassify() {
 		log.Fatal(err)
 	}
 	address := server.Addr().String()
-	server.Close() // nothing listens there any more
+	server.Close() // now nothing listens on the port
 
 	_, err = net.Dial("tcp", address)
 	fmt.Println(redial.Classify(err))
@@ -81,8 +82,7 @@ func ExampleClassify() {
 	// reset
 }
 
-// The error of a dial keeps that of the last attempt, and the reason for
-// stopping.
+// The error of a dial holds the last attempt's error and the reason for stopping.
 func ExampleError() {
 	d := &redial.Dialer{
 		DialFunc:    dialtest.Script(dialtest.ServFail.Forever()).DialContext, // a name server that is down
@@ -106,7 +106,7 @@ func ExampleError() {
 	// true
 }
 
-// A policy is a copy, to adjust.
+// DefaultPolicy returns a copy, which you can change.
 func ExamplePolicy() {
 	policy := redial.DefaultPolicy()
 	policy[redial.NotFound] = redial.Exponential(time.Second, time.Minute) // the record may yet be created

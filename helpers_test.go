@@ -1,6 +1,7 @@
 package redial_test
 
-// What the tests of every file use: errors, schedules, and what a script or a logger saw.
+// Helpers for all tests of the package: errors, schedules, and access to what a script
+// or a logger recorded.
 
 import (
 	"context"
@@ -22,19 +23,19 @@ import (
 
 const address = "a.test:80"
 
-// errCustom is an inner dialer's own failure, of class unknown.
+// errCustom is an inner dialer's own error. Its class is Unknown.
 var errCustom = errors.New("a dialer's own")
 
 var errCause = errors.New("the request is gone")
 
-// errorOf is the error of a dial that ends in outcome.
+// errorOf returns the error of a dial with the given outcome.
 func errorOf(outcome dialtest.Outcome) error {
 	_, err := dialtest.Script(outcome).DialContext(context.Background(), "tcp", address)
 	return err
 }
 
-// lastOf is the record of a script's last dial, which must be the dial of that
-// number.
+// lastOf checks that the script has made that number of dials, and returns the record
+// of the last one.
 func lastOf(t *testing.T, script *dialtest.Dialer, dials int) dialtest.Dial {
 	t.Helper()
 	all := script.Dials()
@@ -42,8 +43,8 @@ func lastOf(t *testing.T, script *dialtest.Dialer, dials int) dialtest.Dial {
 	return all[dials-1]
 }
 
-// asError is the *redial.Error that err must hold, in the *net.OpError that it
-// must be.
+// asError checks that err is a *net.OpError that holds a *redial.Error, and returns the
+// *redial.Error.
 func asError(t *testing.T, err error) *redial.Error {
 	t.Helper()
 	require.Error(t, err)
@@ -54,7 +55,7 @@ func asError(t *testing.T, err error) *redial.Error {
 	return e
 }
 
-// after makes a new schedule of the delays given for each dial.
+// after returns a function that makes schedules with the given delays.
 func after(all ...time.Duration) func() backoff.BackOff {
 	return func() backoff.BackOff {
 		d := delays(all)
@@ -62,7 +63,7 @@ func after(all ...time.Duration) func() backoff.BackOff {
 	}
 }
 
-// delays is a schedule of the delays given, and then of backoff.Stop.
+// delays is a schedule that returns its delays in turn, and then backoff.Stop.
 type delays []time.Duration
 
 func (d *delays) Reset() {}
@@ -76,12 +77,12 @@ func (d *delays) NextBackOff() time.Duration {
 	return next
 }
 
-// every makes a schedule of one delay for ever.
+// every returns a function that makes schedules in which every delay is d.
 func every(d time.Duration) func() backoff.BackOff {
 	return func() backoff.BackOff { return backoff.NewConstantBackOff(d) }
 }
 
-// canceled is a context that is over.
+// canceled returns a context that has been canceled.
 func canceled() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

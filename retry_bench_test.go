@@ -10,8 +10,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// A failed attempt that will be retried, without the wait. It is internal,
-// because outside the package there is no attempt without a wait of at least 1 ms.
+// BenchmarkFailedAttempt measures a failed attempt that will be retried, without the
+// wait after it. The benchmark is inside the package, because the exported methods wait
+// for at least 1 ms between two attempts.
 func BenchmarkFailedAttempt(b *testing.B) {
 	refused := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errnoRefused)}
 	connect := func(context.Context, *Dialer, way, plan) (net.Conn, *lookup, error) { return nil, nil, refused }

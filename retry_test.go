@@ -34,7 +34,7 @@ func TestRetryKeepsScheduleForEachClass(t *testing.T) {
 		}
 		conn, err := d.Dial("tcp", address)
 		require.NoError(t, err)
-		assert.Same(t, lastOf(t, script, 6).Conn, conn, "the inner dialer's own")
+		assert.Same(t, lastOf(t, script, 6).Conn, conn, "the dial returns the inner dialer's connection")
 		assert.Len(t, script.Open(), 1)
 		assert.Equal(t, []time.Duration{
 			1 * time.Second, 2 * time.Second, // timeouts
@@ -43,7 +43,7 @@ func TestRetryKeepsScheduleForEachClass(t *testing.T) {
 			200 * time.Millisecond, // the second refused
 		}, script.Delays())
 
-		// The next dial starts from the beginning again.
+		// The next dial starts each schedule from its beginning.
 		script = dialtest.Script(timeout, dialtest.Refuse, dialtest.OK)
 		d.DialFunc = script.DialContext
 		_, err = d.Dial("tcp", address)
@@ -52,20 +52,21 @@ func TestRetryKeepsScheduleForEachClass(t *testing.T) {
 	})
 }
 
-// What ends a dial that always fails, when, after how many attempts.
+// TestRetryStops checks what ends a dial that always fails, when it ends, and after
+// how many attempts.
 func TestRetryStops(t *testing.T) {
 	soon := func(d *redial.Dialer) { d.Deadline = time.Now().Add(3500 * time.Millisecond) }
 	for _, test := range []struct {
 		name     string
 		outcome  dialtest.Outcome // of each attempt
 		set      func(*redial.Dialer)
-		ctx      time.Duration // its deadline; 0: none
+		ctx      time.Duration // from the start of the dial to the deadline of ctx; 0: no deadline
 		attempts int
 		elapsed  time.Duration
 		stop     error
 		timeout  bool
-		text     string // of Stop; "": that of stop
-		telling  int    // the number of the attempt whose error is the dial's; 0: the last one
+		text     string // the text of Error.Stop; "": the text of stop
+		telling  int    // the number of the attempt that Error.Err comes from; 0: the last one
 	}{
 		{name: "default MaxElapsed", outcome: dialtest.Refuse, attempts: 30, elapsed: 29 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
 		{name: "MaxElapsed", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.MaxElapsed = 2500 * time.Millisecond },
@@ -77,7 +78,7 @@ func TestRetryStops(t *testing.T) {
 			attempts: 30, elapsed: 29 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
 		{name: "ctx's deadline without MaxElapsed", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.MaxElapsed = -1 }, ctx: 90500 * time.Millisecond,
 			attempts: 91, elapsed: 90 * time.Second, stop: redial.ErrDeadline, timeout: true},
-		{name: "a wait that ends with ctx", outcome: dialtest.Refuse, ctx: 3 * time.Second, attempts: 4, elapsed: 2850 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
+		{name: "a wait that would end at ctx's deadline", outcome: dialtest.Refuse, ctx: 3 * time.Second, attempts: 4, elapsed: 2850 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
 		{name: "Deadline", outcome: dialtest.Refuse, set: soon, attempts: 5, elapsed: 3325 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
 		{name: "Deadline before ctx", outcome: dialtest.Refuse, set: soon, ctx: time.Minute, attempts: 5, elapsed: 3325 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
 		{name: "no time for an attempt as slow as the last one", outcome: dialtest.Refuse.After(400 * time.Millisecond), set: soon,
@@ -86,17 +87,17 @@ func TestRetryStops(t *testing.T) {
 			attempts: 5, elapsed: 4 * time.Second, stop: redial.ErrMaxAttempts},
 		{name: "MaxAttempts of timeouts", outcome: dialtest.Timeout.After(0), set: func(d *redial.Dialer) { d.MaxAttempts = 2 },
 			attempts: 2, elapsed: time.Second, stop: redial.ErrMaxAttempts, timeout: true},
-		{name: "the schedule's end", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.Policy[redial.Refused] = after(time.Second, 2*time.Second) },
+		{name: "the schedule ends", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.Policy[redial.Refused] = after(time.Second, 2*time.Second) },
 			attempts: 3, elapsed: 3 * time.Second, stop: redial.ErrPermanent, text: "schedule ended"},
 
 		{name: "default Timeout", outcome: dialtest.Timeout, attempts: 3, elapsed: 30 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
 		{name: "Timeout", outcome: dialtest.Timeout, set: func(d *redial.Dialer) { d.Timeout = 4 * time.Second; d.MaxAttempts = 2 },
 			attempts: 2, elapsed: 9 * time.Second, stop: redial.ErrMaxAttempts, timeout: true},
-		{name: "MaxElapsed in flight", outcome: dialtest.Timeout, set: func(d *redial.Dialer) { d.MaxElapsed = 2 * time.Second },
+		{name: "MaxElapsed during an attempt", outcome: dialtest.Timeout, set: func(d *redial.Dialer) { d.MaxElapsed = 2 * time.Second },
 			attempts: 1, elapsed: 2 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
-		{name: "Deadline in flight", outcome: dialtest.Timeout, set: func(d *redial.Dialer) { d.Timeout = 2 * time.Second; soon(d) },
+		{name: "Deadline during an attempt", outcome: dialtest.Timeout, set: func(d *redial.Dialer) { d.Timeout = 2 * time.Second; soon(d) },
 			attempts: 2, elapsed: 3500 * time.Millisecond, stop: redial.ErrDeadline, timeout: true, telling: 1},
-		{name: "ctx's deadline in flight", outcome: dialtest.Timeout, set: func(d *redial.Dialer) { d.Timeout = 2 * time.Second }, ctx: 3500 * time.Millisecond,
+		{name: "ctx's deadline during an attempt", outcome: dialtest.Timeout, set: func(d *redial.Dialer) { d.Timeout = 2 * time.Second }, ctx: 3500 * time.Millisecond,
 			attempts: 2, elapsed: 3500 * time.Millisecond, stop: redial.ErrDeadline, timeout: true, telling: 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -148,8 +149,8 @@ func TestRetryWithoutLimit(t *testing.T) {
 	})
 }
 
-// The error of a dial has one shape, also if there was nothing to retry. Only who
-// asked for a single attempt gets the inner dialer's own error.
+// The error of a dial always has the same shape, even if nothing was retried. Only a
+// caller that sets MaxAttempts to 1 gets the inner dialer's own error.
 func TestRetryErrorHasOneShape(t *testing.T) {
 	policy := func(p redial.Policy) func(*redial.Dialer) { return func(d *redial.Dialer) { d.Policy = p } }
 	withoutRefused := redial.DefaultPolicy()
@@ -171,8 +172,8 @@ func TestRetryErrorHasOneShape(t *testing.T) {
 		{"class not in the policy", dialtest.Refuse, policy(withoutRefused), redial.ErrPermanent, "not to be retried"},
 		{"nil in the policy", dialtest.Refuse, policy(redial.Policy{redial.Refused: nil}), redial.ErrPermanent, "not to be retried"},
 		{"no schedule", dialtest.Refuse, policy(noSchedule(nil)), redial.ErrPermanent, "not to be retried"},
-		{"a nil pointer for a schedule", dialtest.Refuse, policy(noSchedule((*backoff.ExponentialBackOff)(nil))), redial.ErrPermanent, "not to be retried"},
-		{"a schedule of none", dialtest.Refuse, policy(noSchedule(&backoff.StopBackOff{})), redial.ErrPermanent, "schedule ended"},
+		{"a nil pointer as the schedule", dialtest.Refuse, policy(noSchedule((*backoff.ExponentialBackOff)(nil))), redial.ErrPermanent, "not to be retried"},
+		{"a schedule without delays", dialtest.Refuse, policy(noSchedule(&backoff.StopBackOff{})), redial.ErrPermanent, "schedule ended"},
 		{"MaxAttempts 1", dialtest.Refuse, func(d *redial.Dialer) { d.MaxAttempts = 1 }, redial.ErrMaxAttempts, "MaxAttempts reached"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -201,7 +202,8 @@ func TestRetryErrorHasOneShape(t *testing.T) {
 	}
 }
 
-// A dial that was retried has more to tell than its last error, whatever that is.
+// If the last attempt fails in a class that is not retried, the error of the dial has
+// that class, and still counts the attempts before it.
 func TestRetryEndsInAnotherClass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.NXDomain)
@@ -244,12 +246,12 @@ func TestRetryCanceledBefore(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			script := dialtest.Script(dialtest.OK)
-			d := &redial.Dialer{DialFunc: script.DialContext, OnAttempt: func(context.Context, redial.Attempt) { t.Error("an attempt") }}
+			d := &redial.Dialer{DialFunc: script.DialContext, OnAttempt: func(context.Context, redial.Attempt) { t.Error("an attempt was made") }}
 			if test.set != nil {
 				test.set(d)
 			}
 			_, err := d.DialContext(test.ctx, "tcp", address)
-			assert.Empty(t, script.Dials(), "nothing is dialed")
+			assert.Empty(t, script.Dials(), "the inner dialer is not called")
 			e := asError(t, err)
 			assert.Zero(t, e.Attempts)
 			assert.Equal(t, test.class, e.Class)
@@ -259,14 +261,14 @@ func TestRetryCanceledBefore(t *testing.T) {
 			}
 			assert.EqualError(t, err, "dial tcp: a.test:80: not attempted: "+test.text)
 			op := err.(*net.OpError)
-			assert.Nil(t, op.Addr, "callers switch on the types that package net has")
+			assert.Nil(t, op.Addr, "callers switch on the address types of package net")
 			assert.Nil(t, op.Source)
 		})
 	}
 }
 
-// Where the inner dialer's own error is due and no attempt was made, it is what
-// net.Dialer says of a dial that is over.
+// With MaxAttempts 1, a dial that is over before its only attempt returns the error
+// that net.Dialer returns for it.
 func TestRetryCanceledBeforeTheOnlyAttempt(t *testing.T) {
 	gone, cancel := context.WithCancelCause(context.Background())
 	cancel(errCause)
@@ -289,7 +291,7 @@ func TestRetryCanceledBeforeTheOnlyAttempt(t *testing.T) {
 				}
 				_, want := d.Dialer.DialContext(ctx, "tcp", address)
 				require.Error(t, err)
-				if strings.HasPrefix(address, "localhost") { // whose look-up may or may not be cut short
+				if strings.HasPrefix(address, "localhost") { // the look-up may finish before it is canceled
 					assert.Equal(t, redial.Classify(want) == redial.Canceled, redial.Classify(err) == redial.Canceled)
 				} else {
 					assert.Equal(t, want, err)
@@ -300,17 +302,17 @@ func TestRetryCanceledBeforeTheOnlyAttempt(t *testing.T) {
 	}
 }
 
-// The context says that an attempt was canceled, whatever its error says.
+// If the context was canceled, the attempt counts as canceled, whatever its error is.
 func TestRetryCanceledDuring(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		err  error // of the attempt; nil: as net.Dialer's
+		err  error // the attempt's error; nil: the error that net.Dialer returns
 	}{
-		{"the error says so", nil},
-		{"the error is of an address tried before", errorOf(dialtest.Refuse)},
+		{"the error is a cancellation", nil},
+		{"the error comes from an address tried before", errorOf(dialtest.Refuse)},
 		{"the error is a timeout", errorOf(dialtest.Timeout.After(0))},
-		{"the error is a deadline's", context.DeadlineExceeded},
-		{"the error is not one to retry", errCustom},
+		{"the error is context.DeadlineExceeded", context.DeadlineExceeded},
+		{"the error is not retried", errCustom},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -344,12 +346,12 @@ func TestRetryCanceledDuring(t *testing.T) {
 	}
 }
 
-// An attempt that the end of the dial cuts off within a second tells nothing: the
-// dial's error comes from the attempt before it.
+// An attempt that the end of the dial cuts off within a second tells nothing about
+// the target. The dial's error then comes from the attempt before it.
 func TestRetryCutOff(t *testing.T) {
 	for _, test := range []struct {
 		name  string
-		end   time.Duration // of the dial; the silent attempt starts at 1 s
+		end   time.Duration // when the dial ends; the attempt without an answer starts at 1 s
 		set   func(d *redial.Dialer, end time.Duration)
 		class redial.Class
 		stop  error
@@ -387,12 +389,12 @@ func TestRetryCutOff(t *testing.T) {
 					telling = script.Dials()[0]
 				}
 				assert.Same(t, telling.Err, e.Err)
-				assert.Same(t, script.Dials()[1].Err, e.History[1].Err, "the record of each attempt is its own")
+				assert.Same(t, script.Dials()[1].Err, e.History[1].Err, "each record keeps its attempt's own error")
 			})
 		})
 	}
 
-	testutil.Bubble(t, "a first attempt is all that there is", func(t *testing.T) {
+	testutil.Bubble(t, "the first attempt is cut off", func(t *testing.T) {
 		d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Timeout).DialContext, MaxElapsed: 100 * time.Millisecond}
 		_, err := d.Dial("tcp", address)
 		assert.Equal(t, redial.Timeout, asError(t, err).Class)
@@ -405,7 +407,7 @@ func closeCancel(d *redial.Dialer, end time.Duration) {
 	time.AfterFunc(end, func() { close(stop) })
 }
 
-// A dial to a target that always refuses uses nearly all of its time.
+// A dial to a target that always refuses goes on for nearly all of MaxElapsed.
 func TestRetryUsesItsBudget(t *testing.T) {
 	for _, budget := range []time.Duration{500 * time.Millisecond, time.Second, 5 * time.Second, 30 * time.Second} {
 		testutil.Bubble(t, budget.String(), func(t *testing.T) {
@@ -427,7 +429,7 @@ func TestRetryUsesItsBudget(t *testing.T) {
 	}
 }
 
-// Both ways of asking for it: a closed channel is a cancellation too.
+// A dial is canceled during a wait, by its context or by closing Dialer.Cancel.
 func TestRetryCanceledBetween(t *testing.T) {
 	for _, byChannel := range []bool{false, true} {
 		testutil.Bubble(t, fmt.Sprint("by channel: ", byChannel), func(t *testing.T) {
@@ -450,7 +452,7 @@ func TestRetryCanceledBetween(t *testing.T) {
 			e := asError(t, err)
 			assert.Equal(t, 3, e.Attempts)
 			assert.Equal(t, 150*time.Second, e.Elapsed)
-			assert.Equal(t, redial.Refused, e.Class, "of the last attempt")
+			assert.Equal(t, redial.Refused, e.Class, "the class of the last attempt")
 			assert.Same(t, lastOf(t, script, 3).Err, e.Err)
 			assert.ErrorIs(t, err, e.Err)
 			assert.ErrorIs(t, err, context.Canceled)
@@ -460,8 +462,8 @@ func TestRetryCanceledBetween(t *testing.T) {
 	}
 }
 
-// The deadline of a context ends an attempt by the socket's timer or by the
-// context's own; the cause comes with the second only.
+// At the deadline of a context, the socket's timer may fire before the context's own.
+// Only the context has the cause, and the dial's error must hold it in both cases.
 func TestRetryDeadlineKeepsItsCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 100 {
@@ -487,7 +489,7 @@ func TestRetryDeadlineKeepsItsCause(t *testing.T) {
 	})
 }
 
-// neverDone has a deadline and does not keep to it.
+// neverDone has a deadline that has passed, but it is never done.
 type neverDone struct{ context.Context }
 
 func (neverDone) Deadline() (time.Time, bool) { return time.Now().Add(-time.Second), true }
@@ -500,16 +502,16 @@ func TestRetryDoesNotTrustContexts(t *testing.T) {
 	assert.Empty(t, script.Dials())
 }
 
-// While ctx is alive, an error that matches context.DeadlineExceeded is an
-// attempt's timeout.
+// While ctx has not ended, an error that matches context.DeadlineExceeded is the
+// timeout of one attempt, which is retried.
 func TestRetryTimeoutOfAnAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, timeout := range []dialtest.Outcome{
 			dialtest.Fail(context.DeadlineExceeded),
 			dialtest.Fail(os.ErrDeadlineExceeded),
 			dialtest.Fail(&net.OpError{Op: "dial", Net: "tcp", Err: context.DeadlineExceeded}),
-			dialtest.Timeout,          // by Dialer.Timeout
-			dialtest.Timeout.After(0), // by the system
+			dialtest.Timeout,          // Dialer.Timeout ends the attempt
+			dialtest.Timeout.After(0), // the operating system ends the attempt
 		} {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			script := dialtest.Script(timeout, dialtest.OK)
@@ -521,8 +523,8 @@ func TestRetryTimeoutOfAnAttempt(t *testing.T) {
 	})
 }
 
-// A dialer within another's attempt makes one attempt, and so has none of the
-// bounds of one that retries.
+// A dial within another dial's attempt makes a single attempt. The defaults of
+// Timeout and MaxElapsed do not apply to it.
 func TestRetryNested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Forever())
@@ -535,9 +537,9 @@ func TestRetryNested(t *testing.T) {
 		script = dialtest.Script(dialtest.Refuse, dialtest.OK)
 		inner.DialFunc = script.DialContext
 		_, err = inner.Dial("tcp", address)
-		assert.NoError(t, err, "by itself it retries as ever")
+		assert.NoError(t, err, "outside an attempt, the inner dialer retries")
 
-		// By way of Verify, and with a context derived in between.
+		// The same in Verify, with a context derived from the attempt's.
 		script = dialtest.Script(dialtest.Refuse.Forever())
 		inner.DialFunc = script.DialContext
 		outer.DialFunc = dialtest.Script(dialtest.OK.Forever()).DialContext
@@ -553,8 +555,8 @@ func TestRetryNested(t *testing.T) {
 	})
 }
 
-// The values of an attempt's context can outlive the attempt, in a session that it
-// opened. A dial with them then retries as any other.
+// A session that an attempt opened can keep the values of the attempt's context after
+// the attempt has ended. A dial with these values retries like any other dial.
 func TestRetryNestedMarkDiesWithTheAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var kept, outerKept context.Context
@@ -574,7 +576,7 @@ func TestRetryNestedMarkDiesWithTheAttempt(t *testing.T) {
 		}
 		assert.Equal(t, 2, dials(kept))
 
-		// The attempt within has ended, the one around it is live.
+		// The inner attempt has ended, but the attempt around it has not.
 		outer := &redial.Dialer{DialFunc: keep(&outerKept, func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := session.DialContext(ctx, network, address)
 			assert.Equal(t, 1, dials(kept))
@@ -590,7 +592,7 @@ func TestRetryNestedMarkDiesWithTheAttempt(t *testing.T) {
 func TestRetryNilContext(t *testing.T) {
 	d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.OK.Forever()).DialContext}
 	assert.PanicsWithValue(t, "nil context", func() {
-		//lint:ignore SA1012 it is the point
+		//lint:ignore SA1012 the test is about a nil context
 		d.DialContext(nil, "tcp", address)
 	})
 }
@@ -608,17 +610,17 @@ func TestClassifierIsAskedFirst(t *testing.T) {
 		script := dialtest.Script(dialtest.Fail(errCustom), dialtest.Reset, dialtest.OK)
 		d := &redial.Dialer{DialFunc: script.DialContext, Classifier: classifier}
 		_, err := d.Dial("tcp", address)
-		require.NoError(t, err, "one by Classifier, the other by Classify")
+		require.NoError(t, err, "Classifier classifies the first error, Classify the second")
 		assert.Equal(t, 2, asked)
 
 		script = dialtest.Script(dialtest.Reset)
 		d.DialFunc = script.DialContext
 		d.Classifier = func(error) redial.Class { return redial.Denied }
 		_, err = d.Dial("tcp", address)
-		assert.Same(t, lastOf(t, script, 1).Err, asError(t, err).Err, "Classifier overrules")
+		assert.Same(t, lastOf(t, script, 1).Err, asError(t, err).Err, "Classifier overrules Classify")
 		assert.Equal(t, redial.Denied, redial.Classify(err))
 
-		// A class that is none counts as Unknown.
+		// A value that is not a class counts as Unknown.
 		d.DialFunc = dialtest.Script(dialtest.Refuse, dialtest.OK).DialContext
 		d.Classifier = func(error) redial.Class { return redial.Class(100) }
 		_, err = d.Dial("tcp", address)
@@ -626,7 +628,7 @@ func TestClassifierIsAskedFirst(t *testing.T) {
 	})
 }
 
-// The first attempts and the latest, and all of them as long as they are few.
+// History holds all attempts up to 16. Beyond that, it holds the first 8 and the last 8.
 func TestErrorHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for attempts, want := range map[int][]int{
@@ -653,7 +655,7 @@ func TestErrorHistory(t *testing.T) {
 	})
 }
 
-// A dialer is used by many at once, each with a schedule and a history of its own.
+// Many goroutines use one Dialer at once. Each dial has its own schedule and history.
 func TestRetryConcurrently(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Forever())
