@@ -16,7 +16,7 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-// The system's errors, for tests that are not about one system.
+// Errors of this operating system, for tests that run on every system.
 const (
 	sysRefused = syscall.ECONNREFUSED
 	sysReset   = syscall.ECONNRESET
@@ -26,14 +26,14 @@ const onLinux = runtime.GOOS == "linux" || runtime.GOOS == "android"
 
 func systemError(errno uint32) error { return syscall.Errno(errno) }
 
-// Errnos as connect, and then as any other call, returns them: those that mean
-// the same have no second class.
+// TestClassifyErrno checks the class of each errno, first when connect returns it, then
+// when another call does. Most errnos have the same class in both cases.
 func TestClassifyErrno(t *testing.T) {
 	tests := []struct {
 		errno     syscall.Errno
 		of        string // the network; "tcp" if empty
 		onConnect redial.Class
-		elsewhere redial.Class
+		elsewhere redial.Class // if differs; otherwise the class is onConnect
 		differs   bool
 	}{
 		{errno: syscall.ECONNREFUSED, onConnect: redial.Refused},
@@ -100,7 +100,8 @@ func TestClassifyErrno(t *testing.T) {
 	}
 }
 
-// Errnos whose meaning depends on the address, or on a call other than connect.
+// TestClassifyErrnoByPlace checks errnos whose meaning depends on the addresses and on
+// the system call.
 func TestClassifyErrnoByPlace(t *testing.T) {
 	onlyLinux := redial.Invalid
 	if onLinux {
@@ -113,7 +114,8 @@ func TestClassifyErrnoByPlace(t *testing.T) {
 		errno         syscall.Errno
 		want          redial.Class
 	}{
-		// A blackhole route, or an address that can't be connected to.
+		// Connect's EINVAL means a blackhole route, or an address that can't be
+		// connected to.
 		{"connect", "tcp", nil, elsewhere, syscall.EINVAL, onlyLinux},
 		{"connect", "tcp", nil, tcpAddr("[2001:db8::1]:80"), syscall.EINVAL, onlyLinux},
 		{"connect", "tcp", nil, tcpAddr("[fd00::1]:80"), syscall.EINVAL, onlyLinux},
@@ -137,14 +139,16 @@ func TestClassifyErrnoByPlace(t *testing.T) {
 		{"connectex", "tcp", nil, elsewhere, 10022, redial.Invalid}, // WSAEINVAL
 		{"connectex", "tcp", nil, elsewhere, 10045, redial.Invalid}, // WSAEOPNOTSUPP
 
-		// ICMP's "source route failed", or what the call does not support.
+		// EOPNOTSUPP means ICMP's "source route failed", or an option that the call
+		// does not support.
 		{"connect", "tcp", nil, elsewhere, syscall.EOPNOTSUPP, onlyLinux},
 		{"connect", "udp6", nil, nil, syscall.EOPNOTSUPP, onlyLinux},
 		{"connect", "unix", nil, nil, syscall.EOPNOTSUPP, redial.Invalid},
 		{"setsockopt", "tcp", nil, elsewhere, syscall.EOPNOTSUPP, redial.Invalid},
 		{"", "tcp", nil, elsewhere, syscall.EOPNOTSUPP, redial.Invalid},
 
-		// BSD's and Windows' connect to port 0. Another port has run out.
+		// Connect to port 0 returns EADDRNOTAVAIL on BSD and Windows. For any other
+		// port, it means that no local port is left.
 		{"connect", "tcp", nil, tcpAddr("192.0.2.1:0"), syscall.EADDRNOTAVAIL, redial.Invalid},
 		{"connect", "udp", nil, &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1)}, syscall.EADDRNOTAVAIL, redial.Invalid},
 		{"connectex", "tcp", nil, tcpAddr("192.0.2.1:0"), 10049, redial.Invalid},
@@ -153,7 +157,7 @@ func TestClassifyErrnoByPlace(t *testing.T) {
 		{"connect", "ip6:ipv6-icmp", nil, &net.IPAddr{IP: net.IPv6loopback}, syscall.EADDRNOTAVAIL, redial.Exhausted},
 		{"setsockopt", "udp", nil, elsewhere, syscall.EADDRNOTAVAIL, redial.Invalid},
 
-		// A network interface that is not there. Control returns a plain errno.
+		// The network interface does not exist. A plain errno comes from Control.
 		{"setsockopt", "tcp", nil, elsewhere, syscall.ENODEV, redial.Invalid},
 		{"", "tcp", nil, elsewhere, syscall.ENODEV, redial.Invalid},
 		{"bind", "tcp", tcpAddr("[fe80::1%9]:0"), elsewhere, syscall.ENODEV, redial.Invalid},
@@ -162,7 +166,7 @@ func TestClassifyErrnoByPlace(t *testing.T) {
 		{"connect", "tcp", nil, elsewhere, syscall.ENXIO, redial.Unreachable},
 		{"open", "serial", nil, nil, syscall.ENODEV, redial.Unknown},
 
-		// What an ICMP message makes of a UDP socket's next read.
+		// An ICMP message makes a UDP socket's next read or write fail.
 		{"read", "udp", nil, elsewhere, syscall.ENOPROTOOPT, redial.Unreachable},
 		{"write", "udp", nil, elsewhere, syscall.EPROTO, redial.Unreachable},
 		{"recvfrom", "udp", nil, elsewhere, syscall.EPROTO, redial.Unreachable},
@@ -179,7 +183,7 @@ func TestClassifyErrnoByPlace(t *testing.T) {
 		assert.Equal(t, test.want, redial.Classify(err), "%s: %v", test.call, err)
 		assertKeepsClass(t, err)
 	}
-	// The innermost operation is the one that failed, and a path's is no socket's.
+	// The addresses of the innermost OpError count. A PathError is no failure of a socket.
 	atProxy := &net.OpError{Op: "proxyconnect", Net: "tcp", Addr: tcpAddr("[fe80::1]:80"), Err: &net.OpError{Op: "dial", Net: "tcp", Addr: elsewhere,
 		Err: os.NewSyscallError("connect", syscall.EINVAL)}}
 	assert.Equal(t, onlyLinux, redial.Classify(atProxy))
@@ -190,8 +194,8 @@ func tcpAddr(address string) *net.TCPAddr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address))
 }
 
-// Errnos that a sandbox or a program's own bug can cause, and that say nothing
-// of a dial.
+// A sandbox or a bug of the program can cause these errnos. They say nothing about the
+// dial.
 func TestClassifyErrnoUnknown(t *testing.T) {
 	for _, errno := range []syscall.Errno{syscall.EIO, syscall.EINTR, syscall.ESRCH, syscall.EBADF, syscall.EALREADY, syscall.EISCONN,
 		syscall.EXDEV, syscall.ESTALE, syscall.EBUSY, syscall.EMSGSIZE, syscall.ERANGE, syscall.ECANCELED} {
@@ -207,7 +211,7 @@ func TestClassifyErrnoOfBind(t *testing.T) {
 	assert.Equal(t, redial.Exhausted, redial.Classify(opError("tcp", "bind", syscall.EADDRINUSE)))
 }
 
-// The numbers of Windows Sockets keep their class on every system.
+// The error numbers of Windows Sockets have the same class on every system.
 func TestClassifyWinsock(t *testing.T) {
 	for errno, want := range map[syscall.Errno]redial.Class{
 		10061: redial.Refused,
@@ -246,7 +250,7 @@ func TestClassifyWinsock(t *testing.T) {
 		assert.Equal(t, want, redial.Classify(err), "%d", errno)
 		assertKeepsClass(t, err)
 	}
-	// 121 is Windows' ERROR_SEM_TIMEOUT, and another errno elsewhere.
+	// 121 is ERROR_SEM_TIMEOUT on Windows, and another errno on other systems.
 	want := redial.Unknown
 	if runtime.GOOS == "windows" {
 		want = redial.Timeout

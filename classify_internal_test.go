@@ -9,7 +9,7 @@ import (
 	"github.com/seed-33f8b841/redial/internal/errno"
 )
 
-// A value that is no class is Unknown wherever classes are compared.
+// A value that is not a class counts as Unknown wherever classes are compared.
 func TestClassOutOfRange(t *testing.T) {
 	for class := range Class(255) {
 		if class < numClasses {
@@ -23,15 +23,15 @@ func TestClassOutOfRange(t *testing.T) {
 	}
 }
 
-// What Classify knows of package net by its values. Without them it still
-// works, but knows less.
+// TestNetSentinels checks the two values by which Classify recognizes errors of package
+// net. If a Go version changes them, Classify still works, but recognizes less.
 func TestNetSentinels(t *testing.T) {
 	assert.EqualError(t, errMissingAddress(), "missing address")
 	assert.Equal(t, "no suitable address found", noSuitableAddress())
 }
 
-// Every condition has a class of its own, or one that depends on the call.
-// Here are those, too, that this system does not report.
+// Every condition has a class, or a class that depends on the call. This test includes
+// conditions that this operating system does not report.
 func TestClassOfEveryCondition(t *testing.T) {
 	dependsOnCall := map[errno.Condition]bool{errno.WouldBlock: true, errno.ProtocolError: true, errno.FileNotFound: true,
 		errno.NotSocket: true, errno.NoDevice: true, errno.NoDeviceOrAddress: true}
@@ -63,7 +63,8 @@ func TestClassOfEveryCondition(t *testing.T) {
 	}
 }
 
-// What connect means by these on Linux it does not mean elsewhere.
+// On Linux, connect returns these conditions for an unreachable target. On other systems
+// they mean an invalid call.
 func TestClassOnLinux(t *testing.T) {
 	connect := place{&net.OpError{Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}}, "connect"}
 	for c, elsewhere := range map[errno.Condition]Class{

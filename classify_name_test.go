@@ -11,7 +11,7 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-// A name that no DNS can hold is invalid, once a resolver has not found it.
+// If a resolver has not found a name that no DNS can hold, the class is Invalid.
 func TestClassifyName(t *testing.T) {
 	label := strings.Repeat("x", 63)
 	longest := strings.Join([]string{label, label, label, label[:61]}, ".") // 253 octets
@@ -48,7 +48,7 @@ func TestClassifyName(t *testing.T) {
 		label + ".test":        redial.NotFound,
 		longest:                redial.NotFound,
 		longest + ".":          redial.NotFound,
-		"":                     redial.NotFound, // not known
+		"":                     redial.NotFound, // the name is unknown
 		".":                    redial.NotFound,
 		"a":                    redial.NotFound,
 		"a.test.":              redial.NotFound,
@@ -73,7 +73,7 @@ func TestClassifyName(t *testing.T) {
 	}
 }
 
-// A resolver that failed has not said that there is no such name.
+// If the resolver failed, the class is DNS, even if no DNS can hold the name.
 func TestClassifyNameNotAsked(t *testing.T) {
 	for _, name := range []string{strings.Repeat("x", 64), "a..test", "a b.test", "256.1.1.1"} {
 		for _, e := range []net.DNSError{{}, {IsTemporary: true}, {IsTimeout: true, IsTemporary: true}} {
@@ -83,15 +83,15 @@ func TestClassifyNameNotAsked(t *testing.T) {
 	}
 }
 
-// The resolvers of Go and of the system, of which the latter knows more
-// addresses than the former. What resolves has no error to classify.
+// TestClassifyNameResolved asks Go's resolver and the system's resolver for such names.
+// The system's resolver accepts more forms of addresses, so some names may resolve.
 func TestClassifyNameResolved(t *testing.T) {
 	for _, name := range []string{strings.Repeat("x", 64) + ".test", "a..test", "a b.test", "a@b.test", "256.1.1.1", "127.0.0.01", "1.2.3.4.5"} {
 		for _, preferGo := range []bool{true, false} {
 			t.Run(fmt.Sprint(name, preferGo), func(t *testing.T) {
 				_, err := (&net.Resolver{PreferGo: preferGo}).LookupHost(t.Context(), name)
 				if err == nil {
-					t.Skip("it resolves")
+					t.Skip("this resolver resolves the name")
 				}
 				assert.Equal(t, redial.Invalid, redial.Classify(err), "%v", err)
 			})

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-// The system's errors, for tests that are not about one system.
+// Errors of this operating system, for tests that run on every system.
 const (
 	sysRefused = syscall.ErrorString("connection refused")
 	sysReset   = syscall.ErrorString("i/o on hungup channel")

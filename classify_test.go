@@ -52,26 +52,26 @@ func TestClassText(t *testing.T) {
 	assert.ErrorContains(t, err, "Class(12)")
 	class := redial.TLS
 	assert.ErrorContains(t, class.UnmarshalText([]byte("Refused")), "use one of: unknown, refused,")
-	assert.Equal(t, redial.TLS, class, "left alone by a text that is none")
+	assert.Equal(t, redial.TLS, class, "a text that names no class leaves the value unchanged")
 }
 
-// opError is the error of a dial that failed in a system call.
+// opError returns the error of a dial that failed in a system call.
 func opError(network, call string, err error) error {
 	return &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError(call, err)}
 }
 
-// dnsOpError is the error of a dial that failed in the resolver.
+// dnsOpError returns the error of a dial that failed in the resolver.
 func dnsOpError(dns *net.DNSError) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Err: dns}
 }
 
 type timeoutError struct{ timeout bool }
 
-func (timeoutError) Error() string   { return "some client's own" }
+func (timeoutError) Error() string   { return "a client's own error" }
 func (e timeoutError) Timeout() bool { return e.timeout }
 
-// noSuitable is package net's error of a dial that has no address of the right
-// family for addr.
+// noSuitable returns the error of package net for a dial that found no address of the
+// right family. The error names addr.
 func noSuitable(addr string) error {
 	_, err := net.ResolveTCPAddr("tcp6", "127.0.0.1:0")
 	inner, ok := errors.AsType[*net.AddrError](err)
@@ -81,20 +81,20 @@ func noSuitable(addr string) error {
 	return &net.OpError{Op: "dial", Net: "tcp6", Err: &net.AddrError{Err: inner.Err, Addr: addr}}
 }
 
-// matchesError matches is, and nothing else.
+// matchesError matches only the error is.
 type matchesError struct{ is error }
 
-func (matchesError) Error() string          { return "some client's own" }
+func (matchesError) Error() string          { return "a client's own error" }
 func (e matchesError) Is(target error) bool { return target == e.is }
 
-// nilChildren is a joined error with holes, as no errors.Join makes it.
+// nilChildren is a joined error that may contain nil. errors.Join never returns one.
 type nilChildren struct{ errs []error }
 
 func (nilChildren) Error() string     { return "joined" }
 func (e nilChildren) Unwrap() []error { return e.errs }
 
-// The errors that every system has: the resolver's, package net's, those of
-// contexts, streams and TLS. Errnos have a test of their own.
+// TestClassify checks errors that are the same on every system: errors of the resolver,
+// package net, contexts, streams and TLS. Errnos have tests of their own.
 func TestClassify(t *testing.T) {
 	_, netCanceled := (&net.Dialer{}).DialContext(canceled(), "tcp", "127.0.0.1:1")
 	require.Error(t, netCanceled)
@@ -146,36 +146,36 @@ func TestClassify(t *testing.T) {
 		{"an error that matches something else", matchesError{io.EOF}, redial.Unknown},
 
 		{"no port", &net.OpError{Op: "dial", Err: &net.AddrError{Err: "missing port in address", Addr: "a"}}, redial.Invalid},
-		{"parse", &net.ParseError{Type: "IP address", Text: "1.2.3"}, redial.Invalid},
-		{"network", net.UnknownNetworkError("tcp7"), redial.Invalid},
-		{"address", net.InvalidAddrError("bad"), redial.Invalid},
-		{"permanent", backoff.Permanent(opError("tcp", "connect", io.EOF)), redial.Invalid},
+		{"net.ParseError", &net.ParseError{Type: "IP address", Text: "1.2.3"}, redial.Invalid},
+		{"net.UnknownNetworkError", net.UnknownNetworkError("tcp7"), redial.Invalid},
+		{"net.InvalidAddrError", net.InvalidAddrError("bad"), redial.Invalid},
+		{"backoff.Permanent", backoff.Permanent(opError("tcp", "connect", io.EOF)), redial.Invalid},
 
 		{"EOF", io.EOF, redial.Reset},
-		{"half a record", &net.OpError{Op: "read", Err: io.ErrUnexpectedEOF}, redial.Reset},
-		{"a pipe's end", io.ErrClosedPipe, redial.Reset},
+		{"io.ErrUnexpectedEOF", &net.OpError{Op: "read", Err: io.ErrUnexpectedEOF}, redial.Reset},
+		{"io.ErrClosedPipe", io.ErrClosedPipe, redial.Reset},
 
 		{"unknown authority", &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, redial.TLS},
 		{"x509 alone", x509.HostnameError{Certificate: &x509.Certificate{}, Host: "a"}, redial.TLS},
 		{"expired", fmt.Errorf("%w", x509.CertificateInvalidError{Reason: x509.Expired}), redial.TLS},
-		{"not TLS", tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, redial.TLS},
+		{"the server does not speak TLS", tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, redial.TLS},
 		{"an alert received", &net.OpError{Op: "remote error", Err: errors.New("tls: handshake failure")}, redial.TLS},
 		{"an alert sent", &net.OpError{Op: "local error", Err: errors.New("tls: bad certificate")}, redial.TLS},
 		{"QUIC's alert", tls.AlertError(40), redial.TLS},
 
-		{"ours", &redial.Error{Class: redial.Denied, Err: io.EOF, Stop: redial.ErrDeadline}, redial.Denied},
-		{"ours, unknown", &redial.Error{Err: errors.New("x"), Stop: redial.ErrDeadline}, redial.Unknown},
-		{"a client's around ours", &url.Error{Op: "Get", Err: &net.OpError{Op: "dial", Err: &redial.Error{Class: redial.Refused, Stop: redial.ErrDeadline}}}, redial.Refused},
+		{"an Error", &redial.Error{Class: redial.Denied, Err: io.EOF, Stop: redial.ErrDeadline}, redial.Denied},
+		{"an Error of class Unknown", &redial.Error{Err: errors.New("x"), Stop: redial.ErrDeadline}, redial.Unknown},
+		{"a client's error around an Error", &url.Error{Op: "Get", Err: &net.OpError{Op: "dial", Err: &redial.Error{Class: redial.Refused, Stop: redial.ErrDeadline}}}, redial.Refused},
 
-		{"ours, no class", &redial.Error{Class: 200, Err: io.EOF, Stop: redial.ErrDeadline}, redial.Unknown},
-		{"ours, no class, joined", errors.Join(&redial.Error{Class: 200}, io.EOF), redial.Reset},
-		{"ours, no class, joined last", errors.Join(net.UnknownNetworkError("y"), &redial.Error{Class: redial.Canceled + 1}), redial.Invalid},
+		{"an Error whose class is out of range", &redial.Error{Class: 200, Err: io.EOF, Stop: redial.ErrDeadline}, redial.Unknown},
+		{"joined, an Error whose class is out of range", errors.Join(&redial.Error{Class: 200}, io.EOF), redial.Reset},
+		{"joined, an Error whose class is out of range last", errors.Join(net.UnknownNetworkError("y"), &redial.Error{Class: redial.Canceled + 1}), redial.Invalid},
 		{"joined, the more telling last", errors.Join(io.EOF, errors.New("x"), context.Canceled), redial.Canceled},
 		{"joined, the more telling first", errors.Join(timeoutError{true}, tls.AlertError(40)), redial.Timeout},
 		{"joined, the last resort", errors.Join(errors.New("x"), net.UnknownNetworkError("y")), redial.Invalid},
 		{"joined, nothing known", errors.Join(errors.New("x"), errors.New("y")), redial.Unknown},
 		{"joined with nil", nilChildren{[]error{nil, io.EOF, nil}}, redial.Reset},
-		{"joined of none", nilChildren{}, redial.Unknown},
+		{"joined, empty", nilChildren{}, redial.Unknown},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			assert.Equal(t, test.want, redial.Classify(test.err))
@@ -186,7 +186,8 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// A class that a Classifier makes up counts as Unknown: Classify is asked.
+// If Classifier returns a value that is not a class, it counts as Unknown, and Classify
+// decides.
 func TestClassifierOutOfRange(t *testing.T) {
 	var records []redial.Attempt
 	d := redial.Dialer{
@@ -198,11 +199,12 @@ func TestClassifierOutOfRange(t *testing.T) {
 	}
 	_, err := d.Dial("tcp", address)
 	assert.Equal(t, redial.Reset, redial.Classify(err))
-	require.Len(t, records, 2, "retried as io.EOF is")
+	require.Len(t, records, 2, "io.EOF is retried as Reset")
 	assert.Equal(t, redial.Reset, records[0].Class)
 }
 
-// assertKeepsClass wraps err in the ways that clients do.
+// assertKeepsClass wraps err in the ways that clients do, and checks that its class stays
+// the same.
 func assertKeepsClass(t *testing.T, err error) {
 	t.Helper()
 	want := redial.Classify(err)
@@ -217,7 +219,8 @@ func assertKeepsClass(t *testing.T, err error) {
 	}
 }
 
-// Classes of a joined error, the more telling before the less.
+// A joined error has the class of its most telling error, in whatever order they are
+// joined.
 func TestClassifyJoinedOrder(t *testing.T) {
 	order := []redial.Class{
 		redial.Canceled, redial.Refused, redial.Reset, redial.Timeout, redial.Unreachable, redial.DNS,
@@ -233,8 +236,8 @@ func TestClassifyJoinedOrder(t *testing.T) {
 	}
 }
 
-// FuzzClassify builds trees of errors from bytes, each byte a leaf or a
-// wrapper, and looks for one that panics or loses its class when wrapped.
+// FuzzClassify builds trees of errors from bytes: each byte is a leaf or a wrapper. It
+// looks for a tree that makes Classify panic, or whose class changes when it is wrapped.
 func FuzzClassify(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3}, uint32(111), "connect", "tcp")
 	f.Add([]byte{0x13, 0x14, 0x15, 0x16, 2}, uint32(10061), "connectex", "tcp6")
@@ -252,8 +255,9 @@ func FuzzClassify(f *testing.F) {
 	})
 }
 
-// buildError reads tree from its end: the high bits of a byte say whether it
-// wraps what has been built so far or joins it with another leaf.
+// buildError builds an error from the bytes of tree, innermost first. The high bits of a
+// byte say how it wraps the error built so far, or with which leaf it joins it. The low
+// bits choose the leaf.
 func buildError(tree []byte, errno uint32, call, network string) (err error) {
 	for _, b := range tree {
 		leaf := fuzzLeaf(b, errno, call)

@@ -27,44 +27,44 @@ import (
 // sockets. docs/gate.md has its results.
 
 var (
-	runFleet       = flag.Bool("fleet", false, "simulate the fleet of docs/gate.md, which takes minutes")
-	fleetProcesses = flag.Int("fleet.processes", 10_000, "processes of the fleet; the server's rate and queue scale with them")
-	fleetDials     = flag.Int("fleet.dials", 10, "dials of each process")
+	runFleet       = flag.Bool("fleet", false, "simulate the fleet of docs/gate.md; this takes minutes")
+	fleetProcesses = flag.Int("fleet.processes", 10_000, "number of processes; the server's rate and queue scale with it")
+	fleetDials     = flag.Int("fleet.dials", 10, "number of dials in each process")
 	fleetDown      = flag.Duration("fleet.down", time.Minute, "how long the server is down")
-	fleetSpread    = flag.Duration("fleet.spread", time.Second, "the time within which the processes lose the server")
+	fleetSpread    = flag.Duration("fleet.spread", time.Second, "time within which all processes lose the server")
 	fleetFloor     = flag.Duration("fleet.floor", -1, "simulate only this MinInterval; 0 means the default")
 )
 
-// A fleet says what is simulated.
+// A fleet has the parameters of a simulation.
 type fleet struct {
 	processes int
-	dials     int           // of each process
-	spread    time.Duration // within which the processes lose the server
-	down      time.Duration
-	rate      int           // connections that the server accepts in a second
-	queue     int           // connections that can wait to be accepted; more are refused
+	dials     int           // in each process
+	spread    time.Duration // the time within which all processes lose the server
+	down      time.Duration // how long the server is down
+	rate      int           // how many connections the server accepts in a second
+	queue     int           // how many connections can wait to be accepted; more are refused
 	floor     time.Duration // MinInterval of each Gate
 	noGate    bool
 }
 
-// A fleetResult is what a simulation measured.
+// A fleetResult has the measurements of a simulation.
 type fleetResult struct {
 	attempts int
-	perSec   []int           // attempts, by the second since the server went down
-	last     time.Duration   // dial to connect, since the server returned
-	first    []time.Duration // connection of each process, since the server returned
+	perSec   []int           // attempts in each second since the server went down
+	last     time.Duration   // when the last dial connected, since the server's return
+	first    []time.Duration // when each process first connected, since the server's return
 }
 
 // A fleetServer refuses connections while it is down. Then it accepts one in each
-// interval. A connection that waits to be accepted keeps its dial waiting: this is
-// the handshake of a protocol, rather than TCP's own.
+// interval. The dial waits until its connection has been accepted, as it would for the
+// handshake of an application protocol.
 type fleetServer struct {
 	begin, up time.Time
 	interval  time.Duration
 	queue     int
 
 	mu     sync.Mutex
-	busy   time.Time // until then, those who wait are being accepted
+	busy   time.Time // when the last of the waiting connections will have been accepted
 	perSec []int
 }
 
@@ -143,7 +143,8 @@ func (f fleet) simulate(t *testing.T) fleetResult {
 	return r
 }
 
-// mean returns the mean number of attempts a second from one second to another.
+// mean returns the mean number of attempts per second in the seconds from, from+1 and so
+// on, before to.
 func (r *fleetResult) mean(from, to int) int {
 	sum := 0
 	for _, n := range r.perSec[from:to] {
@@ -162,16 +163,16 @@ func (r *fleetResult) firsts() (mean, worst time.Duration) {
 	return mean / time.Duration(len(r.first)), worst
 }
 
-// A small fleet, in every run of the tests: while the server is down, no process
-// connects more often than MinInterval allows, and everybody connects soon after the
-// server's return.
+// TestSmallFleet simulates a small fleet in every run of the tests. While the server is
+// down, no process connects more often than MinInterval allows. After the server's
+// return, all dials connect soon.
 func TestSmallFleet(t *testing.T) {
 	for _, floor := range []time.Duration{0, 500 * time.Millisecond} {
 		testutil.Bubble(t, "MinInterval "+nameOf(floor), func(t *testing.T) {
 			f := fleet{processes: 200, dials: 20, spread: time.Second, down: 5 * time.Second, rate: 400, queue: 20, floor: floor}
 			r := f.simulate(t)
 			most := f.processes * int(time.Second/cmp.Or(floor, 100*time.Millisecond))
-			for _, n := range r.perSec[1:5] { // the first second has the burst
+			for _, n := range r.perSec[1:5] { // the first second also has the bursts
 				assert.LessOrEqual(t, n, most)
 			}
 			dials := f.processes * f.dials
@@ -184,7 +185,7 @@ func TestSmallFleet(t *testing.T) {
 	}
 }
 
-// floors are the values of MinInterval to simulate; zero is the default.
+// floors returns the values of MinInterval to simulate. Zero means the default.
 func floors() []time.Duration {
 	if *fleetFloor >= 0 {
 		return []time.Duration{*fleetFloor}
@@ -241,8 +242,8 @@ func TestFleet(t *testing.T) {
 	}
 }
 
-// TestFleetShortDials prints the second table of docs/gate.md: what MinInterval
-// costs one process with 20 dials a second that have little time each.
+// TestFleetShortDials prints the second table of docs/gate.md: how MinInterval delays one
+// process that makes 20 dials a second with little time for each.
 //
 //	go test -run TestFleetShortDials -fleet -v -timeout 1h .
 func TestFleetShortDials(t *testing.T) {
@@ -274,7 +275,7 @@ func TestFleetShortDials(t *testing.T) {
 	}
 }
 
-// shortDials returns when the first dial connects, since the server's return, and
+// shortDials returns when the first dial connects, counted from the server's return, and
 // how many of the dials that begin after the return fail.
 func shortDials(floor, down, budget time.Duration) (first time.Duration, failed int) {
 	begin := time.Now()

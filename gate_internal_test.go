@@ -11,8 +11,8 @@ import (
 	"github.com/seed-33f8b841/redial/dialtest"
 )
 
-// What a Gate remembers is bounded by the targets that fail now, not by those
-// that were ever dialed.
+// A Gate remembers the targets that fail now. It forgets all others, so its memory does
+// not grow with the number of targets that were ever dialed.
 func TestGateForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := new(Gate)
@@ -28,19 +28,18 @@ func TestGateForgets(t *testing.T) {
 			script.For(address, dialtest.Refuse.Forever())
 			d.Dial("tcp", address)
 		}
-		assert.Len(t, g.targets, 1000, "they fail now")
+		assert.Len(t, g.targets, 1000, "all of them fail now")
 		time.Sleep(2 * forgetAfter)
 		for i := range 2*leastSweep + 1000 {
 			address := fmt.Sprintf("later%d.test:80", i)
 			script.For(address, dialtest.Refuse.Forever())
 			d.Dial("tcp", address)
 		}
-		assert.LessOrEqual(t, len(g.targets), 2*leastSweep+1000, "the thousand are forgotten")
+		assert.LessOrEqual(t, len(g.targets), 2*leastSweep+1000, "the first thousand are forgotten")
 	})
 }
 
-// A dial that is admitted in the very moment in which it gives up passes its turn
-// on.
+// A dial that is admitted at the moment at which it gives up passes its turn on.
 func TestGateWithdraw(t *testing.T) {
 	g := &Gate{Burst: 1}
 	target := g.enter(targetKey{"tcp", "a.test:80"})

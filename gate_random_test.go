@@ -20,9 +20,9 @@ import (
 	"github.com/seed-33f8b841/redial/internal/errno"
 )
 
-// Whatever dials, fails, panics and gives up at a Gate, in whatever order: every
-// dial ends, in time, and the Gate keeps its books. It is internal, because the
-// books are.
+// TestGateRandom makes dials that succeed, fail, panic and give up at a Gate in random
+// order. It checks that every dial ends in time, and that the Gate's counters are right
+// afterwards. The test is inside the package, because the counters are not exported.
 func TestGateRandom(t *testing.T) {
 	for seed := range uint64(300) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -35,7 +35,7 @@ func TestGateRandom(t *testing.T) {
 type gateWorld struct {
 	gate    *Gate
 	random  *rand.Rand
-	mu      sync.Mutex // guards random, and what is below
+	mu      sync.Mutex // guards random and the fields below
 	flying  map[string]int
 	connect map[string][]time.Time // the starts of attempts that reached the target
 	downs   map[string][2]time.Time
@@ -127,7 +127,7 @@ func (w *gateWorld) dial(t *testing.T) {
 	}
 	start := time.Now()
 	done := make(chan struct{})
-	go func() { // a goroutine of its own, because an attempt may end it
+	go func() { // in its own goroutine, because an attempt may call runtime.Goexit
 		defer close(done)
 		defer func() {
 			if v := recover(); v != nil {
@@ -158,8 +158,8 @@ func (w *gateWorld) dial(t *testing.T) {
 
 var errCrash = errors.New("crash")
 
-// attempt is the DialFunc of all dials: the target is down for a time, and things
-// go wrong at other times, too.
+// attempt is the DialFunc of all dials. A target refuses while it is down. At any time,
+// an attempt can panic, exit, run out of descriptors or be slow.
 func (w *gateWorld) attempt(ctx context.Context, network, address string) (net.Conn, error) {
 	now := time.Now()
 	w.mu.Lock()
@@ -207,18 +207,19 @@ func (w *gateWorld) attempt(ctx context.Context, network, address string) (net.C
 	return struct{ net.Conn }{nopConn{}}, nil
 }
 
-// nopConn is a connection that can be closed.
+// nopConn is a connection whose only working method is Close.
 type nopConn struct{ net.Conn }
 
 func (nopConn) Close() error { return nil }
 
-// checkBooks checks that nothing is left of dials that have ended.
+// checkBooks checks that the Gate counts no dial, attempt or waiter after all dials have
+// ended, and that it has forgotten the healthy targets.
 func (w *gateWorld) checkBooks(t *testing.T) {
 	for key, target := range w.gate.targets {
 		assert.Zero(t, target.dials, key)
 		assert.Zero(t, target.inFlight, key)
 		assert.Zero(t, target.waiting.Len(), key)
-		if assert.NotNil(t, target.outage, "a healthy target that nobody dials is forgotten") {
+		if assert.NotNil(t, target.outage, "a healthy target that nobody dials must be forgotten") {
 			assert.Zero(t, target.outage.probe, key)
 		}
 	}
@@ -227,9 +228,9 @@ func (w *gateWorld) checkBooks(t *testing.T) {
 	}
 }
 
-// checkRate checks that no second saw more attempts that reached a target than the
-// interval allows, beside those that were in flight when the outage began, and those
-// that dials which wait alone make on schedules of their own.
+// checkRate checks the number of attempts that reached each target while it was down.
+// The bound is twice what MinInterval allows, because a dial that waits alone keeps its
+// own schedule, plus Burst for the attempts in flight when the outage began.
 func (w *gateWorld) checkRate(t *testing.T) {
 	for address, starts := range w.connect {
 		down := w.downs[address]

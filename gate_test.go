@@ -23,22 +23,22 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
-// doubling is a schedule from 100 ms to a second, with no jitter.
+// doubling returns a schedule from 100 ms to 1 s without jitter.
 func doubling() backoff.BackOff {
 	return &backoff.ExponentialBackOff{InitialInterval: 100 * time.Millisecond, Multiplier: 2, MaxInterval: time.Second}
 }
 
 var gated = redial.Policy{redial.Refused: doubling, redial.Timeout: doubling}
 
-// gateDialer dials by script, with the gate.
+// gateDialer returns a Dialer that dials by script, uses gate, and has no MaxElapsed.
 func gateDialer(script *dialtest.Dialer, gate *redial.Gate) *redial.Dialer {
 	return &redial.Dialer{DialFunc: script.DialContext, Policy: gated, Gate: gate, MaxElapsed: -1}
 }
 
-// crowd makes that many dials at once, and returns their errors when all are over.
+// crowd makes a number of dials at once, and returns their errors when all have ended.
 var crowd = testutil.Crowd
 
-// starts are the times of a script's dials, since begin.
+// starts returns the times from begin to the start of each dial of script.
 func starts(script *dialtest.Dialer, begin time.Time) (all []time.Duration) {
 	for _, dial := range script.Dials() {
 		all = append(all, dial.Start.Sub(begin))
@@ -46,9 +46,9 @@ func starts(script *dialtest.Dialer, begin time.Time) (all []time.Duration) {
 	return all
 }
 
-// The dials to a dead server make the probes of the schedule, and more in between
-// the more of them wait, but none within 100 ms of the last. They get through when
-// it is back.
+// The more dials wait for a dead server, the sooner the next probe, but never within
+// 100 ms of the one before. A single dial probes on the schedule. All dials connect when
+// the server is back.
 func TestGateProbes(t *testing.T) {
 	for _, test := range []struct {
 		dials  int
@@ -82,14 +82,15 @@ func TestGateProbes(t *testing.T) {
 	}
 }
 
-// A dial that arrives moves the next probe up, and one that leaves moves it back.
+// A dial that arrives makes the next probe due sooner. A dial that leaves makes it due
+// later.
 func TestGateDemandSetsThePace(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		interval time.Duration
-		arrive   []time.Duration // after the failure; the first dial is there from the start
-		leave    time.Duration   // of the dial that arrived last; 0: not before it connects
-		want     time.Duration   // of the probe, after the failure
+		arrive   []time.Duration // when each other dial arrives, after the first dial's failure
+		leave    time.Duration   // when the last dial to arrive gives up; 0: never
+		want     time.Duration   // when the probe starts, after the failure
 	}{
 		{name: "alone", want: 12 * time.Second},
 		{name: "two", arrive: []time.Duration{time.Second}, want: 6 * time.Second},
@@ -128,23 +129,23 @@ func TestGateDemandSetsThePace(t *testing.T) {
 	}
 }
 
-// A dial that cannot live until the next probe brings it forward, as far as the
-// interval after the last attempt allows.
+// A dial that cannot wait until the next probe makes the probe itself, once MinInterval
+// has passed since the last attempt.
 func TestGateImpatientDial(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		arrive time.Duration // after the failure at 0
+		arrive time.Duration // when the impatient dial arrives, after the failure at 0
 		budget time.Duration
 		probes []time.Duration // in ms
-		own    int             // attempts of the impatient dial
+		own    int             // the impatient dial's own attempts
 	}{
-		{"as soon as the interval allows, and as late as it can", 0, time.Second, []time.Duration{100, 950}, 2},
-		{"at once if the failure is old news", 5 * time.Second, time.Second, []time.Duration{5000, 5950}, 2},
-		{"at once, with next to no time left", 5 * time.Second, time.Millisecond, []time.Duration{5000}, 1},
-		{"with just time enough", 50 * time.Millisecond, 60 * time.Millisecond, []time.Duration{100}, 1},
-		{"not if too little time would be left", 48 * time.Millisecond, 53 * time.Millisecond, nil, 0},
-		{"not if its time is up before", 0, 50 * time.Millisecond, nil, 0},
-		{"not if the next probe comes in time", 59 * time.Second, 2 * time.Second, []time.Duration{60_000, 60_900}, 2},
+		{"once when the interval allows it, once as late as possible", 0, time.Second, []time.Duration{100, 950}, 2},
+		{"at once if the interval has passed", 5 * time.Second, time.Second, []time.Duration{5000, 5950}, 2},
+		{"at once, with hardly any time left", 5 * time.Second, time.Millisecond, []time.Duration{5000}, 1},
+		{"with just enough time", 50 * time.Millisecond, 60 * time.Millisecond, []time.Duration{100}, 1},
+		{"none if too little time would be left", 48 * time.Millisecond, 53 * time.Millisecond, nil, 0},
+		{"none if its time is up before the interval is", 0, 50 * time.Millisecond, nil, 0},
+		{"when the next probe is due in time", 59 * time.Second, 2 * time.Second, []time.Duration{60_000, 60_900}, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -156,7 +157,7 @@ func TestGateImpatientDial(t *testing.T) {
 				begin := time.Now()
 				first := *d
 				first.MaxAttempts = 1
-				first.Dial("tcp", address) // nobody waits when it has failed
+				first.Dial("tcp", address) // after its failure, no dial waits
 				time.Sleep(test.arrive)
 
 				impatient := *d
@@ -175,7 +176,7 @@ func TestGateImpatientDial(t *testing.T) {
 				assert.Equal(t, test.own, own)
 				assert.ElementsMatch(t, test.probes, inMs(starts(script, begin)[1:]))
 				if test.own == 0 {
-					assert.Zero(t, time.Since(arrived), "at once")
+					assert.Zero(t, time.Since(arrived), "the dial fails at once")
 					assert.Equal(t, 1, shared)
 					assert.True(t, err.(net.Error).Timeout())
 				}
@@ -184,8 +185,8 @@ func TestGateImpatientDial(t *testing.T) {
 	}
 }
 
-// At most ten connects a second go to a target that is down, however many dial it,
-// however little time they have.
+// A target that is down gets at most ten connects a second, however many goroutines
+// dial it, and however little time each dial has.
 func TestGateBoundsTheRate(t *testing.T) {
 	for _, budget := range []time.Duration{time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, 30 * time.Second} {
 		for _, outcome := range []dialtest.Outcome{dialtest.Refuse, dialtest.Refuse.After(30 * time.Millisecond), dialtest.Timeout} {
@@ -211,15 +212,15 @@ func TestGateBoundsTheRate(t *testing.T) {
 					assert.GreaterOrEqual(t, start-all[i], 100*time.Millisecond, "%v %v", budget, outcome)
 				}
 				if budget >= 100*time.Millisecond && outcome == dialtest.Refuse {
-					assert.Greater(t, len(all), 50, "the target is not given up on")
+					assert.Greater(t, len(all), 50, "dials keep trying the target")
 				}
 			})
 		}
 	}
 }
 
-// A Gate does not use up the attempts that a dial may make: each has one in each
-// delay of the schedule, of its own or shared, as without a Gate.
+// MaxAttempts lasts as long at a Gate as without one: a dial has one attempt in each
+// delay of the schedule, its own or a shared one.
 func TestGateKeepsMaxAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const round = time.Millisecond
@@ -248,7 +249,8 @@ func TestGateKeepsMaxAttempts(t *testing.T) {
 	})
 }
 
-// A sharer's record is the prober's, but for its own numbers.
+// A dial that shares a failure records the probe's attempt, with its own Number, Elapsed,
+// Delay and Stop.
 func TestGateSharesFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logs := observed()
@@ -293,7 +295,7 @@ func TestGateSharesFailures(t *testing.T) {
 		assert.Equal(t, 4, own)
 		assert.Len(t, script.Dials(), 4)
 
-		// One outage is one stream of warnings.
+		// One outage logs each warning once. Shared failures are logged at level Debug.
 		assert.Equal(t, 3, logs.FilterLevelExact(zap.WarnLevel).Len())
 		assert.Equal(t, 1, logs.FilterLevelExact(zap.ErrorLevel).Len())
 		shared := logs.FilterLevelExact(zap.DebugLevel)
@@ -304,7 +306,8 @@ func TestGateSharesFailures(t *testing.T) {
 	})
 }
 
-// Which of its bounds leaves a dial no time is said.
+// A dial that has no time for a probe fails at once. Its error names the bound that
+// leaves it no time.
 func TestGateFailsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Forever())
@@ -343,8 +346,8 @@ func TestGateFailsAtOnce(t *testing.T) {
 	})
 }
 
-// A dial whose time ends while another's probe is on its way returns the target's
-// last failure, with a record, unless it has that already.
+// If a dial's time ends while another dial's probe is in flight, the dial returns the
+// target's last failure. It records that failure, unless it has recorded it before.
 func TestGateTimeEndsDuringProbe(t *testing.T) {
 	testutil.Bubble(t, "before it knows a failure", func(t *testing.T) {
 		logger, logs := observed()
@@ -353,7 +356,7 @@ func TestGateTimeEndsDuringProbe(t *testing.T) {
 		prober.Timeout = time.Hour
 		probing, end := context.WithCancel(t.Context())
 		defer end()
-		go prober.DialContext(probing, "tcp", address) // it fails, and probes 100 ms later, in silence
+		go prober.DialContext(probing, "tcp", address) // it fails at once, then makes a probe 100 ms later that gets no answer
 		synctest.Wait()
 		time.Sleep(150 * time.Millisecond)
 
@@ -372,7 +375,7 @@ func TestGateTimeEndsDuringProbe(t *testing.T) {
 		assert.Equal(t, 1, logs.FilterMessage("dial failed").Len())
 		assert.Equal(t, 1, logs.Len())
 
-		// A canceled caller hears of its cancellation only.
+		// A dial that its caller cancels returns the cancellation, without a failure.
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(40*time.Millisecond, cancel)
 		_, err = d.DialContext(ctx, "tcp", address)
@@ -380,7 +383,8 @@ func TestGateTimeEndsDuringProbe(t *testing.T) {
 		assert.Zero(t, asError(t, err).Attempts)
 	})
 	testutil.Bubble(t, "when it knows the latest failure", func(t *testing.T) {
-		// It knows the latest failure when its time is up: it is not told again.
+		// The dial has recorded the latest failure when its time is up. It does not
+		// record it again.
 		logger, logs := observed()
 		script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.Timeout.Forever())
 		prober := gateDialer(script, new(redial.Gate))
@@ -403,12 +407,12 @@ func TestGateTimeEndsDuringProbe(t *testing.T) {
 	})
 }
 
-// A probe that is silent does not hold up the others for as long as it lasts: its
+// A probe without an answer keeps the other dials from probing for a second only: its
 // packets may have been lost before the target came back.
 func TestGateSilentProbe(t *testing.T) {
 	for _, dials := range []int{2, 100} {
 		testutil.Bubble(t, fmt.Sprint(dials, " dials"), func(t *testing.T) {
-			// The burst is refused; the first three probes go into the void.
+			// The first attempt is refused. The first three probes get no answer.
 			script := dialtest.Script(dialtest.Refuse.After(time.Millisecond), dialtest.Timeout.Times(3), dialtest.OK.Forever())
 			d := gateDialer(script, &redial.Gate{Burst: 1})
 			begin := time.Now()
@@ -422,13 +426,13 @@ func TestGateSilentProbe(t *testing.T) {
 				assert.Equal(t, []time.Duration{0, 101, 1101, 2101, 3101}, all[:5])
 				return
 			}
-			// The two dials make two probes, and wait until their Timeout.
+			// Each of the two dials makes a probe, and waits for it until Timeout.
 			assert.Equal(t, []time.Duration{0, 101, 1101}, all[:3])
 		})
 	}
 }
 
-// A dial that has too little time for a probe of its own waits for the one in flight.
+// A dial that has too little time for a probe of its own waits for the probe in flight.
 func TestGateWaitsForTheProbeInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.After(time.Millisecond), dialtest.Refuse.Times(12), dialtest.OK.After(150*time.Millisecond).Forever())
@@ -441,7 +445,7 @@ func TestGateWaitsForTheProbeInFlight(t *testing.T) {
 				d.MaxElapsed = 1500 * time.Millisecond
 			}
 			_, err := d.Dial("tcp", address)
-			if i == 99 { // the probe began at 1.3 s, and its own could begin at 2.3 s
+			if i == 99 { // the probe in flight began at 1.3 s; the next could begin at 2.3 s
 				assert.ErrorIs(t, err, redial.ErrMaxElapsed)
 				assert.Equal(t, d.MaxElapsed, time.Since(begin))
 			}
@@ -450,8 +454,8 @@ func TestGateWaitsForTheProbeInFlight(t *testing.T) {
 	})
 }
 
-// The outage outlives the dials that saw it: one that comes soon afterwards does
-// not dial.
+// The Gate remembers an outage after the last dial has ended. A dial that comes soon
+// afterwards makes no attempt.
 func TestGateRemembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Forever())
@@ -471,18 +475,18 @@ func TestGateRemembers(t *testing.T) {
 		assert.Len(t, script.Dials(), 1)
 		time.Sleep(50 * time.Millisecond)
 		dial()
-		assert.Len(t, script.Dials(), 2, "the failure is old news by now")
+		assert.Len(t, script.Dials(), 2, "MinInterval has passed since the failure")
 
-		// A minute after the next probe's time, it is forgotten.
+		// A minute after the next probe was due, the Gate forgets the outage.
 		time.Sleep(time.Second + time.Minute + 1)
 		script.For(address, dialtest.Refuse.After(10*time.Millisecond).Forever())
 		crowd(20, func(int) error { dial(); return nil })
-		assert.Len(t, script.Dials(), 2+16, "a burst, as of a target of which nothing is known")
+		assert.Len(t, script.Dials(), 2+16, "a burst, as for a new target")
 	})
 }
 
-// A cold burst is let through in part; each success lets two more go, so that
-// in each round twice as many are in flight.
+// Of many dials to a new target, Burst are admitted at once. Each success admits two
+// more, so the number in flight doubles in each round.
 func TestGateSlowStart(t *testing.T) {
 	for _, burst := range []int{0, 1, 4} {
 		testutil.Bubble(t, fmt.Sprint("Burst ", burst), func(t *testing.T) {
@@ -500,7 +504,8 @@ func TestGateSlowStart(t *testing.T) {
 	}
 }
 
-// assertRounds is of dials of which twice as many go in each round.
+// assertRounds checks that first dials start in the first round, and twice as many in
+// each later round.
 func assertRounds(t *testing.T, starts []time.Duration, first int, round time.Duration) {
 	t.Helper()
 	var want []time.Duration
@@ -512,7 +517,8 @@ func assertRounds(t *testing.T, starts []time.Duration, first int, round time.Du
 	assert.Equal(t, want, starts)
 }
 
-// Recovery is a slow start from two, and a failure on the way is one again.
+// After a successful probe, two dials go, and two more for each success. So it is again
+// after a relapse on the way.
 func TestGateRecovery(t *testing.T) {
 	const round = 10 * time.Millisecond
 	testutil.Bubble(t, "all succeed", func(t *testing.T) {
@@ -528,16 +534,16 @@ func TestGateRecovery(t *testing.T) {
 		assertRounds(t, all, 1, round)
 	})
 	testutil.Bubble(t, "a relapse", func(t *testing.T) {
-		// The probe gets through, then one of the two that follow; the other is
-		// refused, while the first one's two are on their way.
+		// The probe succeeds and admits two dials. One of them succeeds and admits two
+		// more. While these are in flight, the other one is refused.
 		script := dialtest.Script(dialtest.Refuse.After(round).Times(16), dialtest.OK.After(round),
 			dialtest.OK.After(round), dialtest.Refuse.After(2*round), dialtest.OK.After(2*round).Times(2), dialtest.Refuse, dialtest.OK.Forever())
 		d := gateDialer(script, new(redial.Gate))
 		begin := time.Now()
 		crowd(100, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
 		all := starts(script, begin)[16:]
-		// The relapse at 140 ms would hold them up for 100 ms, but the two in
-		// flight then get through at 150: the target is back, and two more go.
+		// The relapse at 140 ms would make the dials wait for 100 ms. But the two
+		// attempts in flight succeed at 150 ms: the target is back, and two more go.
 		assert.Equal(t, []time.Duration{110, 120, 120, 130, 130, 150, 150}, inMs(all[:7]))
 	})
 }
@@ -550,8 +556,8 @@ func inMs(all []time.Duration) []time.Duration {
 	return ms
 }
 
-// Of a burst, one failure opens the outage; the others were on their way then
-// and say nothing new.
+// The first failure of a burst begins the outage. The other attempts of the burst were
+// in flight by then, so their failures change nothing.
 func TestGateBurstFailsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.After(10*time.Millisecond), dialtest.Refuse.After(20*time.Millisecond),
@@ -563,7 +569,7 @@ func TestGateBurstFailsOnce(t *testing.T) {
 	})
 }
 
-// A late success of a burst is as good as a probe's.
+// An attempt of the burst that succeeds during the outage ends it, like a probe.
 func TestGateLateSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.After(10*time.Millisecond), dialtest.OK.After(30*time.Millisecond), dialtest.OK.Forever())
@@ -575,20 +581,20 @@ func TestGateLateSuccess(t *testing.T) {
 	})
 }
 
-// The target is never stuck with a prober that does not come back.
+// If the dial that should probe is canceled, panics or exits, another dial takes over.
 func TestGateHandsOver(t *testing.T) {
-	type ending func(cancel context.CancelFunc) // of the prober
+	type ending func(cancel context.CancelFunc) // how the prober ends
 	cancels := func(cancel context.CancelFunc) { cancel() }
 	panics := func(context.CancelFunc) { panic("oops") }
 	exits := func(context.CancelFunc) { runtime.Goexit() }
 	const (
 		probe      = 100 * time.Millisecond // after the failure
-		probeTakes = time.Second            // if it is the prober's
+		probeTakes = time.Second            // the prober's own probe
 	)
 	for _, test := range []struct {
 		name         string
-		afterFailure ending        // called when the first attempt has failed; nil: the prober lives on
-		inProbe      ending        // called at the end of its probe
+		afterFailure ending        // called when the first attempt has failed; nil: the prober goes on
+		inProbe      ending        // called at the end of the prober's probe
 		want         time.Duration // until the others connect
 	}{
 		{name: "canceled while waiting", afterFailure: func(cancel context.CancelFunc) { time.AfterFunc(probe/2, cancel) }, want: probe},
@@ -637,7 +643,8 @@ type panicking struct{ backoff.ZeroBackOff }
 
 func (*panicking) NextBackOff() time.Duration { panic("oops") }
 
-// Nor with one whose policy panics, at the first failure or at a probe's.
+// If a schedule panics, at the first failure or at a probe's failure, another dial takes
+// over.
 func TestGateSurvivesSchedules(t *testing.T) {
 	for _, probing := range []bool{false, true} {
 		testutil.Bubble(t, fmt.Sprint("probing: ", probing), func(t *testing.T) {
@@ -645,7 +652,7 @@ func TestGateSurvivesSchedules(t *testing.T) {
 			script := dialtest.Script(dialtest.Refuse.After(time.Second), dialtest.OK.Forever())
 			buggy := gateDialer(script, gate)
 			buggy.Policy = redial.Policy{redial.Refused: func() backoff.BackOff { return new(panicking) }}
-			if probing { // of another class, so that the schedule is its own
+			if probing { // the first failure has another class, so the probe's failure starts the buggy schedule
 				script.For(address, dialtest.Timeout.After(0), dialtest.Refuse.After(time.Second), dialtest.OK.Forever())
 				opener := gateDialer(script, gate)
 				opener.MaxAttempts = 1
@@ -666,8 +673,8 @@ func TestGateSurvivesSchedules(t *testing.T) {
 	}
 }
 
-// What is not the target's fault neither makes others wait nor goes on their
-// account; nor does a class that the dial's policy does not retry.
+// A failure that is not the target's fault fails its own dial only, and does not make
+// the others wait. Neither does a failure of a class that the policy does not retry.
 func TestGateIgnores(t *testing.T) {
 	for _, outcome := range []dialtest.Outcome{dialtest.NoDescriptors, dialtest.NoFamily, dialtest.NXDomain, dialtest.Fail(context.Canceled)} {
 		testutil.Bubble(t, outcome.String(), func(t *testing.T) {
@@ -686,7 +693,7 @@ func TestGateIgnores(t *testing.T) {
 			assert.Equal(t, 1, failed, outcome)
 			assert.Equal(t, time.Second, time.Since(begin), outcome)
 
-			// As the probe's result, it hands over to the next.
+			// If a probe fails in this way, the next dial makes a probe at once.
 			script = dialtest.Script(dialtest.Refuse, outcome, dialtest.OK.Forever())
 			d = gateDialer(script, gate)
 			begin = time.Now()
@@ -697,8 +704,8 @@ func TestGateIgnores(t *testing.T) {
 	}
 }
 
-// A class that the policy retries, but that says nothing of the target, has
-// the dial's own schedule.
+// A failure that says nothing about the target, but is of a class that the policy
+// retries, is retried on the dial's own schedule.
 func TestGateLocalTroubleIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.NoDescriptors, dialtest.OK)
@@ -708,7 +715,7 @@ func TestGateLocalTroubleIsRetried(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, []time.Duration{time.Second}, script.Delays())
 
-		// Others need not wait for it.
+		// The other dials do not wait.
 		script.For(address, dialtest.NoDescriptors, dialtest.OK.Forever())
 		go d.Dial("tcp", address)
 		synctest.Wait()
@@ -720,8 +727,8 @@ func TestGateLocalTroubleIsRetried(t *testing.T) {
 	})
 }
 
-// Dialers with a Gate in common wait together; other targets, and other Gates,
-// are no business of theirs.
+// Dialers that use the same Gate wait together. A dial to another target, or at another
+// Gate, does not wait.
 func TestGateIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := new(redial.Gate)
@@ -733,7 +740,7 @@ func TestGateIsShared(t *testing.T) {
 		synctest.Wait()
 		_, err := second.Dial("tcp", address)
 		require.NoError(t, err)
-		assert.Equal(t, 30*time.Second, time.Since(begin), "the first one's schedule is the target's, and two wait")
+		assert.Equal(t, 30*time.Second, time.Since(begin), "the first Dialer's schedule applies to the target, and its delay is halved because two dials wait")
 
 		script.For(address, dialtest.Refuse, dialtest.OK.Forever())
 		go first.Dial("tcp", address)
@@ -752,7 +759,7 @@ func TestGateIsShared(t *testing.T) {
 	})
 }
 
-// A sharer keeps to its own policy.
+// A dial that shares a failure follows its own policy.
 func TestGateSharersOwnPolicy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := &redial.Gate{Burst: 1}
@@ -768,7 +775,7 @@ func TestGateSharersOwnPolicy(t *testing.T) {
 	})
 }
 
-// The end of the schedule ends the dials that wait for the next probe.
+// When the schedule ends, all dials that wait for the next probe fail.
 func TestGateScheduleEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const round = 10 * time.Millisecond
@@ -784,11 +791,11 @@ func TestGateScheduleEnds(t *testing.T) {
 		script.For(address, dialtest.OK.After(round).Forever())
 		begin = time.Now()
 		crowd(16, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
-		assert.Equal(t, round, time.Since(begin), "nothing is known of the target then")
+		assert.Equal(t, round, time.Since(begin), "the Gate has forgotten the outage")
 	})
 }
 
-// A schedule of no delay makes no storm of probes.
+// With a schedule of zero delays, probes are still 1 ms apart.
 func TestGateLeastDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Times(3), dialtest.OK)
@@ -800,8 +807,8 @@ func TestGateLeastDelay(t *testing.T) {
 	})
 }
 
-// What is left in flight of a burst does not count against those who are let
-// through when the target is back.
+// Attempts of the burst that are still in flight do not reduce the number of dials that
+// are admitted when the target is back.
 func TestGateRecoversBesideSilentDials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const round = 10 * time.Millisecond
@@ -817,8 +824,8 @@ func TestGateRecoversBesideSilentDials(t *testing.T) {
 	})
 }
 
-// A failure after the recovery halves the window. The next one, with no success in
-// between, is a relapse, which begins with the first delay again.
+// A failure after the recovery halves the window. A second failure without a success in
+// between is a relapse. It starts with the first delay of the schedule.
 func TestGateRelapseStartsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse, dialtest.OK, dialtest.Refuse.Times(3), dialtest.OK.Forever())
@@ -829,8 +836,8 @@ func TestGateRelapseStartsOver(t *testing.T) {
 	})
 }
 
-// A relapse while dials still wait continues the schedule: a server that can serve
-// only some of them is not dialed as often as one that has just gone.
+// A relapse while dials still wait continues the schedule, so that a server that can
+// serve only some of the dials gets ever fewer probes.
 func TestGateRelapseContinues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Times(3), dialtest.OK, dialtest.Refuse.Times(3), dialtest.OK.Forever())
@@ -839,14 +846,15 @@ func TestGateRelapseContinues(t *testing.T) {
 		begin := time.Now()
 		crowd(8, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
 		all := starts(script, begin)
-		// The probes at 1, 2 and 3 s share the first delay. The two that follow the
-		// success at 3 s fail, and then the next; the others wait for the second delay.
+		// The probes at 1, 2 and 3 s fall into the first delay. The probe at 3 s
+		// succeeds, and the next three attempts fail. The other dials wait for the
+		// second delay.
 		assert.Equal(t, []time.Duration{0, 1000, 2000, 3000, 3000, 3000, 3000}, inMs(all[:7]))
 		assert.Equal(t, 3*time.Second+16*time.Second/5, all[7])
 	})
 }
 
-// A server whose accept queue overflows now and then is not taken for dead.
+// A server whose accept queue overflows now and then does not count as down.
 func TestGateFailuresInSlowStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const round = 5 * time.Millisecond
@@ -875,7 +883,7 @@ func TestGateFailuresInSlowStart(t *testing.T) {
 		}
 		begin := time.Now()
 		crowd(1000, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return err })
-		// One at a time would take 5 s, the outage's delays 100 ms each.
+		// One dial at a time would take 5 s. Each outage would add 100 ms.
 		assert.Less(t, time.Since(begin), time.Second)
 		assert.LessOrEqual(t, most, 150)
 	})
@@ -884,7 +892,7 @@ func TestGateFailuresInSlowStart(t *testing.T) {
 func TestGateReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := new(redial.Gate)
-		gate.Reset("tcp", address) // of which nothing is known
+		gate.Reset("tcp", address) // the Gate does not know this target yet
 		script := dialtest.Script(dialtest.Refuse, dialtest.OK.Forever())
 		d := gateDialer(script, gate)
 		d.Policy = redial.Policy{redial.Refused: every(time.Hour)}
@@ -894,7 +902,7 @@ func TestGateReset(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, time.Minute, time.Since(begin))
 
-		// Nobody waits: the next that comes is the probe.
+		// Nobody waits: the next dial that comes makes the probe at once.
 		script.For(address, dialtest.Refuse, dialtest.OK)
 		once := *d
 		once.MaxAttempts = 1
@@ -908,7 +916,8 @@ func TestGateReset(t *testing.T) {
 	})
 }
 
-// Those who wait give up by themselves, and take nothing with them.
+// A waiting dial ends when it is canceled or out of time. If it was just admitted, the
+// next dial takes its turn.
 func TestGateWaitersGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := &redial.Gate{Burst: 1}
@@ -935,7 +944,7 @@ func TestGateWaitersGiveUp(t *testing.T) {
 		assert.ErrorIs(t, err, redial.ErrMaxElapsed)
 		assert.EqualError(t, err, "dial tcp: a.test:80: not attempted: MaxElapsed too close")
 
-		// One that is let through in the moment in which it gives up passes it on.
+		// A dial that is admitted at the moment at which it gives up passes its turn on.
 		ctx, cancelAt := context.WithTimeout(t.Context(), time.Hour-2*time.Second)
 		defer cancelAt()
 		go d.DialContext(ctx, "tcp", address)
@@ -944,9 +953,9 @@ func TestGateWaitersGiveUp(t *testing.T) {
 	})
 }
 
-// A failure of another class is news for all who wait, and begins a schedule of its
-// own: after a host's silence, its refusal means that it is back, and its server
-// will be soon.
+// A failure of another class is shared with all waiting dials, and starts the schedule
+// of that class. If a silent host begins to refuse, for example, the host is back, and
+// its server will be soon.
 func TestGateClassChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Timeout.After(0), dialtest.Refuse, dialtest.OK.Forever())
@@ -970,12 +979,12 @@ func TestGateClassChanges(t *testing.T) {
 	})
 }
 
-// A silence that a dial's own end cut off says that the target is down if it was
-// long enough. Otherwise it says nothing: the next dial need not wait for it.
+// If the end of a dial cuts off an attempt that had no answer, the target counts as
+// down only if the attempt was long enough. Otherwise the next dial does not wait.
 func TestGateSilence(t *testing.T) {
 	for _, test := range []struct {
 		budget time.Duration
-		dials  int // in a second, of a dial every 20 ms
+		dials  int // the most attempts of 50 dials, one every 20 ms
 	}{
 		{200 * time.Millisecond, 50},
 		{300 * time.Millisecond, 30},
@@ -995,8 +1004,8 @@ func TestGateSilence(t *testing.T) {
 	}
 }
 
-// The pass of an attempt is given back before anybody is told of the attempt: an
-// OnAttempt may dial the same target.
+// An attempt's pass is returned before OnAttempt is called, so OnAttempt may dial the
+// same target.
 func TestGateOnAttemptMayDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, outcome := range []dialtest.Outcome{dialtest.OK, dialtest.Refuse, dialtest.NXDomain, dialtest.NoDescriptors} {
@@ -1016,9 +1025,9 @@ func TestGateOnAttemptMayDial(t *testing.T) {
 	})
 }
 
-// An http.Client that has little time per request is not kept from a server that is
-// back: neither the first answer is late, nor does a request fail that began after
-// the server's return.
+// An http.Client with little time per request soon reaches a server that is back: the
+// first answer comes within 150 ms, and no request that begins after the server's return
+// fails.
 func TestGateServesImpatientClients(t *testing.T) {
 	const down = 15 * time.Second
 	for phase := range 10 {
@@ -1061,7 +1070,7 @@ func TestGateServesImpatientClients(t *testing.T) {
 	}
 }
 
-// A client that has 100 ms for each dial connects soon after the server's return.
+// A client whose dials have 100 ms each connects soon after the server's return.
 func TestGateServesShortDials(t *testing.T) {
 	for phase := range 20 {
 		testutil.Bubble(t, fmt.Sprint("phase ", phase), func(t *testing.T) {
@@ -1075,7 +1084,7 @@ func TestGateServesShortDials(t *testing.T) {
 				}
 				return script.DialContext(ctx, network, "a.test:81")
 			}
-			go d.Dial("tcp", address) // with all the time it needs
+			go d.Dial("tcp", address) // without a limit in time
 			synctest.Wait()
 			time.Sleep(up)
 			short := *d
@@ -1093,7 +1102,8 @@ func TestGateServesShortDials(t *testing.T) {
 	}
 }
 
-// A dial within another's attempt at the same target would wait for itself.
+// A dial within another dial's attempt does not use the Gate: it would wait for the
+// attempt that it is part of.
 func TestGateNested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := &redial.Gate{Burst: 1}

@@ -20,14 +20,14 @@ import (
 	"github.com/seed-33f8b841/redial/dialtest"
 )
 
-// A line is what a test expects of one record: its fields are exactly these.
+// A line is an expected log record. The record must have exactly these fields.
 type line struct {
 	level  zapcore.Level
 	msg    string
 	fields map[string]any
 }
 
-// assertLogged compares all the records there are, and forgets them.
+// assertLogged checks that the records logged since its last call are want.
 func assertLogged(t *testing.T, logs *observer.ObservedLogs, want ...line) {
 	t.Helper()
 	got := []line{}
@@ -37,7 +37,8 @@ func assertLogged(t *testing.T, logs *observer.ObservedLogs, want ...line) {
 	assert.Equal(t, want, got)
 }
 
-// These failures are not dialtest's, whose texts are the operating system's.
+// The log tests make their own failures, because the texts of dialtest's failures depend
+// on the operating system.
 var (
 	errRefused = &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80},
 		Err: os.NewSyscallError("connect", sysRefused)}
@@ -49,7 +50,7 @@ func TestLogEveryAttempt(t *testing.T) {
 		logger, logs := observed()
 		const after = 20 * time.Millisecond
 		refuse := dialtest.Fail(errRefused).After(after)
-		nxDomain := dialtest.NXDomain.Winsock().After(after) // with the same text on every system
+		nxDomain := dialtest.NXDomain.Winsock().After(after) // has the same text on every operating system
 		script := dialtest.Script(refuse, dialtest.Timeout, dialtest.OK.After(after).Times(2), refuse, dialtest.Timeout, nxDomain)
 		d := &redial.Dialer{
 			DialFunc: script.DialContext,
@@ -87,8 +88,8 @@ func TestLogEveryAttempt(t *testing.T) {
 	})
 }
 
-// Whether a failure is final is for somebody else to say: for the dial around a
-// nested one, which logs for both, and for who asked for a single attempt.
+// A failure is logged at a lower level if somebody else decides whether it is final: the
+// dial around a nested one, or a caller that sets MaxAttempts to 1.
 func TestLogLevelsOfOthersDials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logs := observed()
@@ -123,7 +124,8 @@ func TestLogLevelsOfOthersDials(t *testing.T) {
 	})
 }
 
-// A dial whose time is up in a wait, because a callback took so long, says so.
+// If OnAttempt takes so long that the dial's time is up before the next attempt, the end
+// of the dial is logged.
 func TestLogEndBetweenAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logs := observed()
@@ -145,7 +147,7 @@ func TestLogEndBetweenAttempts(t *testing.T) {
 	})
 }
 
-// A dial whose caller gave up did not fail: it is said, but not as an error.
+// A dial that its caller canceled is logged at level Info, not as an error.
 func TestLogCancellation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logs := observed()
@@ -158,14 +160,15 @@ func TestLogCancellation(t *testing.T) {
 			"network": "tcp", "address": address, "attempt": 1, "duration": time.Second, "elapsed": time.Second,
 			"class": "canceled", "error": "dial tcp 192.0.2.1:80: operation was canceled", "stop": "the request is gone"}})
 
-		// Before the first attempt.
+		// The caller cancels before the first attempt.
 		_, err = d.DialContext(ctx, "tcp", address)
 		require.Error(t, err)
 		assertLogged(t, logs, line{zap.InfoLevel, "dial canceled", map[string]any{
 			"network": "tcp", "address": address, "attempts": 0, "elapsed": time.Duration(0),
 			"class": "canceled", "error": "the request is gone", "stop": "the request is gone"}})
 
-		// In a wait: the attempt has had its record, which promised another.
+		// The caller cancels during a wait. The attempt's record announced a retry, so
+		// the cancellation gets a record too.
 		ctx, cancel = context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(errCause) })
 		d.DialFunc = dialtest.Script(dialtest.Fail(errRefused)).DialContext
@@ -179,7 +182,7 @@ func TestLogCancellation(t *testing.T) {
 				"network": "tcp", "address": address, "attempts": 1, "elapsed": time.Second,
 				"class": "refused", "error": "dial tcp 192.0.2.1:80: connect: connection refused", "errno": "connection refused", "stop": "the request is gone"}})
 
-		// Not by the caller, but by something within the inner dialer.
+		// The inner dialer cancels the attempt by itself, not the caller.
 		d.DialFunc = dialtest.Script(dialtest.Fail(context.Canceled)).DialContext
 		_, err = d.DialContext(t.Context(), "tcp", address)
 		require.Error(t, err)
@@ -189,7 +192,7 @@ func TestLogCancellation(t *testing.T) {
 	})
 }
 
-// OnAttempt sees what is logged, after it was, where it was dialed.
+// OnAttempt gets the Attempt after it was logged, with the context of the dial.
 func TestOnAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
@@ -219,8 +222,8 @@ func TestOnAttempt(t *testing.T) {
 	})
 }
 
-// The time that OnAttempt and the logger take is part of the wait and of the
-// budget: an attempt begins neither late because of it, nor after the end.
+// The time that OnAttempt takes counts as part of the wait and of MaxElapsed. It makes no
+// attempt late, and no attempt begins after the end of the dial.
 func TestOnAttemptTakesTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Forever())
@@ -246,13 +249,13 @@ func TestOnAttemptTakesTime(t *testing.T) {
 			d.Deadline, d.MaxElapsed = deadline, time.Second
 			_, err = d.Dial("tcp", address)
 			assert.Equal(t, 1, asError(t, err).Attempts)
-			assert.Equal(t, 10*time.Second, time.Since(start), "no wait begins when time is up")
+			assert.Equal(t, 10*time.Second, time.Since(start), "the dial ends without a wait")
 			assert.Equal(t, 10*time.Second, asError(t, err).Elapsed)
 		}
 	})
 }
 
-// What OnAttempt cancels ends at once.
+// If OnAttempt cancels the dial, the dial ends at once.
 func TestOnAttemptCancels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -266,7 +269,7 @@ func TestOnAttemptCancels(t *testing.T) {
 	})
 }
 
-// Without a Logger, zap's global one is asked at the time of the dial.
+// A Dialer without a Logger uses zap's global logger at the time of the dial.
 func TestLogGlobal(t *testing.T) {
 	logger, logs := observed()
 	d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.NXDomain.Forever()).DialContext}
@@ -280,8 +283,8 @@ func TestLogGlobal(t *testing.T) {
 	assert.Equal(t, 1, logs.Len())
 }
 
-// The messages are constants, so that sampling counts an outage as one thing,
-// whatever the addresses.
+// The messages are constants, so that zap's sampling limits the records of all addresses
+// together.
 func TestLogSampling(t *testing.T) {
 	core, logs := observer.New(zapcore.DebugLevel)
 	var dropped atomic.Int64
@@ -298,7 +301,7 @@ func TestLogSampling(t *testing.T) {
 	assert.EqualValues(t, 3, dropped.Load())
 }
 
-// zap.Error makes one line of the error of a dial; as an object it has fields.
+// zap.Object logs an Error with its fields and history.
 func TestErrorAsLogObject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &redial.Dialer{
@@ -331,8 +334,7 @@ func TestErrorAsLogObject(t *testing.T) {
 	})
 }
 
-// A level that is off costs no allocation: neither that of a success nor that of
-// a failure.
+// A level that is off costs no allocation, for a success or a failure.
 func TestLogDisabledAllocatesNothing(t *testing.T) {
 	core, _ := observer.New(zapcore.FatalLevel)
 	conn := connected(t)

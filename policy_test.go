@@ -15,7 +15,7 @@ import (
 	"github.com/seed-33f8b841/redial/dialtest"
 )
 
-// Whatever a schedule returns, there is a wait between two attempts and an end.
+// Whatever a schedule returns, two attempts are at least 1 ms apart, and the dial ends.
 func TestScheduleCannotHurt(t *testing.T) {
 	literal := func() backoff.BackOff {
 		return &backoff.ExponentialBackOff{InitialInterval: time.Second, MaxElapsedTime: 10 * time.Second}
@@ -28,10 +28,11 @@ func TestScheduleCannotHurt(t *testing.T) {
 		{"zero", func() backoff.BackOff { return &backoff.ZeroBackOff{} }, []time.Duration{time.Millisecond, time.Millisecond, time.Millisecond}},
 		{"under 1 ms", every(time.Microsecond), []time.Duration{time.Millisecond, time.Millisecond, time.Millisecond}},
 		{"negative", after(time.Second, -2), []time.Duration{time.Second}},
-		{"for ever", after(time.Second, 1<<63-1), []time.Duration{time.Second, 3419 * time.Second}}, // the last chance of an hour: a twentieth is left
+		{"for ever", after(time.Second, 1<<63-1), []time.Duration{time.Second, 3419 * time.Second}}, // the wait is cut so that a twentieth of the hour is left for a last attempt
 		{"backoff's retries", func() backoff.BackOff { return backoff.WithMaxRetries(backoff.NewConstantBackOff(time.Second), 2) },
 			[]time.Duration{time.Second, time.Second}},
-		// Without Clock it panics; with Stop 0 it would never end; with Multiplier 0 it would not wait.
+		// As backoff has it, a literal without Clock panics, one with Stop 0 never ends,
+		// and one with Multiplier 0 does not wait.
 		{"a literal", literal, []time.Duration{time.Second, 1500 * time.Millisecond, 2250 * time.Millisecond}},
 		{"a literal with a clock", func() backoff.BackOff {
 			b := literal().(*backoff.ExponentialBackOff)
@@ -39,7 +40,7 @@ func TestScheduleCannotHurt(t *testing.T) {
 			b.MaxElapsedTime = 0
 			return b
 		}, []time.Duration{time.Second, 3 * time.Second, 4 * time.Second}},
-		{"a literal of nothing", func() backoff.BackOff { return &backoff.ExponentialBackOff{} },
+		{"an empty literal", func() backoff.BackOff { return &backoff.ExponentialBackOff{} },
 			[]time.Duration{500 * time.Millisecond, 750 * time.Millisecond, 1125 * time.Millisecond}},
 		{"a literal that starts beyond the default MaxInterval", func() backoff.BackOff { return &backoff.ExponentialBackOff{InitialInterval: 2 * time.Minute} },
 			[]time.Duration{2 * time.Minute, 2 * time.Minute, 2 * time.Minute}},
@@ -64,7 +65,7 @@ func TestScheduleCannotHurt(t *testing.T) {
 		})
 	}
 
-	t.Run("a literal's own end", func(t *testing.T) {
+	t.Run("a literal ends by its MaxElapsedTime", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			script := dialtest.Script(dialtest.Refuse.Forever())
 			_, err := (&redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: literal}, MaxElapsed: -1}).Dial("tcp", address)
@@ -74,7 +75,7 @@ func TestScheduleCannotHurt(t *testing.T) {
 	})
 }
 
-// wrapper is a schedule of a program's own, around another.
+// wrapper is a program's own schedule around another schedule.
 type wrapper struct{ backoff.BackOff }
 
 func (*wrapper) Reset()                     {}
@@ -102,13 +103,13 @@ func TestExponential(t *testing.T) {
 			interval = min(interval*2, limit)
 		}
 	}
-	// Jittered from the first on, and at max no less: 2000 draws of an even
-	// spread all miss a tenth of it once in 10^91.
+	// Delays are spread out from the first one on, and also at max. The chance that
+	// 2000 even draws all miss a given tenth of the range is 1 in 10^91.
 	assert.Less(t, least[0], initial*6/10)
 	assert.Greater(t, most[0], initial*14/10)
 	assert.Less(t, least[9], limit*55/100)
 	assert.Greater(t, most[9], limit*95/100)
-	assert.Less(t, atLimit, 10, "cut off at max, half of the delays would be the same")
+	assert.Less(t, atLimit, 10, "if delays were cut off at max, half of them would be equal")
 
 	for _, test := range []struct{ initial, limit, least, most time.Duration }{
 		{time.Second, time.Millisecond, 500 * time.Millisecond, time.Second},
@@ -141,7 +142,7 @@ func TestDefaultPolicy(t *testing.T) {
 		assert.LessOrEqual(t, schedule.NextBackOff(), 5*time.Second)
 	}
 
-	// A copy: what one caller does to it is nobody else's business.
+	// DefaultPolicy returns a copy: changing it does not affect other dials.
 	clear(policy)
 	assert.Len(t, redial.DefaultPolicy(), len(retried))
 	synctest.Test(t, func(t *testing.T) {

@@ -3,8 +3,8 @@
 package redial
 
 // These tests run races in virtual time. They check when each address is
-// started and cut off, and which connection or error the race returns. Real
-// addresses are raced in package systest.
+// started and cut off, and which connection or error the race returns. Package
+// systest races real addresses.
 
 import (
 	"context"
@@ -25,13 +25,13 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
-// A fate is how a connection attempt ends, and after which time. The zero fate
-// is to get no answer.
+// A fate says how a connection attempt ends, and after how long. An attempt with
+// the zero fate gets no answer.
 type fate struct {
-	after   time.Duration
-	errno   syscall.Errno // 0: it connects
+	after   time.Duration // negative: the attempt takes -after, and ignores that it is canceled
+	errno   syscall.Errno // 0: the attempt connects
 	answers bool
-	strike  func() // what user code does instead; nil if there is none
+	strike  func() // how user code panics or exits; nil: it does not
 }
 
 func connects(after time.Duration) fate { return fate{after: after, answers: true} }
@@ -46,13 +46,13 @@ func strikes(after time.Duration, how func()) fate {
 
 var silent fate
 
-// A track holds addresses with their fates, and records how they were dialed.
+// A track has the fate of each address, and records how the race dials them.
 type track struct {
 	fates    map[netip.AddrPort]fate
 	starts   []time.Duration // since begin
 	begin    time.Time
 	inFlight int
-	most     int // in flight at once
+	most     int // the highest value of inFlight
 	ctxs     []context.Context
 	conns    map[netip.AddrPort]*closeCounter
 }
@@ -72,8 +72,8 @@ func addrOf(i int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), 80)
 }
 
-// newRacer returns a racer with an address for each of the fates, in their
-// order. It is the first attempt of a dial with the default policy.
+// newRacer returns a racer with one address for each fate, in the same order. It
+// races as the first attempt of a dial with the default policy.
 func newRacer(fates ...fate) (*racer, *track) {
 	tr := &track{fates: map[netip.AddrPort]fate{}, conns: map[netip.AddrPort]*closeCounter{}, begin: time.Now()}
 	r := &racer{network: "tcp", plan: plan{number: 1, policy: defaultPolicy}, classify: new(Dialer).classify, delay: connectionAttemptDelay, limit: maxInFlight, seen: &lookup{}}
@@ -108,7 +108,8 @@ func newRacer(fates ...fate) (*racer, *track) {
 	return r, tr
 }
 
-// meet ends as net.Dialer's dial of that address would.
+// meet waits, and returns the connection or error that net.Dialer would return for
+// an address with that fate.
 func (f fate) meet(ctx context.Context, addr netip.AddrPort) (*closeCounter, error) {
 	fail := func(err error) (*closeCounter, error) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(addr), Err: err}
@@ -117,7 +118,7 @@ func (f fate) meet(ctx context.Context, addr netip.AddrPort) (*closeCounter, err
 	case !f.answers:
 		<-ctx.Done()
 		return fail(ctx.Err())
-	case f.after < 0: // it does not notice that it was canceled
+	case f.after < 0: // ignore ctx
 		time.Sleep(-f.after)
 	default:
 		select {
@@ -137,7 +138,8 @@ func (f fate) meet(ctx context.Context, addr netip.AddrPort) (*closeCounter, err
 
 const ms = time.Millisecond
 
-// Within an attempt of 10 s: when each address is started, and which one wins.
+// TestRace checks, for an attempt with a Timeout of 10 s, when each address is started
+// and which one wins.
 func TestRace(t *testing.T) {
 	refused := func(after time.Duration) fate { return fails(syscall.ECONNREFUSED, after) }
 	unreachable := fails(syscall.ENETUNREACH, 0)
@@ -147,9 +149,9 @@ func TestRace(t *testing.T) {
 		fates   []fate
 		starts  []time.Duration
 		ends    time.Duration
-		winner  int // -1: none
-		classes []Class
-		class   Class // of the error, if there is no winner
+		winner  int     // the index of the address that wins; -1: none does
+		classes []Class // the class of each address
+		class   Class   // the class of the race's error, if no address wins
 	}{
 		{"one", []fate{connects(ms)}, []time.Duration{0}, ms, 0, []Class{Unknown}, 0},
 		{"one refused", []fate{refused(ms)}, []time.Duration{0}, ms, -1, []Class{Refused}, Refused},
@@ -172,15 +174,16 @@ func TestRace(t *testing.T) {
 		{"all dead", dead(3), []time.Duration{0, 300 * ms, 540 * ms}, 10 * time.Second, -1, []Class{Timeout, Timeout, Timeout}, Timeout},
 		{"dead, no route", dead(1, unreachable), []time.Duration{0, 300 * ms}, 10 * time.Second, -1, []Class{Timeout, Unreachable}, Timeout},
 
-		// Once a host has answered, silent ones are not waited for until the end.
+		// Once a host has refused, the race does not wait for silent hosts until the
+		// end of the attempt.
 		{"black hole, refused", dead(1, refused(50*ms)), []time.Duration{0, 300 * ms}, 2350 * ms, -1, []Class{Timeout, Refused}, Refused},
 		{"refused, black hole", []fate{refused(50 * ms), silent}, []time.Duration{0, 50 * ms}, 2050 * ms, -1, []Class{Refused, Timeout}, Refused},
 		{"refused, slow", []fate{refused(50 * ms), connects(1900 * ms)}, []time.Duration{0, 50 * ms}, 1950 * ms, 1, []Class{Refused, Unknown}, 0},
-		{"refused, then two that connect just before", []fate{refused(0), connects(-2100 * ms), connects(-2200 * ms)},
+		{"refused, then two that connect just before the race gives up", []fate{refused(0), connects(-2100 * ms), connects(-2200 * ms)},
 			[]time.Duration{0, 0, 240 * ms}, 2440 * ms, 1, []Class{Refused, Unknown, Canceled}, 0},
-		{"refused, then two that connect although given up", []fate{refused(0), connects(-2500 * ms), connects(-2500 * ms)},
+		{"refused, then two that connect although the race gave up", []fate{refused(0), connects(-2500 * ms), connects(-2500 * ms)},
 			[]time.Duration{0, 0, 240 * ms}, 2740 * ms, 1, []Class{Refused, Unknown, Canceled}, 0},
-		{"refused, then one that is reset although given up", []fate{refused(0), fails(syscall.ECONNRESET, -2500*ms), silent},
+		{"refused, then one that is reset although the race gave up", []fate{refused(0), fails(syscall.ECONNRESET, -2500*ms), silent},
 			[]time.Duration{0, 0, 240 * ms}, 2500 * ms, -1, []Class{Refused, Reset, Timeout}, Refused},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -199,7 +202,7 @@ func TestRace(t *testing.T) {
 					assert.Equal(t, a.Class == Unknown, a.Err == nil)
 				}
 				assert.Equal(t, test.classes, classes)
-				assert.Zero(t, tr.inFlight, "all have come to their end")
+				assert.Zero(t, tr.inFlight, "all attempts have ended")
 				if test.winner < 0 {
 					assert.Nil(t, conn)
 					assert.Equal(t, test.class, Classify(err))
@@ -208,14 +211,14 @@ func TestRace(t *testing.T) {
 					assert.Same(t, tr.conns[addrOf(test.winner)], conn)
 				}
 				for addr, c := range tr.conns {
-					assert.Equal(t, net.Conn(c) == conn, c.closed == 0, "%v: all but the winner are closed", addr)
+					assert.Equal(t, net.Conn(c) == conn, c.closed == 0, "%v: all connections but the winner's are closed", addr)
 				}
 			})
 		})
 	}
 }
 
-// A race returns net.Dialer's error for the address.
+// A race returns and records the errors that net.Dialer returns for each address.
 func TestRaceErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := newRacer(silent, fails(syscall.ECONNREFUSED, 0))
@@ -228,8 +231,8 @@ func TestRaceErrors(t *testing.T) {
 	})
 }
 
-// A race canceled at its second address says so, whatever befell the first,
-// and starts no other.
+// A race that is canceled while it dials the second address returns
+// context.Canceled, however the first address failed. It starts no other address.
 func TestRaceCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -243,10 +246,10 @@ func TestRaceCanceled(t *testing.T) {
 }
 
 func TestRaceLimits(t *testing.T) {
-	testutil.Bubble(t, "twenty dead addresses before it", func(t *testing.T) {
+	testutil.Bubble(t, "twenty dead addresses, then a good one", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		// Twenty dead ones before it: each gets its share of the time.
+		// Each of the twenty dead addresses gets its share of the time.
 		r, tr := newRacer(append(slices.Repeat([]fate{silent}, 20), connects(0))...)
 		conn, err := r.run(ctx)
 		require.NoError(t, err)
@@ -257,7 +260,7 @@ func TestRaceLimits(t *testing.T) {
 	testutil.Bubble(t, "one at a time", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		// One at a time, as with a fixed local port.
+		// A LocalAddr with a port allows one address at a time.
 		r, tr := newRacer(silent, fails(syscall.ECONNREFUSED, 0), silent, connects(0))
 		r.limit = 1
 		_, err := r.run(ctx)
@@ -266,7 +269,8 @@ func TestRaceLimits(t *testing.T) {
 		assert.Equal(t, []time.Duration{0, 2500 * ms, 2500 * ms, 6250 * ms}, tr.starts)
 	})
 	testutil.Bubble(t, "one at a time without a deadline", func(t *testing.T) {
-		// With no deadline there is no share to be had.
+		// Without a deadline there is no time to share out: the first address is
+		// never cut off.
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Hour, cancel)
 		r, tr := newRacer(silent, connects(0))
@@ -277,7 +281,8 @@ func TestRaceLimits(t *testing.T) {
 	})
 }
 
-// The delay is FallbackDelay, and does not shrink below a limit.
+// The delay starts at FallbackDelay, and does not shrink below 100 ms. A shorter
+// FallbackDelay does not shrink.
 func TestRaceDelay(t *testing.T) {
 	for _, test := range []struct {
 		delay  time.Duration
@@ -297,8 +302,8 @@ func TestRaceDelay(t *testing.T) {
 	}
 }
 
-// Every address is tried within the attempt's time, however little there is:
-// each gets at least the share that it has coming.
+// Every address is tried within the attempt's time, however short the time is. Each
+// address gets at least an equal share.
 func TestRaceFitsTimeout(t *testing.T) {
 	for _, test := range []struct {
 		timeout   time.Duration
@@ -335,7 +340,7 @@ func TestRaceFitsTimeout(t *testing.T) {
 				defer cancel()
 				_, err := r.run(ctx)
 				assert.Equal(t, Timeout, Classify(err))
-				assert.Equal(t, test.timeout, time.Since(tr.begin), "the whole time is used")
+				assert.Equal(t, test.timeout, time.Since(tr.begin), "the race uses all of its time")
 				if test.starts != nil {
 					assert.Equal(t, test.starts, tr.starts)
 				}
@@ -350,7 +355,7 @@ func TestRaceFitsTimeout(t *testing.T) {
 	}
 }
 
-// An address is cut off only if another one needs its place.
+// An address is cut off only if another address needs its place.
 func TestRaceCutsOffOnlyForAnother(t *testing.T) {
 	refused := fails(syscall.ECONNREFUSED, 0)
 	for _, test := range []struct {
@@ -362,7 +367,7 @@ func TestRaceCutsOffOnlyForAnother(t *testing.T) {
 		{"the others refuse", append([]fate{connects(9 * time.Second)}, slices.Repeat([]fate{refused}, 20)...), 0, 9 * time.Second},
 		{"the others are silent", append([]fate{connects(4900 * ms)}, slices.Repeat([]fate{silent}, 8)...), 0, 4900 * ms},
 		{"the last one answers", append(slices.Repeat([]fate{silent}, 8), connects(4900*ms)), 8, 9900 * ms},
-		{"late, and deaf to its end", append([]fate{connects(-6 * time.Second)}, slices.Repeat([]fate{silent}, 8)...), 0, 6 * time.Second},
+		{"late, and ignores that it was canceled", append([]fate{connects(-6 * time.Second)}, slices.Repeat([]fate{silent}, 8)...), 0, 6 * time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -379,7 +384,7 @@ func TestRaceCutsOffOnlyForAnother(t *testing.T) {
 	}
 }
 
-// An address that was cut off for another one reads as timed out.
+// The error of an address that was cut off for another one is a timeout.
 func TestRaceCutOffIsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := newRacer(silent, connects(0))
@@ -395,8 +400,8 @@ func TestRaceCutOffIsTimeout(t *testing.T) {
 	})
 }
 
-// After one address has refused, a silent one is waited for longer in each
-// attempt, and until the end where no retry will follow.
+// After one address has refused, each attempt waits for a silent one twice as long as
+// the attempt before it. If no retry will follow, it waits until its end.
 func TestRacePatience(t *testing.T) {
 	const timeout = 20 * time.Second
 	refused, reset := fails(syscall.ECONNREFUSED, 0), fails(syscall.ECONNRESET, 0)
@@ -406,23 +411,23 @@ func TestRacePatience(t *testing.T) {
 		plan  plan
 		fates []fate
 		ends  time.Duration
-		class Class // Unknown: it connects
+		class Class // Unknown: an address connects
 	}{
 		{"first", plan{1, false, defaultPolicy}, []fate{refused, silent}, 2 * time.Second, Refused},
 		{"second", plan{2, false, defaultPolicy}, []fate{refused, silent}, 4 * time.Second, Refused},
 		{"third", plan{3, false, defaultPolicy}, []fate{refused, silent}, 8 * time.Second, Refused},
 		{"fifth", plan{5, false, defaultPolicy}, []fate{refused, silent}, timeout, Refused},
-		{"a million", plan{1 << 20, false, defaultPolicy}, []fate{refused, silent}, timeout, Refused},
-		{"the highest", plan{1<<31 - 1, false, defaultPolicy}, []fate{refused, silent}, timeout, Refused},
+		{"number 2^20", plan{1 << 20, false, defaultPolicy}, []fate{refused, silent}, timeout, Refused},
+		{"number 2^31-1", plan{1<<31 - 1, false, defaultPolicy}, []fate{refused, silent}, timeout, Refused},
 		{"last", plan{1, true, defaultPolicy}, []fate{refused, silent}, timeout, Refused},
 		{"not retried", plan{1, false, Policy{}}, []fate{refused, silent}, timeout, Refused},
 		{"no schedule", plan{1, false, nilSchedule}, []fate{refused, silent}, timeout, Refused},
 		{"reset", plan{1, false, defaultPolicy}, []fate{reset, silent}, 2 * time.Second, Reset},
 		{"reset is not retried", plan{1, false, Policy{Refused: defaultPolicy[Refused]}}, []fate{reset, silent}, timeout, Reset},
-		{"reset is not, but refused is", plan{1, false, Policy{Refused: defaultPolicy[Refused]}},
+		{"reset is not retried, but refused is", plan{1, false, Policy{Refused: defaultPolicy[Refused]}},
 			[]fate{reset, fails(syscall.ECONNREFUSED, time.Second), silent}, 3 * time.Second, Refused},
-		{"no other failure counts", plan{1, false, defaultPolicy}, []fate{fails(syscall.ENETUNREACH, 0), silent}, timeout, Timeout},
-		{"failures do not put it off", plan{1, false, defaultPolicy},
+		{"unreachable does not count as an answer", plan{1, false, defaultPolicy}, []fate{fails(syscall.ENETUNREACH, 0), silent}, timeout, Timeout},
+		{"further refusals do not prolong the wait", plan{1, false, defaultPolicy},
 			[]fate{refused, fails(syscall.ECONNREFUSED, 1500*ms), fails(syscall.ECONNREFUSED, 1500*ms), silent}, 2432 * ms, Refused},
 		{"a refusal that comes late", plan{1, false, defaultPolicy}, []fate{silent, fails(syscall.ECONNREFUSED, 5*time.Second)}, 7300 * ms, Refused},
 
@@ -445,7 +450,7 @@ func TestRacePatience(t *testing.T) {
 	}
 }
 
-// The time doubles for ever, without overflow.
+// Patience never shrinks from one attempt to the next, and does not overflow.
 func TestPlanPatience(t *testing.T) {
 	last := plan{}.patience()
 	assert.Equal(t, 2*time.Second, last)
@@ -457,8 +462,8 @@ func TestPlanPatience(t *testing.T) {
 	assert.Greater(t, last, 365*24*time.Hour)
 }
 
-// A context that ends while an address that refused waits for a silent one is
-// over for both: it is not taken for the end of the waiting.
+// If the context is canceled while a race waits for a silent address after a refusal,
+// the silent address counts as canceled, and not as timed out.
 func TestRaceCanceledWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -471,10 +476,11 @@ func TestRaceCanceledWhileWaiting(t *testing.T) {
 	})
 }
 
-// An address that another one has beaten is canceled, whatever Classifier says.
+// An address that lost to another one has class Canceled, whatever Classifier returns.
 func TestRaceLosersAreCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// The first hears of its end, and the second connects all the same.
+		// The first address ends when it is canceled. The second one connects all the
+		// same.
 		r, tr := newRacer(silent, connects(-time.Second), connects(0))
 		r.classify = func(error) Class { return Refused }
 		conn, err := r.run(t.Context())
@@ -493,7 +499,7 @@ func TestRaceLosersAreCanceled(t *testing.T) {
 	})
 }
 
-// A Classifier may return a value that is no class.
+// A Classifier may return a value that is not a class.
 func TestRaceOddClass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := newRacer(fails(syscall.ECONNREFUSED, 0), fails(syscall.ECONNRESET, 0), fails(syscall.ECONNREFUSED, 0))
@@ -507,7 +513,7 @@ func TestRaceOddClass(t *testing.T) {
 	})
 }
 
-// A context that is over dials one address at most, for its error.
+// A race whose context is over dials one address only, to return its error.
 func TestRaceContextOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -521,16 +527,16 @@ func TestRaceContextOver(t *testing.T) {
 	})
 }
 
-// User code that panics or exits while addresses race does so in the goroutine
-// that dials, after everything else has ended.
+// If user code panics or exits in a goroutine of the race, the race does the same in
+// the goroutine that dials, after all other goroutines have ended.
 func TestRaceUserCodePanics(t *testing.T) {
 	refused := fails(syscall.ECONNREFUSED, 0)
-	deaf := connects(-time.Second) // though it was canceled
+	deaf := connects(-time.Second) // even if it is canceled
 	for _, test := range []struct {
 		name       string
 		fates      func(how func()) []fate
-		classifier bool // it is Classifier that panics
-		conns      int  // that were made, and must be closed
+		classifier bool // Classifier panics or exits, rather than the dialing goroutine
+		conns      int  // how many connections are made; each must be closed
 	}{
 		{"the only address", func(how func()) []fate { return []fate{strikes(0, how)} }, false, 0},
 		{"the first of two", func(how func()) []fate { return []fate{strikes(0, how), silent} }, false, 0},
@@ -555,8 +561,8 @@ func TestRaceUserCodePanics(t *testing.T) {
 	}
 }
 
-// struck runs a race that user code ends as how does, checks that it left
-// nothing behind, and returns what was recovered from it.
+// struck runs a race in which user code calls how, and checks that the race left
+// nothing behind. It returns the value of the panic, or nil if how exits.
 func struck(t *testing.T, fates func(func()) []fate, classifier bool, conns int, how func()) (recovered any) {
 	r, tr := newRacer(fates(how)...)
 	if classifier {
@@ -572,13 +578,13 @@ func struck(t *testing.T, fates func(func()) []fate, classifier bool, conns int,
 	}()
 	<-done
 	assert.False(t, returned)
-	assert.Zero(t, tr.inFlight, "all have come to their end")
+	assert.Zero(t, tr.inFlight, "all attempts have ended")
 	assert.Len(t, tr.conns, conns)
 	for addr, c := range tr.conns {
 		assert.Equal(t, 1, c.closed, "%v", addr)
 	}
 	for _, ctx := range tr.ctxs {
-		assert.True(t, len(r.addrs) == 1 || ctx.Err() != nil, "the context is released")
+		assert.True(t, len(r.addrs) == 1 || ctx.Err() != nil, "the attempt's context is canceled")
 	}
 	return recovered
 }
@@ -642,5 +648,5 @@ func TestSuitable(t *testing.T) {
 	}
 	assert.Len(t, new(Dialer).suitable(many), maxAddresses)
 	repeated := append(slices.Repeat(both, 100), addrOf(5))
-	assert.Equal(t, []netip.AddrPort{v6, v4, addrOf(5)}, new(Dialer).suitable(repeated), "each address once")
+	assert.Equal(t, []netip.AddrPort{v6, v4, addrOf(5)}, new(Dialer).suitable(repeated), "each address appears once")
 }

@@ -27,7 +27,7 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
-// What a transport can do, it can do as well with ours around it.
+// A Transport serves requests as its base does: with TLS, HTTP/2 and proxies.
 func TestTransportIsAsBase(t *testing.T) {
 	plain := httptest.NewServer(testutil.Hello)
 	defer plain.Close()
@@ -45,7 +45,7 @@ func TestTransportIsAsBase(t *testing.T) {
 	require.NoError(t, err)
 
 	trusting := func(base *http.Transport) *http.Transport {
-		base.Clone() // makes up its mind on HTTP/2, which a TLSClientConfig of ours would change
+		base.Clone() // base decides on HTTP/2 here, before TLSClientConfig can change the decision
 		if base.TLSClientConfig == nil {
 			base = base.Clone()
 			base.TLSClientConfig = secure.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
@@ -62,11 +62,11 @@ func TestTransportIsAsBase(t *testing.T) {
 	}{
 		{"plain", nil, plain.URL, 1},
 		{"a zero base", &http.Transport{}, plain.URL, 1},
-		{"TLS with HTTP/2 of its own accord", trusting(&http.Transport{}), secure.URL, 1},
+		{"TLS with HTTP/2 by default", trusting(&http.Transport{}), secure.URL, 1},
 		{"TLS with HTTP/2 forced", trusting(http.DefaultTransport.(*http.Transport).Clone()), secure.URL, 1},
 		{"TLS without HTTP/2", trusting(&http.Transport{TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}), secure.URL, 1},
 		{"a proxy", &http.Transport{Proxy: http.ProxyURL(proxyURL)}, "http://nowhere.test/x", 1},
-		{"a dialer of base's", &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, errCustom }}, plain.URL, 1},
+		{"a base with a DialContext", &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, errCustom }}, plain.URL, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var dials atomic.Int32
@@ -91,8 +91,8 @@ func TestTransportIsAsBase(t *testing.T) {
 func TestTransportKeepsDialTLS(t *testing.T) {
 	base := &http.Transport{
 		DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return nil, errCustom },
-		//lint:ignore SA1019 it may be set
-		Dial: func(string, string) (net.Conn, error) { return nil, errors.New("replaced") },
+		//lint:ignore SA1019 programs may set it
+		Dial: func(string, string) (net.Conn, error) { return nil, errors.New("Dial must have been replaced") },
 	}
 	client := &http.Client{Transport: redial.NewTransport(&redial.Dialer{DialFunc: dialtest.Script(dialtest.NXDomain).DialContext}, base)}
 	_, _, err := testutil.Get(t.Context(), client, "https://a.test")
@@ -101,7 +101,8 @@ func TestTransportKeepsDialTLS(t *testing.T) {
 	assert.Equal(t, redial.NotFound, redial.Classify(err))
 }
 
-// A program may have put a RoundTripper of its own in http.DefaultTransport.
+// A program may have set http.DefaultTransport to a RoundTripper that is not an
+// *http.Transport.
 func TestTransportWithoutDefault(t *testing.T) {
 	server := httptest.NewServer(testutil.Hello)
 	defer server.Close()
@@ -115,8 +116,8 @@ func TestTransportWithoutDefault(t *testing.T) {
 	assert.Equal(t, "hello", body)
 }
 
-// A request sees itself in its response, its hooks are called, and its body is
-// sent once, however often the dial is retried.
+// However often the dial is retried, Response.Request is the request given, the
+// request's trace hooks are called once, and its body is sent once.
 func TestTransportRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Times(3), dialtest.OK)
@@ -148,8 +149,8 @@ func TestTransportRequest(t *testing.T) {
 	})
 }
 
-// When there is no time for another attempt, the request fails then and there,
-// and says why.
+// A request fails as soon as there is no time for another attempt, and its error says
+// why.
 func TestTransportDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Forever())
@@ -166,8 +167,7 @@ func TestTransportDeadline(t *testing.T) {
 		require.ErrorAs(t, err, &e)
 		assert.Equal(t, redial.ErrDeadline, e.Stop)
 
-		// http.Client.Timeout, here with its deadline before the next wait's
-		// end, and a request whose time is up in the middle of an attempt.
+		// The same with http.Client.Timeout.
 		client.Timeout = time.Second
 		start = time.Now()
 		_, _, err = testutil.Get(t.Context(), client, "http://a.test")
@@ -176,7 +176,8 @@ func TestTransportDeadline(t *testing.T) {
 	})
 }
 
-// assertRanOut is of a request whose time ran out while its dial was refused.
+// assertRanOut checks the error of a request whose time ran out while its dial was
+// refused that many times.
 func assertRanOut(t *testing.T, err error, attempts int) {
 	t.Helper()
 	require.Error(t, err)
@@ -204,7 +205,7 @@ func TestTransportDeadlineInAttempt(t *testing.T) {
 		_, _, err := testutil.Get(ctx, client, "http://a.test")
 		assert.Equal(t, time.Second, time.Since(start))
 		assertRanOut(t, err, 2)
-		// The attempt goes on, as net/http means it; it is the last.
+		// The attempt in flight goes on, as net/http intends. No other follows it.
 		synctest.Wait()
 		dials := script.Dials()
 		require.Len(t, dials, 3)
@@ -212,7 +213,7 @@ func TestTransportDeadlineInAttempt(t *testing.T) {
 		time.Sleep(time.Hour)
 		dials = script.Dials()
 		require.Len(t, dials, 3)
-		assert.Equal(t, 10*time.Second, dials[2].End.Sub(dials[2].Start), "the attempt's own time")
+		assert.Equal(t, 10*time.Second, dials[2].End.Sub(dials[2].Start), "the attempt ends at its own Timeout")
 
 		client, _ = newClient()
 		client.Timeout = time.Second
@@ -233,8 +234,8 @@ func TestTransportDeadlineInAttempt(t *testing.T) {
 	})
 }
 
-// What comes after the dial is not blamed on it: here, a server that speaks no
-// TLS. Nor is a failure that came back as it was wrapped in itself.
+// A failure after the dial does not hold the dial's failures: here, a TLS handshake that
+// fails. An error that is the dial's own is not wrapped a second time.
 func TestTransportOtherErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse, dialtest.HangUp, dialtest.NXDomain)
@@ -247,7 +248,7 @@ func TestTransportOtherErrors(t *testing.T) {
 	})
 }
 
-// A request's own Cancel, which is no context's.
+// Closing Request.Cancel, which no context knows of, ends the dial too.
 func TestTransportRequestCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse, dialtest.Timeout)
@@ -266,8 +267,8 @@ func TestTransportRequestCancel(t *testing.T) {
 	})
 }
 
-// http.Client.Timeout keeps no more than the text of an error. In real time,
-// for in a bubble the deadline is met, and never missed.
+// When http.Client.Timeout fires, the client keeps only the text of the error. This test
+// runs in real time, because in a synctest bubble every timer fires exactly on time.
 func TestTransportClientTimeout(t *testing.T) {
 	script := dialtest.Script(dialtest.Refuse, dialtest.Timeout.Forever())
 	d := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: every(time.Millisecond)}}
@@ -278,7 +279,8 @@ func TestTransportClientTimeout(t *testing.T) {
 	assert.True(t, err.(*url.Error).Timeout())
 }
 
-// The failures of a dial are no part of what befalls the request after it.
+// If a request fails after its dial has connected, its error does not hold the dial's
+// earlier failures.
 func TestTransportForgetsFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse, dialtest.OK)
@@ -294,7 +296,8 @@ func TestTransportForgetsFailures(t *testing.T) {
 	})
 }
 
-// Nor are those of a request's own dial, if it got another's connection.
+// Nor does it hold the failures of the request's own dial, if the request got another
+// dial's connection.
 func TestTransportForgetsFailuresOfAnotherDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.OK, dialtest.Refuse.Forever())
@@ -316,14 +319,14 @@ func TestTransportForgetsFailuresOfAnotherDial(t *testing.T) {
 		defer cancel()
 		_, _, err := testutil.Get(ctx, client, "http://a.test")
 		assert.EqualValues(t, 2, requests.Load())
-		assert.Len(t, script.Dials(), 2, "no attempt was made for a request that had a connection")
+		assert.Len(t, script.Dials(), 2, "no further attempt was made once the request had a connection")
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.NotErrorIs(t, err, sysRefused)
 	})
 }
 
-// A wait ends with the request: when it is canceled, and when it got another's
-// connection and is done.
+// A wait ends when its request is canceled, or when the request gets another dial's
+// connection.
 func TestTransportEndsWaits(t *testing.T) {
 	testutil.Bubble(t, "canceled", func(t *testing.T) {
 		logger, logs := observed()
@@ -337,7 +340,7 @@ func TestTransportEndsWaits(t *testing.T) {
 		synctest.Wait()
 		assert.Equal(t, "dial canceled", logs.TakeAll()[1].Message)
 	})
-	testutil.Bubble(t, "has another's connection", func(t *testing.T) {
+	testutil.Bubble(t, "has another dial's connection", func(t *testing.T) {
 		logger, logs := observed()
 		script := dialtest.Script(dialtest.OK, dialtest.Refuse.Forever())
 		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { time.Sleep(time.Minute) })}
@@ -363,7 +366,8 @@ func TestTransportEndsWaits(t *testing.T) {
 	})
 }
 
-// The connection of an attempt that outlives its request is not lost.
+// If an attempt connects after its request has ended, the next request uses the
+// connection.
 func TestTransportKeepsLateConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.OK.After(2 * time.Second))
@@ -385,14 +389,14 @@ func TestTransportKeepsLateConnection(t *testing.T) {
 	})
 }
 
-// Only the dial that net/http makes for a request knows the request. A dial of
-// base's own obeys the context that it is given, as any other.
+// Only the dial that net/http makes for a request ends with the request. A dial that a
+// hook of base makes, DialTLSContext here, obeys the context that it is given.
 func TestTransportOtherDialsObeyTheirContext(t *testing.T) {
 	type key struct{}
 	for _, test := range []struct {
 		name   string
 		derive func(context.Context) (context.Context, context.CancelFunc)
-		ends   time.Duration // the dial; the request ends after 1 s
+		ends   time.Duration // when the dial ends; the request ends after 1 s
 		stop   error
 	}{
 		{"a deadline of its own", func(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -431,8 +435,8 @@ func TestTransportOtherDialsObeyTheirContext(t *testing.T) {
 	}
 }
 
-// The attempt in flight may finish when its request is over, also if it dials
-// through another Dialer. Its connection is for the next request.
+// The same if DialFunc dials through another Dialer: the attempt in flight may finish
+// after its request is over, and the next request uses its connection.
 func TestTransportAttemptOutlivesRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.OK.After(2 * time.Second))
@@ -456,7 +460,8 @@ func TestTransportAttemptOutlivesRequest(t *testing.T) {
 	})
 }
 
-// storm makes that many requests at once, each with the timeout. All of them are to fail.
+// storm makes a number of requests at once, all with the same timeout, and checks that
+// all of them fail.
 func storm(t *testing.T, client *http.Client, requests int, timeout time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
@@ -469,8 +474,10 @@ func storm(t *testing.T, client *http.Client, requests int, timeout time.Duratio
 	}
 }
 
-// Two hundred requests to a dead server: when the last has returned, nobody dials. With a plain DialContext, of which
-// net/http does not say that the request is over, all two hundred dial until MaxElapsed ends them.
+// TestTransportStorm makes two hundred requests to a dead server. With a Transport, no
+// dial goes on after the last request has failed. With a plain DialContext, all two
+// hundred dials go on until MaxElapsed, because net/http does not tell them that their
+// requests are over.
 func TestTransportStorm(t *testing.T) {
 	const requests, timeout = 200, 500 * time.Millisecond
 	for _, test := range []struct {
@@ -500,8 +507,9 @@ func TestTransportStorm(t *testing.T) {
 	}
 }
 
-// With two connections allowed, dials left over from requests that are gone would hold both. A request that comes when
-// the server is up again is served at its first attempt, and the server sees one connection for it.
+// A request that comes when the server is up again is served at its first attempt, with
+// one connection. MaxConnsPerHost is 2, so dials left over from requests that have ended
+// would block it.
 func TestTransportServerComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Forever())
@@ -530,8 +538,8 @@ func TestTransportServerComesBack(t *testing.T) {
 	})
 }
 
-// A DialFunc may return the very error of a context. The request's error holds the
-// dial's last failure all the same.
+// A DialFunc may return context.DeadlineExceeded itself. The request's error still holds
+// the dial's last failure.
 func TestTransportDialFuncReturnsContextError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Fail(context.DeadlineExceeded), dialtest.Timeout)
@@ -539,14 +547,14 @@ func TestTransportDialFuncReturnsContextError(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		_, _, err := testutil.Get(ctx, client, "http://a.test")
-		time.Sleep(time.Minute) // the attempt in flight may finish
+		time.Sleep(time.Minute) // until the attempt in flight has finished
 		e := asError(t, err.(*url.Error).Err)
 		assert.Equal(t, 1, e.Attempts)
 		assert.Equal(t, redial.Timeout, e.Class)
 	})
 }
 
-// around is the least that a RoundTripper around an http.Transport can be.
+// around is the smallest possible RoundTripper around an http.Transport.
 type around struct{ *http.Transport }
 
 // BenchmarkTransport compares a keep-alive GET through a Transport with one
