@@ -60,7 +60,7 @@ var classNames = [...]string{
 // numClasses bounds the tables that are indexed by a Class.
 const numClasses = Class(len(classNames))
 
-// String returns the class's name, or "Class(n)" for a value that is none.
+// String returns the class's name, or "Class(n)" for a value that is not a class.
 func (c Class) String() string {
 	if c < numClasses {
 		return classNames[c]
@@ -69,7 +69,7 @@ func (c Class) String() string {
 }
 
 // MarshalText implements encoding.TextMarshaler with the name of the class.
-// It is an error for a value that is none of the constants.
+// It returns an error if c is none of the constants.
 func (c Class) MarshalText() ([]byte, error) {
 	if c >= numClasses {
 		return nil, fmt.Errorf("redial: %v is not a class", c)
@@ -78,7 +78,7 @@ func (c Class) MarshalText() ([]byte, error) {
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler. It takes the names that
-// String gives, and no others.
+// String returns, and no others.
 func (c *Class) UnmarshalText(text []byte) error {
 	for class, name := range classNames {
 		if name == string(text) {
@@ -89,7 +89,7 @@ func (c *Class) UnmarshalText(text []byte) error {
 	return fmt.Errorf("redial: %q is not a class, use one of: %s", text, strings.Join(classNames[:], ", "))
 }
 
-// known returns c, or Unknown for a value that is none of the classes.
+// known returns c, or Unknown if c is none of the classes.
 func (c Class) known() Class {
 	if c < numClasses {
 		return c
@@ -97,13 +97,13 @@ func (c Class) known() Class {
 	return Unknown
 }
 
-// Classify says why a dial failed. It takes any error: one of this package's,
-// one of package net's, a client's that wraps either; nil is Unknown. It does
-// no I/O, and decides by the structure of the error alone (types, errnos,
-// sentinels), never by its text.
+// Classify says why a dial failed. It takes any error: from this package, from
+// package net, or a client's error that wraps one of them. For nil it returns
+// Unknown. It does no I/O, and decides by the structure of the error alone
+// (types, errnos, sentinels), never by its text.
 //
 // If an error joins several others, Classify returns the most telling class:
-// Canceled, then the retryable ones in the order Refused, Reset, Timeout,
+// Canceled, then the retryable classes in the order Refused, Reset, Timeout,
 // Unreachable, DNS, then the rest.
 //
 // Classify knows no more than the error does. The Class of an [Attempt] or an
@@ -113,10 +113,10 @@ func Classify(err error) Class {
 	return classify(err, place{})
 }
 
-// A place is what the errors around an error say of it: what was being done
-// when it happened. The meaning of an errno depends on that.
+// A place says during which operation and system call an error happened, as far
+// as the errors around it say. The meaning of an errno depends on the place.
 type place struct {
-	op   *net.OpError // the innermost one around the error; nil if there is none
+	op   *net.OpError // the innermost OpError around the error; nil if there is none
 	call string       // the system call that failed; empty if unknown
 }
 
@@ -171,7 +171,7 @@ func saysTimeout(err error) bool {
 // err alone does not say.
 func classOf(err error, at place) Class {
 	switch e := err.(type) {
-	case *net.DNSError: // before any errno: what the DNS server refused is no refused dial
+	case *net.DNSError: // before any errno: a query that the DNS server refused is not a refused dial
 		return classOfDNS(e)
 	case *net.DNSConfigError:
 		return DNS
@@ -207,8 +207,8 @@ func classOf(err error, at place) Class {
 	return classByIs(err)
 }
 
-// classByIs asks err which sentinel errors it matches. Package net's own
-// "operation was canceled" is known by nothing else.
+// classByIs asks err which sentinel errors it matches. This is the only way to
+// recognize package net's own "operation was canceled".
 func classByIs(err error) Class {
 	e, ok := err.(interface{ Is(error) bool })
 	switch {
@@ -245,7 +245,7 @@ func classOfDNS(e *net.DNSError) Class {
 
 // classOfAddr distinguishes a name that has no address of the family asked
 // for from an address that can't be dialed. Package net reports an IP literal
-// or a LocalAddr of the wrong family like the former.
+// or a LocalAddr of the wrong family with the same error as such a name.
 func classOfAddr(e *net.AddrError) Class {
 	if e.Err == noSuitableAddress() && !isLiteral(e.Addr) {
 		return NotFound
@@ -253,7 +253,7 @@ func classOfAddr(e *net.AddrError) Class {
 	return Invalid
 }
 
-// onLinux is whether this system's kernel is Linux.
+// onLinux reports whether this system's kernel is Linux.
 const onLinux = runtime.GOOS == "linux" || runtime.GOOS == "android"
 
 // network returns the network that was dialed; empty if unknown.
@@ -264,14 +264,14 @@ func (p place) network() string {
 	return p.op.Net
 }
 
-// isUnix reports whether the network is one of unix domain sockets.
+// isUnix reports whether the network uses unix domain sockets.
 func (p place) isUnix() bool {
 	network := p.network()
 	return network == "unix" || network == "unixgram" || network == "unixpacket"
 }
 
 // onWire reports whether the call that failed can return an error that an ICMP
-// message caused. A UDP socket reports it to the next read or write.
+// message caused. The next read or write of a UDP socket returns such an error.
 func (p place) onWire() bool {
 	switch p.call {
 	case "connect", "read", "recvfrom", "recvmsg", "write", "sendto", "sendmsg":
@@ -289,9 +289,10 @@ func (p place) toPortZero() bool {
 	return remote.IsValid() && remote.Port() == 0
 }
 
-// hitsBlackhole reports whether connect's EINVAL can only be a route's. Linux
-// returns the same EINVAL for a link-local IPv6 address without a zone, and for
-// a loopback LocalAddr and a remote address elsewhere. Neither can ever work.
+// hitsBlackhole reports whether connect's EINVAL can only mean a blackhole route.
+// Linux also returns EINVAL for a link-local IPv6 address without a zone, and for
+// a loopback LocalAddr with a remote address that is not loopback. Neither can
+// ever work.
 func (p place) hitsBlackhole() bool {
 	if p.op == nil || p.call != "connect" {
 		return false
@@ -322,20 +323,21 @@ func ipPort(addr net.Addr) netip.AddrPort {
 		}
 	case *net.IPAddr:
 		if addr != nil {
-			ip, port = addr.IP, 1 // has none
+			ip, port = addr.IP, 1 // an IPAddr has no port; 1 is not the port 0 that toPortZero looks for
 		}
 	}
 	parsed, _ := netip.AddrFromSlice(ip)
 	return netip.AddrPortFrom(parsed.Unmap(), uint16(port))
 }
 
-// classOf returns the class of what the system reported, which most conditions
-// decide alone, whichever call reported it.
+// classOf returns the class of a condition that the system reported. For most
+// conditions it does not matter which call reported it.
 func (p place) classOf(c errno.Condition, onLinux bool) Class {
 	switch c {
 	case errno.AddressNotAvailable:
-		// From bind, LocalAddr is not ours; from setsockopt, another address
-		// is not. BSD's and Windows' connect return it for port 0 too.
+		// From bind, LocalAddr is not an address of this machine. From
+		// setsockopt, another address is not. BSD's and Windows' connect also
+		// return it for port 0.
 		if p.call == "bind" || p.call == "setsockopt" || p.toPortZero() {
 			return Invalid
 		}
@@ -380,8 +382,9 @@ func (p place) classOf(c errno.Condition, onLinux bool) Class {
 	return classOfCondition[c]
 }
 
-// classOfCondition has the conditions of connect, bind and socket, and of the
-// first reads and writes of a handshake.
+// classOfCondition has the classes of the conditions that connect, bind and
+// socket report, and the first reads and writes of a handshake. A condition that
+// is not listed is Unknown here.
 var classOfCondition = [errno.NumConditions]Class{
 	errno.ConnectionRefused: Refused,
 
@@ -389,7 +392,7 @@ var classOfCondition = [errno.NumConditions]Class{
 	errno.ConnectionAborted:  Reset,
 	errno.NetworkReset:       Reset,
 	errno.BrokenPipe:         Reset,
-	errno.NotConnected:       Reset, // reset before its first use
+	errno.NotConnected:       Reset, // the connection was reset before its first use
 	errno.ShutDown:           Reset,
 	errno.GracefulDisconnect: Reset,
 
@@ -444,9 +447,9 @@ var classOfCondition = [errno.NumConditions]Class{
 // errnoRefused is what connect returns where nothing accepts.
 var errnoRefused = errno.ConnectionRefused.Err()
 
-// telling orders the classes for an error that holds several: the caller's
-// own giving up, then what a retry may mend, then the rest; in each the one
-// that is most certain of the target first.
+// telling orders the classes for an error that holds several. Canceled comes
+// first, then the classes that a retry may mend, then the rest. In each group, the
+// class that says most about the target comes first.
 var telling = [numClasses]int{
 	Canceled:    12,
 	Refused:     11,
@@ -462,8 +465,8 @@ var telling = [numClasses]int{
 	Unknown:     1,
 }
 
-// weight returns how much c tells: of several errors, the class with the
-// highest weight counts.
+// weight returns how telling c is. Of several errors, the class with the highest
+// weight counts.
 func (c Class) weight() int { return telling[c.known()] }
 
 // mostTelling classifies each of errs and returns the most telling class.
@@ -477,10 +480,10 @@ func mostTelling(errs []error, at place) Class {
 	return most
 }
 
-// Package net identifies two of its errors by values that it does not export.
-// It returns them for addresses that need no look-up. They are fetched at the
-// first use, and checked, so that a package net that returns others costs a
-// class and no more.
+// Package net has two errors that can be recognized only by values that it does
+// not export. It returns them for certain addresses without a look-up, so the
+// functions below get them at their first use. If another version of package net
+// returns other values, Classify recognizes less, and nothing else changes.
 var (
 	// errMissingAddress returns the error of a dial to the empty address; nil
 	// if it is not known.

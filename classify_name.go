@@ -13,10 +13,10 @@ const (
 	longestName  = 253 // octets, without the dot at its end
 )
 
-// isImpossible reports whether no DNS can hold name, so that it will not come
-// to exist either. The question is for a name that was not found: resolvers
-// take more than the DNS does, "127.0.0.01" for example, and what resolves is
-// never refused. An unknown name is possible.
+// isImpossible reports whether no DNS can hold name, so that the name can never
+// come to exist. Ask it only for a name that was not found: resolvers accept some
+// names that the DNS does not, "127.0.0.01" for example. An empty name, which
+// means that the name is unknown, is possible.
 //
 // Underscores, hyphens anywhere, letters beyond ASCII and other odd characters
 // are possible: the DNS holds any octets, and people use these.
@@ -25,7 +25,7 @@ func isImpossible(name string) bool {
 		return false
 	}
 	if _, err := netip.ParseAddr(name); err == nil {
-		return false // a look-up of the address's name
+		return false // a reverse look-up, for the name of an address
 	}
 	name = strings.TrimSuffix(name, ".")
 	if len(name) > longestName || strings.ContainsFunc(name, neverInName) {
@@ -37,8 +37,8 @@ func isImpossible(name string) bool {
 			return true
 		}
 	}
-	// What looks like an IPv4 address and was not taken for one has a bad
-	// octet, too many octets or a dot at its end.
+	// A name of digits and dots that ParseAddr did not accept as an IPv4 address
+	// has a bad octet, too many octets or a dot at its end.
 	return len(labels) >= net.IPv4len && strings.Trim(name, ".0123456789") == ""
 }
 

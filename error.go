@@ -41,7 +41,7 @@ var (
 type stopReason struct {
 	text    string
 	timeout bool
-	is      error // matched too
+	is      error // errors.Is matches this error too; nil: none
 }
 
 func (r *stopReason) Error() string        { return r.text }
@@ -68,10 +68,11 @@ type Error struct {
 	Stop             error         // ErrPermanent, ErrMaxAttempts, ErrMaxElapsed, ErrDeadline, or the cause of ctx; errors.Is compares it
 	History          []Attempt     // the first attempts and the latest, at most 16, in order
 
-	ctxErr error // of the caller's context if that ended the dial: its cause need not match it
+	ctxErr error // the Err of the caller's context if it ended the dial; Stop holds its cause, which need not match Err
 }
 
-// Error returns the last attempt's message and what became of the dial. It names
+// Error returns the last attempt's message, followed by the class, the number of
+// attempts, the time, and the reason for stopping, in parentheses. It names
 // the address if the *net.OpError around it does not.
 func (e *Error) Error() string {
 	op := opOf(e.Err)
@@ -84,7 +85,7 @@ func (e *Error) Error() string {
 	default:
 		message = text(e.Err)
 	}
-	if op.Addr == nil && !strings.Contains(message, e.Address) { // which contains the empty address
+	if op.Addr == nil && !strings.Contains(message, e.Address) { // never true for an empty address
 		message = e.Address + ": " + message
 	}
 	if e.Attempts == 0 {
@@ -165,7 +166,7 @@ func opOf(err error) net.OpError {
 	return net.OpError{Op: op.Op, Net: op.Net, Source: netAddr(op.Source), Addr: netAddr(op.Addr), Err: op.Err}
 }
 
-// netAddr returns addr if it is of a type that package net uses, else nil.
+// netAddr returns addr if it has one of package net's own types, else nil.
 func netAddr(addr net.Addr) net.Addr {
 	switch addr.(type) {
 	case *net.TCPAddr, *net.UDPAddr, *net.IPAddr, *net.IPNet, *net.UnixAddr:

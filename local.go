@@ -6,12 +6,13 @@ import (
 	"os"
 )
 
-// What only this machine knows: whether a failure is its own trouble, and what
-// an attempt's bind has left behind on it.
+// This file deals with this machine. It finds out whether a failure is trouble of
+// this machine rather than of the target, and removes what an attempt's bind has
+// left behind.
 
 // classify returns the class of an attempt's error. It asks Classifier, then
-// Classify, and then looks for trouble on this machine. A Classifier's class that
-// is none of the constants counts as Unknown.
+// Classify, and then looks for trouble on this machine. If Classifier returns a
+// value that is not a class, it counts as Unknown.
 func (d *Dialer) classify(err error) Class {
 	if d.Classifier != nil {
 		if class := d.Classifier(err).known(); class != Unknown {
@@ -26,8 +27,8 @@ func (d *Dialer) classify(err error) Class {
 func localTrouble(class Class, err error) Class {
 	switch class {
 	case NotFound, DNS:
-		// A resolver that cannot open a socket, or /etc/hosts, reports that
-		// the name does not exist, or gives the cause as text only.
+		// A resolver that cannot open a socket or /etc/hosts reports that the
+		// name does not exist, or names the cause in the text only.
 		if outOfDescriptors() {
 			return Exhausted
 		}
@@ -58,10 +59,10 @@ func outOfDescriptors() bool {
 }
 
 // lacksIPv6Source reports whether connect failed because this machine has no
-// IPv6 address to send from. Connect returns EADDRNOTAVAIL for that, and also if
-// no port is left. To distinguish them, lacksIPv6Source connects a UDP socket,
-// which sends nothing: that needs a source address (RFC 6724, section 5), and
-// already has its port from bind.
+// IPv6 address to send from. Connect returns EADDRNOTAVAIL in that case, and also
+// if no port is left. To distinguish the two, lacksIPv6Source connects a UDP socket,
+// which sends nothing. The UDP connect needs a source address (RFC 6724, section 5),
+// but no port, because bind has given the socket one before.
 func lacksIPv6Source(err error) bool {
 	op, isOp := errors.AsType[*net.OpError](err)
 	call, isCall := errors.AsType[*os.SyscallError](err)
@@ -81,7 +82,7 @@ func lacksIPv6Source(err error) bool {
 	return ok && isConnect(probe) && errors.Is(probe.Err, call.Err)
 }
 
-// isConnect reports whether call is connect, or connectex as Windows has it.
+// isConnect reports whether call is connect, or connectex on Windows.
 func isConnect(call *os.SyscallError) bool {
 	return call.Syscall == "connect" || call.Syscall == "connectex"
 }
@@ -95,7 +96,7 @@ func asUDPAddr(addr net.Addr) *net.UDPAddr {
 	case *net.UDPAddr:
 		return addr
 	case *net.IPAddr:
-		return &net.UDPAddr{IP: addr.IP, Port: 9, Zone: addr.Zone} // discard: any port will do
+		return &net.UDPAddr{IP: addr.IP, Port: 9, Zone: addr.Zone} // 9 is the discard service; any port would do
 	}
 	return nil
 }

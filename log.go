@@ -14,7 +14,7 @@ import (
 // Dialer.OnAttempt, and kept in Error.History.
 type Attempt struct {
 	Network, Address string        // as dialed
-	Number           int           // from 1
+	Number           int           // of this attempt in its dial, from 1
 	Start            time.Time     // of this attempt
 	Duration         time.Duration // of this attempt, including Dialer.Verify
 	Resolve          time.Duration // the part of Duration spent resolving the name; 0 if its addresses were not raced
@@ -24,8 +24,8 @@ type Attempt struct {
 	Err              error         // as the inner dialer returned it; nil on success
 	Class            Class         // of Err; Unknown on success
 	Shared           bool          // another dial's probe, reported by the Gate; Start, Duration and Err are the probe's
-	Delay            time.Duration // until the next attempt; at a Gate, the longest that it can take; 0 if there is none
-	Stop             error         // why there is none; nil on success and while retrying
+	Delay            time.Duration // until the next attempt; at a Gate, the longest that this can take; 0 if there is no next attempt
+	Stop             error         // why there is no next attempt; nil on success and while retrying
 }
 
 // MarshalLogObject implements zapcore.ObjectMarshaler. The fields are network,
@@ -96,8 +96,8 @@ const (
 	msgCanceled  = "dial canceled" // by its caller
 )
 
-// record logs a and calls OnAttempt. It asks the logger for the level first, so
-// that a disabled level costs no more than the question.
+// record logs a and calls OnAttempt. It first asks the logger whether the level is
+// enabled, so that a disabled level costs next to nothing.
 func (l *loop) record(a *Attempt) {
 	level, msg := levelOf(a)
 	if entry := l.dialer.logger().Check(l.levelFor(level), msg); entry != nil {
@@ -112,7 +112,7 @@ func levelOf(a *Attempt) (zapcore.Level, string) {
 	switch {
 	case a.Err == nil:
 		return levelOfSuccess(a.Number)
-	case a.Shared && a.Stop == nil: // the dial whose probe it was warns; one outage is one stream of warnings
+	case a.Shared && a.Stop == nil: // the dial that made the probe logs the warning, so one outage logs it once
 		return zapcore.DebugLevel, msgRetrying
 	case a.Shared:
 		return zapcore.DebugLevel, msgFailed
@@ -144,7 +144,8 @@ func (l *loop) levelFor(level zapcore.Level) zapcore.Level {
 	return level
 }
 
-// records reports whether anyone wants a record that has level before levelFor.
+// records reports whether OnAttempt or the logger wants a record of that level, which
+// levelFor may lower.
 func (l *loop) records(level zapcore.Level) bool {
 	return l.dialer.OnAttempt != nil || l.dialer.logger().Core().Enabled(l.levelFor(level))
 }

@@ -8,15 +8,15 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// minDelay is the shortest wait between two attempts, so that a schedule of no
-// delay does not make a loop of connects.
+// minDelay is the shortest wait between two attempts, so that a schedule of zero
+// delays does not connect in a tight loop.
 const minDelay = time.Millisecond
 
 // A Policy says which classes are retried, and on which schedule. The first time
 // that a class turns up in a dial, the dial calls the class's function once, and
 // then asks the schedule it returned for one delay after another. The function must
-// return a new schedule each time, as those of [Exponential] do, because a schedule
-// has state. It can be called by many goroutines at once.
+// return a new schedule each time, as a function made by [Exponential] does, because a
+// schedule has state. Many goroutines can call the function at once.
 //
 // A class that is absent is not retried. Nor is a class whose function is nil or
 // returns nil. A delay under 1 ms is raised to 1 ms. A negative delay, such as
@@ -26,9 +26,9 @@ const minDelay = time.Millisecond
 // Refused is followed by the first delay of its own schedule.
 type Policy map[Class]func() backoff.BackOff
 
-// DefaultPolicy returns a new copy of the policy of a Dialer that has none, to be
-// adjusted. It retries Refused, Reset, DNS, Timeout and Unreachable, each by
-// Exponential(100*time.Millisecond, 5*time.Second).
+// DefaultPolicy returns a new copy of the policy that a Dialer without a Policy uses. The
+// caller can change the copy. The policy retries Refused, Reset, DNS, Timeout and
+// Unreachable, each by Exponential(100*time.Millisecond, 5*time.Second).
 func DefaultPolicy() Policy {
 	return maps.Clone(defaultPolicy)
 }
@@ -44,11 +44,11 @@ var defaultPolicy = func() Policy {
 	}
 }()
 
-// Exponential returns a function that makes schedules, for a [Policy]. The delay
-// starts at initial and doubles until it is max. Each delay, also the first, is
-// drawn at random from 50 % below that to 50 % above, but is never over max: a
-// value beyond max is mirrored at max, so that the delays of many dials stay spread
-// out.
+// Exponential returns a function that makes schedules, for a [Policy]. The nominal delay
+// starts at initial and doubles until it is max. Each actual delay, also the first, is
+// drawn at random from 50 % below the nominal delay to 50 % above it. It is never over
+// max: a value beyond max is mirrored at max, so that the delays of many dials stay
+// spread out.
 //
 // A max below initial counts as initial. An initial of zero or less counts as 1 ms.
 func Exponential(initial, max time.Duration) func() backoff.BackOff {
@@ -96,7 +96,7 @@ func (p Policy) start(class Class) backoff.BackOff {
 	if e := exponentialWithin(schedule); e != nil {
 		complete(e)
 	}
-	schedule.Reset() // as backoff.Retry does: a literal has no current interval before
+	schedule.Reset() // as backoff.Retry does; until then, a literal has no current interval
 	return schedule
 }
 
@@ -134,9 +134,9 @@ func fieldOf(value reflect.Value, fieldType reflect.Type) reflect.Value {
 	return reflect.Value{}
 }
 
-// complete gives a literal ExponentialBackOff what NewExponentialBackOff would
-// have: without a clock it panics, and the zero values of the others mean delays
-// of nothing.
+// complete sets the zero fields of a literal ExponentialBackOff to backoff's defaults.
+// Without a Clock the literal panics, with a zero Stop it never ends, and zero intervals
+// and a zero Multiplier mean that it does not wait.
 func complete(e *backoff.ExponentialBackOff) {
 	if e.Clock == nil {
 		e.Clock = backoff.SystemClock
@@ -161,8 +161,9 @@ type schedule struct {
 	class Class
 }
 
-// scheduleOf returns the schedule of class among schedules. It starts it by policy
-// if it is not there yet, and returns nil if the class is not to be retried.
+// scheduleOf returns the schedule of class among schedules. If the schedule is not there
+// yet, scheduleOf starts it by policy and adds it. It returns nil if the class is not to
+// be retried.
 func scheduleOf(schedules *[]schedule, class Class, policy Policy) backoff.BackOff {
 	for _, s := range *schedules {
 		if s.class == class {
