@@ -253,7 +253,7 @@ func classOfAddr(e *net.AddrError) Class {
 	return Invalid
 }
 
-// onLinux reports whether this system's kernel is Linux.
+// onLinux is true if this system's kernel is Linux.
 const onLinux = runtime.GOOS == "linux" || runtime.GOOS == "android"
 
 // network returns the network that was dialed; empty if unknown.

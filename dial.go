@@ -47,8 +47,8 @@ type Dialer struct {
 	// already returned must survive the end of ctx. The other fields of the
 	// embedded net.Dialer are not used.
 	//
-	// A connection returned beside an error is closed. Returning neither is a
-	// failure of class Invalid. DialTCP, DialUDP, DialIP and DialUnix ignore
+	// A connection returned together with an error is closed. Returning neither
+	// is a failure of class Invalid. DialTCP, DialUDP, DialIP and DialUnix ignore
 	// DialFunc.
 	DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -78,9 +78,8 @@ type Dialer struct {
 	// and Deadline, can end the dial sooner.
 	MaxElapsed time.Duration
 
-	// Classifier, if not nil, is asked for the class of an error first. If it
-	// returns Unknown, Classify decides. It can be called by many dials at
-	// once.
+	// Classifier, if not nil, is called first to classify an error. If it
+	// returns Unknown, Classify decides. Many dials can call it at once.
 	Classifier func(error) Class
 
 	// Gate, if not nil, shares the backoff among all dials to a target that
@@ -208,16 +207,16 @@ func (d *Dialer) unbound() net.Dialer {
 	inner := d.Dialer
 	inner.Timeout = 0
 	inner.Deadline = time.Time{}
-	//lint:ignore SA1019 a drop-in keeps to what net.Dialer has
+	//lint:ignore SA1019 a drop-in replacement has all fields of net.Dialer
 	inner.Cancel = nil
 	return inner
 }
 
-// A way is where a dial leads, and how each of its attempts goes there.
+// A way says where a dial leads, and how to make each of its attempts.
 type way struct {
 	network, address string
-	local            net.Addr // what connect binds to; nil: nothing, or it is not known
-	byNet            bool     // connect leads to net.Dialer, not to DialFunc
+	local            net.Addr // the address that connect binds to; nil if none or unknown
+	byNet            bool     // connect uses net.Dialer, not DialFunc
 	connect          connectFunc
 }
 
@@ -240,7 +239,7 @@ func connectByRace(ctx context.Context, d *Dialer, w way, p plan) (net.Conn, *lo
 	return d.race(ctx, w.network, host, port, p)
 }
 
-// alone returns what a connectFunc returns that looked up no name.
+// alone returns the results of a connectFunc that did not race addresses.
 func alone[C net.Conn](conn C, err error) (net.Conn, *lookup, error) {
 	return conn, nil, err
 }
@@ -289,8 +288,8 @@ func (d *Dialer) attempt(ctx context.Context, end time.Time, w way, p plan) (_ n
 }
 
 // An attemptContext is the context of an attempt. A Dialer that finds a live one
-// among its context's values does not retry. The mark is void when the attempt has
-// ended, because the values can live on in a session.
+// among its context's values does not retry. It ignores an attemptContext whose attempt
+// has ended, because the values can live on in a session.
 type attemptContext struct {
 	context.Context
 	ended   atomic.Bool
@@ -316,12 +315,13 @@ func withinAttempt(ctx context.Context) bool {
 		if !c.ended.Load() {
 			return true
 		}
-		ctx = c.Context // the attempt around that one may be live
+		ctx = c.Context // an outer attempt may still be live
 	}
 }
 
-// attemptContext derives the context of an attempt. It ends at end, if that is
-// not zero, and with Cancel. The caller must end the attemptContext.
+// attemptContext derives the context of an attempt from parent. The context also ends
+// at end, if end is not zero, and when Cancel is closed. The caller must call end on
+// the attemptContext.
 func (d *Dialer) attemptContext(parent context.Context, end time.Time) (context.Context, *attemptContext) {
 	mark := &attemptContext{Context: parent}
 	var ctx context.Context = mark
@@ -353,9 +353,9 @@ func (c *attemptContext) end() {
 // aLongTimeAgo is a deadline that has passed.
 var aLongTimeAgo = time.Unix(1, 0)
 
-// verify calls Verify, whose reads and writes fail once ctx ends: without that,
-// a Verify that sets no deadline would hang the dial. The caller closes conn if
-// Verify fails or panics.
+// verify calls Verify. It makes reads and writes on conn fail once ctx ends, because
+// otherwise a Verify that sets no deadline could block the dial for ever. The caller
+// closes conn if Verify fails or panics.
 func (d *Dialer) verify(ctx context.Context, conn net.Conn) error {
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -366,24 +366,24 @@ func (d *Dialer) verify(ctx context.Context, conn net.Conn) error {
 	err := d.Verify(ctx, conn)
 	if !stop() {
 		<-interrupted
-		if err == nil { // verified, but the connection is of no more use
+		if err == nil { // Verify succeeded, but the connection has a deadline that has passed
 			err = ctx.Err()
 		}
 	}
 	return err
 }
 
-// remoteOf returns the remote address of conn. It returns nil if conn cannot
-// say: a test double, struct{ net.Conn } with nothing in it, panics when asked.
+// remoteOf returns the remote address of conn. It returns nil if RemoteAddr panics, as
+// it does for the empty test double struct{ net.Conn }.
 func remoteOf(conn net.Conn) (addr net.Addr) {
 	defer func() { _ = recover() }()
 	return conn.RemoteAddr()
 }
 
-// selfConnected returns an error if conn is a TCP connection to itself, or rests
-// on one. If nothing listens, the kernel may choose the very port that is dialed
-// for the local end, and a simultaneous open (RFC 9293, section 3.5) connects
-// the two. net.Dialer tries again in that case, but only twice.
+// selfConnected returns an error if conn is a TCP connection to itself, or is built on
+// one. If nothing listens on the port that is dialed, the kernel may choose the same
+// port for the local end. A simultaneous open (RFC 9293, section 3.5) then connects the
+// socket to itself. net.Dialer tries again in that case, but only twice.
 func selfConnected(conn net.Conn) error {
 	tcp := tcpConnOf(conn)
 	if tcp == nil {
@@ -400,9 +400,9 @@ func selfConnected(conn net.Conn) error {
 	return &net.OpError{Op: "dial", Net: remote.Network(), Source: local, Addr: remote, Err: errSelfConnect{}}
 }
 
-// tcpConnOf returns the TCP connection that conn is or rests on, as a *tls.Conn
-// does; nil if there is none. Other connections are not asked for their
-// addresses: those of a tunnel say nothing about this machine.
+// tcpConnOf returns conn if it is a TCP connection, or the TCP connection that it is
+// built on, as a *tls.Conn is. It returns nil if there is none. Other connections do not
+// count, because the addresses of a tunnel say nothing about this machine.
 func tcpConnOf(conn net.Conn) *net.TCPConn {
 	for range 8 { // more layers than anyone has; a wrapper might return itself
 		switch c := conn.(type) {

@@ -26,14 +26,15 @@ import (
 //
 // This is what a Gate changes for a dial: it can fail without an attempt of its
 // own, with the class and error of another dial's attempt. Each dial that waits has
-// one attempt in each delay of the schedule, as without a Gate: its own, or at the
-// end of the delay the one that has just failed ([Attempt].Shared). A dial that did
-// not know that the target fails shares the first failure that it waits for.
+// one attempt in each delay of the schedule, as without a Gate. This is an attempt of
+// its own, or, at the end of the delay, the other dial's attempt that has just failed
+// ([Attempt].Shared). A dial that did not know that the target fails shares the first
+// failure that it waits for.
 //
-// When a probe succeeds, two waiting dials go, and two more for each that
-// succeeds. A failure among these halves their number; the target is backing off
-// again when the next failure comes before a success. Failures that say nothing
-// about the target (Exhausted, Canceled, Invalid) do not count.
+// When a probe succeeds, two waiting dials go, and two more for each success. A
+// failure among these dials halves the number that may be in flight. If the next
+// failure comes before a success, the target is backing off again. Failures that
+// say nothing about the target (Exhausted, Canceled, Invalid) do not count.
 //
 // The Gate forgets a healthy target when its last dial ends, and a failing one a
 // minute after its next probe was due.
@@ -65,8 +66,8 @@ type Gate struct {
 const (
 	defaultBurst       = 16
 	defaultMinInterval = 100 * time.Millisecond
-	forgetAfter        = time.Minute // after the next probe was due, if nobody came to make it
-	leastSweep         = 64
+	forgetAfter        = time.Minute // the time after the next probe was due, if nobody came to make it
+	leastSweep         = 64          // the least value of Gate.sweepAt
 
 	// silence is how long a probe can keep others from probing. A probe that is
 	// silent for longer may wait for a packet that is lost: the kernel sends
@@ -76,18 +77,18 @@ const (
 
 type targetKey struct{ network, address string }
 
-// A target is what a Gate knows about one. The Gate's mutex guards it.
+// A target holds what a Gate knows about one target. The Gate's mutex guards it.
 type target struct {
 	gate     *Gate
 	key      targetKey
-	dials    int       // to it: in flight, waiting, or between two attempts
-	inFlight int       // attempts
+	dials    int       // dials to it: in flight, waiting, or between two attempts
+	inFlight int       // attempts in flight
 	window   int       // how many attempts may be in flight
 	waiting  list.List // of *waiter, in the order of their arrival
 	epoch    int       // incremented at each outage and each recovery; results of attempts begun before it are ignored
-	news     int       // counts the failures that the Gate was told of
+	news     int       // the number of failures reported to the Gate
 	outage   *outage   // nil while the target is not backing off
-	// The schedules of an outage, which a relapse continues if dials still wait.
+	// The schedules of the outage. If dials still wait, a relapse continues them.
 	schedules []schedule
 
 	// After a target has answered, a failure halves the window once for all
@@ -100,40 +101,40 @@ type target struct {
 
 // An outage is what a Gate knows about a target that is backing off.
 type outage struct {
-	began    int           // the number of the failure that began it
-	step     int           // the number of the failure that began delay
-	probe    int           // the probe that is in flight, by its number; 0: none is
-	probes   int           // counts them
-	probedAt time.Time     // the start of the latest probe, if that reached the target
-	failedAt time.Time     // the latest failure
+	began    int           // target.news when the outage began, including the failure that began it
+	step     int           // target.news when delay began, including the failure that began it
+	probe    int           // the number of the probe in flight; 0: none is
+	probes   int           // how many probes have begun
+	probedAt time.Time     // the start of the latest probe; zero if it did not reach the target
+	failedAt time.Time     // when the latest failure was reported
 	failure  Attempt       // the latest failure
-	delay    time.Duration // what the schedule says
+	delay    time.Duration // the schedule's latest delay
 	due      time.Time     // when delay is over
 }
 
 // patience is how long a dial can wait at the Gate.
 type patience struct {
-	end          time.Time // when its time is up; zero: never
-	last         time.Time // the latest time at which to begin an attempt; zero: any
-	heard        int       // the news of the target that it knows
-	done, cancel <-chan struct{}
+	end          time.Time       // when its time is up; zero: never
+	last         time.Time       // the latest time at which to begin an attempt; zero: any
+	heard        int             // target.news at the latest failure that the dial knows
+	done, cancel <-chan struct{} // closed when the caller gives up
 }
 
 // A waiter is a dial waiting at the Gate. The Gate's mutex guards the fields
 // below wake; wake is sent to after any of them changes.
 type waiter struct {
 	patience
-	wake   chan struct{} // buffered
-	place  *list.Element // in target.waiting; nil if it is not there
-	pass   pass          // for the attempt that it may make, which is counted as in flight
-	shared *sharedFailure
+	wake   chan struct{}  // buffered
+	place  *list.Element  // in target.waiting; nil if it is not there
+	pass   pass           // permits its attempt, which already counts as in flight; zero: not admitted
+	shared *sharedFailure // the failure that it gets in place of an attempt; nil: none
 }
 
 // A sharedFailure is a failed probe, as delivered to the dials that waited for it.
 type sharedFailure struct {
 	attempt Attempt
 	news    int
-	delay   time.Duration // what the schedule says; negative: it has ended
+	delay   time.Duration // the schedule's delay; negative: the schedule has ended
 }
 
 // A pass permits one attempt, whose result is reported through it. The zero pass
@@ -142,9 +143,9 @@ type pass struct {
 	target *target
 	epoch  int
 	round  int
-	probe  int // its number in the outage; 0: it is no probe
-	told   bool
-	heard  int // the target's news, once a failure is told
+	probe  int  // the number of the probe in the outage; 0: the attempt is not a probe
+	told   bool // the result has been reported
+	heard  int  // target.news when the failure was reported
 }
 
 // Reset makes the target's next probe due now. Call it when, for example, service
@@ -159,7 +160,8 @@ func (g *Gate) Reset(network, address string) {
 	}
 }
 
-// enter returns the target that a dial begins to dial. The dial must leave it.
+// enter returns the target that a dial begins to dial. The dial must call leave when
+// it has ended.
 func (g *Gate) enter(key targetKey) *target {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -299,8 +301,8 @@ func (t *target) serve(w *waiter, now time.Time, over bool) (pass, *sharedFailur
 }
 
 // probeAt returns when w may make the next probe of a target that is backing off,
-// if nobody does so before. Zero means that it may not. It returns false if w
-// should fail at once.
+// if nobody does so before. Zero means that w may not make it. probeAt returns false
+// if w should fail at once.
 //
 // The dial that has waited longest makes the probe when it is due. Another dial makes
 // it sooner if it cannot wait until then. A dial that knows of the outage makes it as
@@ -315,7 +317,7 @@ func (t *target) probeAt(w *waiter) (time.Time, bool) {
 	rest := o.rest(interval)
 	due := o.dueFor(t.waiting.Len(), rest)
 	if t.waiting.Len() == 1 && w.heard >= o.began && o.probe == 0 && !o.probedAt.After(o.failedAt) {
-		due = latest(o.due, o.failedAt.Add(min(o.delay, interval))) // its own schedule, and no one else adds attempts
+		due = latest(o.due, o.failedAt.Add(min(o.delay, interval))) // a dial that waits alone keeps its own schedule
 	}
 	switch {
 	case w.canWaitUntil(due):
@@ -331,8 +333,8 @@ func (t *target) probeAt(w *waiter) (time.Time, bool) {
 	case w.heard >= o.began && rest.Before(w.end):
 		return latest(w.last, rest), true
 	}
-	// It has no time for a probe of its own. It waits for the one in flight, if
-	// there is one, and fails otherwise, unless there is no news to fail with.
+	// w has no time for a probe of its own. It waits for the probe in flight, if
+	// there is one. Otherwise it fails, unless it knows the latest failure already.
 	return time.Time{}, o.probe != 0 || w.heard == t.news
 }
 
@@ -365,17 +367,17 @@ func soonest(a, b time.Time) time.Time {
 	return a
 }
 
-// canWaitUntil reports whether the dial that waits is not over at that time.
+// canWaitUntil reports whether the waiting dial still has time left at t.
 func (w *waiter) canWaitUntil(t time.Time) bool {
 	return w.end.IsZero() || t.Before(w.end)
 }
 
-// isOver reports whether the dial that waits is over.
+// isOver reports whether the waiting dial is out of time or its caller has given up.
 func (w *waiter) isOver(now time.Time) bool {
 	return w.isLate(now) || isClosed(w.done) || isClosed(w.cancel)
 }
 
-// isLate reports whether the time of the dial is up.
+// isLate reports whether the waiting dial is out of time.
 func (w *waiter) isLate(now time.Time) bool {
 	return !w.end.IsZero() && !now.Before(w.end)
 }
@@ -385,7 +387,7 @@ func (t *target) hasRoom() bool {
 	return t.outage == nil && t.inFlight < t.window
 }
 
-// pass returns the permission for an attempt, which it counts as in flight.
+// pass returns the permission for an attempt, and counts the attempt as in flight.
 func (t *target) pass() pass {
 	t.inFlight++
 	return pass{target: t, epoch: t.epoch, round: t.round}
@@ -396,7 +398,7 @@ func (t *target) share(delay time.Duration) *sharedFailure {
 	return &sharedFailure{t.outage.failure, t.news, delay}
 }
 
-// remove takes w off the queue, and wakes the waiter who is first then.
+// remove takes w off the queue. If w was first, remove wakes the new first waiter.
 func (t *target) remove(w *waiter) {
 	first := t.waiting.Front() == w.place
 	t.waiting.Remove(w.place)
@@ -474,8 +476,8 @@ func (p *pass) succeeded() {
 }
 
 // failed reports that the attempt has failed with a. It returns the delay that
-// the schedule says, or false if the dial's own schedule counts: the failure says
-// nothing about the target, or not enough to hold up the other dials.
+// the schedule says, or false if the dial must use its own schedule, because the
+// failure says nothing about the target, or not enough to make the other dials wait.
 func (p *pass) failed(a *Attempt, policy Policy) (delay time.Duration, counts bool) {
 	p.target.gate.mu.Lock()
 	defer p.target.gate.mu.Unlock()
@@ -487,7 +489,7 @@ func (p *pass) failed(a *Attempt, policy Policy) (delay time.Duration, counts bo
 			t.outage.probedAt = time.Time{} // the target was not reached, or this dial will not try again
 		}
 		return 0, false
-	case p.epoch != t.epoch && t.outage != nil: // one of a burst, of which another was faster to fail
+	case p.epoch != t.epoch && t.outage != nil: // another attempt that was in flight at the same time has begun the outage
 		p.tell()
 		p.heard = t.news
 		return max(time.Until(t.outage.due), 0), true
@@ -503,10 +505,10 @@ func (p *pass) failed(a *Attempt, policy Policy) (delay time.Duration, counts bo
 		o = &outage{began: t.news + 1, step: t.news}
 	}
 	now := time.Now()
-	early := now.Before(o.due) && a.Class == o.failure.Class
+	early := now.Before(o.due) && a.Class == o.failure.Class // the schedule's delay is not over yet
 	if !early {
-		// The schedule is the user's code. If it panics, nothing has been
-		// told yet, and release hands over.
+		// The schedule is the user's code. If it panics, the result has not
+		// been reported yet, and release lets the next waiter take over.
 		o.delay = nextDelay(&t.schedules, a.Class, policy)
 		o.due = now.Add(max(o.delay, 0))
 	}
@@ -538,8 +540,8 @@ func (p *pass) tell() {
 	p.target.inFlight--
 }
 
-// slowDown halves the window because an attempt of that round has failed. The
-// attempts that were in flight together halve it once.
+// slowDown halves the window because an attempt of the given round has failed. All
+// failures of one round halve the window only once.
 func (t *target) slowDown(round int) {
 	if round == t.round {
 		t.window = max(t.window/2, 1)
@@ -564,10 +566,11 @@ func nextDelay(schedules *[]schedule, class Class, policy Policy) time.Duration 
 }
 
 // backOff waits for the next probe after the latest failure of o. It delivers the
-// failure to those waiters who need it: after an early probe, to those who did not
-// know that the target fails; otherwise, to those who have had no attempt, of their
-// own or shared, since the schedule's delay began. If the schedule has ended, they
-// all get it, and nothing is known about the target any more.
+// failure to the waiters that need it. After an early probe, which failed before the
+// schedule's delay was over, these are the waiters that did not know that the target
+// fails. Otherwise, they are the waiters that have had no attempt, of their own or
+// shared, since the delay began. If the schedule has ended, all waiters get the
+// failure, and the outage is forgotten.
 func (t *target) backOff(o *outage, early bool) {
 	t.outage, t.answered, t.progress = o, false, false
 	known := o.step

@@ -22,8 +22,8 @@ import (
 
 const (
 	// connectionAttemptDelay is the time between the starts of two addresses
-	// if the first has not failed by then. It is net.Dialer's; RFC 8305,
-	// section 5, recommends 250 ms.
+	// if the first has not failed by then. net.Dialer has the same value;
+	// RFC 8305, section 5, recommends 250 ms.
 	connectionAttemptDelay = 300 * time.Millisecond
 
 	// leastDelay is the shortest delay that RFC 8305 recommends.
@@ -65,10 +65,10 @@ type lookup struct {
 	addrs   []AddrResult
 }
 
-// A plan is what the retry loop knows of an attempt before it is made.
+// A plan is what the retry loop knows about an attempt before it is made.
 type plan struct {
 	number int    // from 1
-	last   bool   // no other attempt will follow, whatever comes of this one
+	last   bool   // no other attempt will follow, even if this one fails
 	policy Policy // a class absent from it is not retried
 }
 
@@ -318,7 +318,7 @@ type racer struct {
 	results      chan *runner
 	running      []*runner // in flight, the oldest first
 	best         Class     // the most telling class so far
-	waitingSince time.Time // when all had been started and one had refused; zero before
+	waitingSince time.Time // since when all addresses have been started and one has refused; zero before
 	winner       net.Conn
 }
 
@@ -327,15 +327,15 @@ type racer struct {
 type runner struct {
 	i       int
 	cancel  context.CancelFunc
-	cutOff  bool // canceled by the race because its time was up
+	cutOff  bool // the race canceled it because its time was up
 	conn    net.Conn
 	err     error
 	rethrow func() // repeats a panic or a Goexit of user code; nil if there was none
 }
 
 // run connects to one of the addresses. When it returns, every attempt that it
-// started has ended, and no connection is open but the one it returns, even if
-// user code panics or exits.
+// started has ended, and only the connection that it returns is open. That holds
+// even if user code panics or exits.
 func (r *racer) run(ctx context.Context) (net.Conn, error) {
 	if len(r.addrs) == 1 {
 		return r.only(ctx)
@@ -362,7 +362,8 @@ func (r *racer) only(ctx context.Context) (net.Conn, error) {
 	return conn, err
 }
 
-// raceAll starts the next address when one has failed, or when next says so.
+// raceAll starts the addresses in turn, and returns the first connection. It starts
+// the next address when one has failed, or when the method next says so.
 func (r *racer) raceAll() (net.Conn, error) {
 	r.start()
 	timer := time.NewTimer(0)
@@ -420,8 +421,8 @@ func (r *racer) mayStart() bool {
 
 // nextDelay returns how long to wait before the next address is started. The
 // delay shrinks by a fifth with each address started, down to the least that
-// RFC 8305 recommends, because the more addresses are silent, the less another
-// one deserves to be waited for. It is never longer than an equal share of the
+// RFC 8305 recommends: the more addresses are silent, the sooner the race tries
+// the next. The delay is never longer than an equal share of the
 // time left, so that every address is started before the deadline.
 func (r *racer) nextDelay() time.Duration {
 	delay := r.delay
@@ -444,7 +445,7 @@ func (r *racer) makeRoom() (time.Duration, func()) {
 	if !ok || oldest.cutOff {
 		return 0, nil
 	}
-	rounds := 1 + (r.left()+r.limit-1)/r.limit // with those in flight as the first
+	rounds := 1 + (r.left()+r.limit-1)/r.limit // the addresses in flight are the first round
 	start := r.seen.addrs[oldest.i].Start
 	end := start.Add(deadline.Sub(start) / time.Duration(rounds))
 	return time.Until(end), oldest.end
@@ -520,7 +521,7 @@ func (r *racer) record(i int, err error) {
 	case err == nil:
 		return
 	case r.winner != nil && errors.Is(err, context.Canceled):
-		a.Class = Canceled // by this race, whatever Classifier would say
+		a.Class = Canceled // the race canceled it, so Classifier is not asked
 	default:
 		a.Class = r.classify(err)
 	}
@@ -529,8 +530,8 @@ func (r *racer) record(i int, err error) {
 	}
 }
 
-// asTimeout returns err, the error of an attempt that the race cut off, as
-// net.Dialer returns it for an attempt whose time is up.
+// asTimeout converts err, the error of an attempt that the race cut off, to the
+// error that net.Dialer returns when the time of an attempt is up.
 func asTimeout(err error) error {
 	op, ok := errors.AsType[*net.OpError](err)
 	if !ok || !errors.Is(op, context.Canceled) {

@@ -12,22 +12,22 @@ import (
 // knows the caller and the Dialer's bounds. It does not know how an attempt is
 // made (dial.go), nor how dials wait for each other (gate.go).
 
-// The bounds of a dial that sets none.
+// The default bounds of a dial.
 const (
 	defaultTimeout    = 10 * time.Second // of one attempt
 	defaultMaxElapsed = 30 * time.Second // of the whole dial
 )
 
-// A caller is who wants the connection, and whom to tell.
+// A caller wants a connection. It can end the dial, and may be told of its failures.
 type caller struct {
 	ctx        context.Context // ends the dial
 	attemptCtx context.Context // attempts derive theirs from it
-	report     func(*Error)    // called with each failure, and with nil after a success; nil: nobody asks
+	report     func(*Error)    // if not nil, it is called after each failure, and with nil after a success
 }
 
-// A loop is one dial: who makes it and where it leads, its bounds, and what came of
-// its attempts so far. It lives on the stack of the goroutine that waits in it, so it
-// is kept small.
+// A loop is one dial: its caller and its target, its bounds, and the results of its
+// attempts so far. It lives on the stack of the goroutine that waits in it, so it is
+// kept small.
 type loop struct {
 	dialer *Dialer
 	caller
@@ -40,20 +40,20 @@ type loop struct {
 	maxAttempts int       // zero: no limit
 	policy      Policy
 	nested      bool    // within another dial's attempt, which may hold a pass of the same Gate
-	target      *target // at the Gate; nil without one
+	target      *target // what the Gate knows about the target; nil without a Gate
 
 	attempts     int
-	schedules    []schedule    // of the classes seen: most dials see one
+	schedules    []schedule    // of the classes that have occurred; most dials see only one
 	lastDuration time.Duration // of the latest attempt
 	due          time.Time     // of the next attempt; zero: now, or when the Gate says
-	finalAt      time.Time     // of the last attempt, for which a wait was shortened; zero: none was
-	heard        int           // the Gate's news that this dial knows
+	finalAt      time.Time     // when to begin the last attempt, if a wait was shortened for it; zero: no wait was
+	heard        int           // target.news at the latest failure that this dial knows
 	class        Class         // of err
 	err          error         // of the latest attempt that tells something
 	history      []Attempt
 }
 
-// bound sets what ends the dial, whatever its attempts bring.
+// bound sets the bounds of the dial, in time and in attempts.
 func (l *loop) bound(now time.Time) {
 	d := l.dialer
 	l.start = now
@@ -63,13 +63,13 @@ func (l *loop) bound(now time.Time) {
 	}
 	l.maxAttempts = max(d.MaxAttempts, 0)
 	if l.nested = withinAttempt(l.attemptCtx); l.nested {
-		l.maxAttempts = 1 // the dialer around this one retries, and would multiply our retries
+		l.maxAttempts = 1 // the outer dial retries; retries here would multiply with it
 	}
 
 	if !d.Deadline.IsZero() {
 		l.endBy(d.Deadline, ErrDeadline)
 	}
-	if d.Timeout < 0 { // net.Dialer's meaning: over before it began
+	if d.Timeout < 0 { // as in net.Dialer, the dial is over before it begins
 		l.endBy(now, ErrDeadline)
 	}
 	maxElapsed := d.MaxElapsed
@@ -79,7 +79,7 @@ func (l *loop) bound(now time.Time) {
 	if maxElapsed > 0 {
 		l.endBy(now.Add(maxElapsed), ErrMaxElapsed)
 	}
-	l.attemptsEnd = l.end // attemptCtx has a deadline of its own, which need not be that of ctx
+	l.attemptsEnd = l.end // without the deadline of ctx, because attemptCtx may have another
 	if deadline, ok := l.ctx.Deadline(); ok {
 		l.endBy(deadline, ErrDeadline)
 	}
@@ -91,8 +91,7 @@ func (l *loop) endBy(end time.Time, reason error) {
 	}
 }
 
-// attemptEnd returns when an attempt that starts now must be through; zero
-// means never.
+// attemptEnd returns when an attempt that starts now is cut off. Zero means never.
 func (l *loop) attemptEnd(now time.Time) time.Time {
 	timeout := l.dialer.Timeout
 	if timeout == 0 && l.maxAttempts != 1 {
@@ -140,18 +139,18 @@ func (l *loop) keepTrying() (net.Conn, error) {
 	}
 }
 
-// An ending is why a dial ends before it has connected. The zero value means
-// that it goes on.
+// An ending says why a dial ends before it has connected. The zero value means that
+// the dial goes on.
 type ending struct {
 	stop     error // for Attempt.Stop and Error.Stop
-	ctxErr   error // of the caller's context, if that ended the dial: its cause need not match it
-	canceled bool  // the caller gave up; false: time is up
+	ctxErr   error // the Err of the caller's context, if it ended the dial; stop is the cause, which need not match Err
+	canceled bool  // true if the caller gave up, false if time is up
 }
 
 // over reports whether the dial is over at now, and why. It asks the context,
 // Cancel and the bounds, never an error: an attempt's own timeout looks like the
-// context's, and a dial canceled at its second address returns what the first
-// one failed with.
+// context's, and a dial that is canceled while it tries its second address returns
+// the error of the first.
 func (l *loop) over(now time.Time) ending {
 	switch err := l.ctx.Err(); {
 	case err != nil:
@@ -164,7 +163,7 @@ func (l *loop) over(now time.Time) ending {
 	return ending{}
 }
 
-// stopOf returns the reason for stopping that a context which is over gives.
+// stopOf returns the reason for stopping if ctx has ended: its cause, or ErrDeadline.
 func stopOf(ctx context.Context) error {
 	if cause := context.Cause(ctx); cause != context.DeadlineExceeded {
 		return cause
@@ -185,8 +184,8 @@ func isClosed(c <-chan struct{}) bool {
 const dueGrace = 10 * time.Millisecond
 
 // awaitContext waits for the caller's context to end if its deadline has passed
-// at now: the attempt's own timer fired first. The context's timer is due, and
-// brings the cause. A custom context might never end, so the wait is short.
+// at now, but the attempt's own timer fired first. When the context's timer fires,
+// the context has its cause. A custom context might never end, so the wait is short.
 func (l *loop) awaitContext(now time.Time) {
 	deadline, ok := l.ctx.Deadline()
 	if !ok || now.Before(deadline) || l.ctx.Err() != nil {
@@ -236,7 +235,7 @@ func (l *loop) attempt(p *pass) (net.Conn, error) {
 	return conn, nil
 }
 
-// plan returns what is known of the attempt that starts now.
+// plan returns what is known about the attempt that starts now.
 func (l *loop) plan(now time.Time) plan {
 	return plan{
 		number: l.attempts,
@@ -286,7 +285,7 @@ func (l *loop) failed(p *pass, err error, start time.Time, seen *lookup) error {
 	var delay time.Duration
 	shared := false
 	if p != nil {
-		if telling || a.Duration >= connectionAttemptDelay { // a race tries another address by then
+		if telling || a.Duration >= connectionAttemptDelay { // by then, a race would also try the next address
 			delay, shared = p.failed(&a, l.policy)
 		}
 		p.release()
@@ -305,8 +304,8 @@ func (l *loop) failed(p *pass, err error, start time.Time, seen *lookup) error {
 	return l.settle(&a, over)
 }
 
-// cutOff reports whether a failed attempt tells nothing if the end of the dial
-// is what cut it off: it ended too soon for its silence to mean something.
+// cutOff reports whether an attempt that failed at the end of the dial tells nothing
+// about the target: the end cut it off, and its silence was too short to mean anything.
 func cutOff(a *Attempt) bool {
 	return a.Duration < time.Second && (a.Class == Timeout || a.Class == Canceled)
 }
@@ -340,7 +339,7 @@ func (l *loop) settle(a *Attempt, over ending) error {
 		return nil
 	}
 	if l.maxAttempts == 1 {
-		return a.Err // somebody else retries, and decides by the inner dialer's own error
+		return a.Err // the caller or the outer dial retries, and needs the inner dialer's own error
 	}
 	return l.newError(a.Stop, over.ctxErr, a.Elapsed).asOpError()
 }
@@ -399,15 +398,15 @@ func (l *loop) next(class Class, now time.Time, delay, least time.Duration) (_ t
 	return max(delay, least), nil
 }
 
-// isFinal reports whether an attempt that starts at now is the one for which a
-// wait was shortened, after which there is no other.
+// isFinal reports whether an attempt that starts at now is the last one, for which a
+// wait was shortened.
 func (l *loop) isFinal(now time.Time) bool {
 	return !l.finalAt.IsZero() && !now.Before(l.finalAt)
 }
 
-// lastChance returns the latest time at which to begin an attempt, such that
-// enough time is left for it: a twentieth of the dial's budget, and twice what
-// the latest attempt took. It is zero if the dial has no end.
+// lastChance returns the latest time at which to begin an attempt, so that it has
+// enough time: a twentieth of the dial's whole time, or twice the duration of the
+// latest attempt if that is longer. It returns zero if the dial has no end.
 func (l *loop) lastChance() time.Time {
 	if l.end.IsZero() || !l.finalAt.IsZero() {
 		return l.finalAt
@@ -460,8 +459,8 @@ func (l *loop) abandonIfOver() error {
 	return e.asOpError()
 }
 
-// netError returns the error with which net.Dialer answers a dial that is over
-// before it has begun. It opens no socket for that.
+// netError returns the error that net.Dialer returns for a dial that is over before it
+// has begun. It connects with a context that has ended, which opens no socket.
 func (l *loop) netError(over ending) error {
 	ctx, cancel := context.WithDeadline(l.attemptCtx, aLongTimeAgo)
 	if over.canceled {
@@ -491,12 +490,13 @@ func (l *loop) newError(stop, ctxErr error, elapsed time.Duration) *Error {
 	}
 }
 
-// An Error's History has as many of the first attempts as of the latest.
+// historyMax is the length of a full History: half of it are the first attempts, and
+// half the latest.
 const historyMax = 16
 
 func (l *loop) remember(a Attempt) {
 	if l.maxAttempts == 1 {
-		return // no Error will ask
+		return // the dial returns no Error
 	}
 	if len(l.history) < historyMax {
 		l.history = append(l.history, a)

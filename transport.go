@@ -15,9 +15,9 @@ import (
 //
 // Why http.Transport{DialContext: d.DialContext} is not enough: net/http hides
 // from its dialer that a request was canceled or ran out of time, because
-// another request may use the connection. A dialer that retries then goes on for
-// nobody, and each new request to a dead server adds another. A Transport tells
-// its dialer:
+// another request may use the connection. A dialer that retries then goes on
+// although nobody waits for it, and each new request to a dead server adds another
+// such dial. A Transport tells its dialer when a request ends:
 //
 //   - No wait outlasts the request's deadline, and a wait ends with the request:
 //     with its context, when RoundTrip returns, or when the request gets another
@@ -25,8 +25,8 @@ import (
 //     attempt in flight may finish, as net/http intends, and its connection is
 //     kept for other requests.
 //   - A request whose time runs out while its dial is failing gets an error that
-//     holds an [*Error] with the last failure. It gets it at once if there is no
-//     time for another attempt.
+//     holds an [*Error] with the last failure. If there is no time for another
+//     attempt, the request gets the error at once.
 //
 // Only the dial is retried: no request is sent twice, except as http.Transport
 // does by itself.
@@ -40,16 +40,17 @@ type Transport struct {
 // through d. A nil base means http.DefaultTransport; a nil d means a zero Dialer.
 //
 // It replaces DialContext and Dial of base: put them into d.DialFunc to have them
-// retried. It keeps DialTLSContext and DialTLS; connections that they make, those
-// of https without a proxy, do not go through d. As with any clone, what was done
-// to base by methods such as RegisterProtocol is not carried over.
+// retried. It keeps DialTLSContext and DialTLS. If base has one of them, it makes the
+// connections of https requests without a proxy, and these do not go through d. As
+// with any clone, what was done to base by methods such as RegisterProtocol is not
+// carried over.
 func NewTransport(d *Dialer, base *http.Transport) *Transport {
 	if d == nil {
 		d = new(Dialer)
 	}
 	if base == nil {
 		var ok bool
-		if base, ok = http.DefaultTransport.(*http.Transport); !ok { // the program has put another there
+		if base, ok = http.DefaultTransport.(*http.Transport); !ok { // the program has set it to another RoundTripper
 			base = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
 		}
 	}
@@ -60,7 +61,7 @@ func NewTransport(d *Dialer, base *http.Transport) *Transport {
 	}
 	clone.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		r, ok := ctx.Value(requestKey{}).(*request)
-		if !ok { // not a dial of RoundTrip's: http.Transport.NewClientConn
+		if !ok { // RoundTrip did not start this dial; http.Transport.NewClientConn did
 			return d.DialContext(ctx, network, address)
 		}
 		c, end := r.newDial(ctx)
@@ -90,7 +91,7 @@ func (t *Transport) CloseIdleConnections() {
 	t.base.CloseIdleConnections()
 }
 
-// These are the reasons why a dial ends although its request's context does not.
+// These are the reasons why a dial ends before its request's context does.
 var (
 	errRequestOver   = errors.New("the request is over")
 	errRequestServed = errors.New("the request has another dial's connection")
@@ -98,11 +99,12 @@ var (
 
 // requestKey is the context key of a *request. net/http detaches the dial from
 // the request's cancellation but keeps the values of its context. Only the
-// DialContext above looks for it: the context also reaches strangers' dials.
+// DialContext that NewTransport sets looks for the key, because the context also
+// reaches dials that hooks of base make.
 type requestKey struct{}
 
 // A request is one call of RoundTrip, and the context of the request that net/http
-// sees. What only a dial needs is made when there is a dial.
+// sees. It is kept small: what only a dial needs is made when a dial begins.
 type request struct {
 	context.Context // the request's own
 	trace           httptrace.ClientTrace
@@ -116,8 +118,8 @@ type request struct {
 type requestDial struct {
 	ctx     context.Context // ends the dial
 	stop    context.CancelCauseFunc
-	failed  *Error       // the dial so far; nil if it has not failed or has connected
-	earlier *requestDial // of the same request, which may not have ended yet; nil if there was none
+	failed  *Error       // the dial's failures so far; nil if there were none or it has connected
+	earlier *requestDial // the dial of the same request before this one, which may still go on; nil if there was none
 }
 
 func (r *request) Value(key any) any {
@@ -136,8 +138,8 @@ func (r *request) getConn(string) {
 	r.unwanted, r.dial = nil, nil
 }
 
-// gotConn ends the wait. The request's own dial may still go on, because another
-// request's connection has become free.
+// gotConn ends the wait for a connection. The connection may come from another
+// request's dial. Then the request's own dial still goes on, and gotConn stops it.
 func (r *request) gotConn(httptrace.GotConnInfo) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -152,7 +154,7 @@ func (r *request) over() {
 	r.stop(errRequestOver)
 }
 
-// stop ends the request's dials, and those that have yet to begin.
+// stop ends the request's dials. A dial that net/http starts later ends at once.
 func (r *request) stop(reason error) {
 	r.unwanted = reason
 	for dial := r.dial; dial != nil; dial = dial.earlier {
@@ -185,7 +187,7 @@ func (r *request) newDial(ctx context.Context) (caller, func()) {
 }
 
 // withFailure adds the dial's last failure to err if the request ended during an
-// attempt or a wait: net/http reports only that the request is over then.
+// attempt or a wait. In that case net/http reports only that the request is over.
 func (r *request) withFailure(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
