@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -67,4 +68,19 @@ func BenchmarkStorm(b *testing.B) {
 		b.ReportMetric(float64((without.last - without.first).Milliseconds()), "ms-first-to-last-without")
 		b.ReportMetric(float64((with.last - with.first).Milliseconds()), "ms-first-to-last-with")
 	}
+}
+
+// How late the last of a thousand dials connects after the server's return, in the mean
+// of runs in which the server returns at random moments. Run it by
+//
+//	go test -run '^$' -bench Return -benchtime 10x ./examples/storm
+func BenchmarkReturn(b *testing.B) {
+	var without, with time.Duration
+	for b.Loop() {
+		down := 3*time.Second + rand.N(time.Second)
+		without += measure(1000, down, nil).last
+		with += measure(1000, down, new(redial.Gate)).last
+	}
+	b.ReportMetric(float64(without.Milliseconds())/float64(b.N), "ms-last-without")
+	b.ReportMetric(float64(with.Milliseconds())/float64(b.N), "ms-last-with")
 }
