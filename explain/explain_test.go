@@ -558,7 +558,7 @@ func TestUnknown(t *testing.T) {
 }
 
 // The same on every system: Winsock's numbers are explained as POSIX's, and
-// the commands are those of the system.
+// the commands fit the system.
 func TestSystems(t *testing.T) {
 	for _, c := range []errno.Condition{errno.ConnectionRefused, errno.NetworkUnreachable, errno.HostUnreachable, errno.NetworkDown, errno.AccessDenied,
 		errno.TooManyFiles, errno.NoBuffers, errno.AddressNotAvailable, errno.AddressInUse, errno.FamilyNotSupported} {

@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -145,32 +144,4 @@ func decodeInto(t *testing.T, line string, into any) {
 	decoder.DisallowUnknownFields()
 	require.NoError(t, decoder.Decode(into), "%s", line)
 	assert.False(t, decoder.More(), "more than one object: %s", line)
-}
-
-// An output can be read while it is written.
-type output struct {
-	mu      sync.Mutex
-	content bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.content.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.content.String()
-}
-
-// await returns once what was written contains text.
-func (o *output) await(t *testing.T, text string) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !strings.Contains(o.String(), text); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			require.Fail(t, "not written in time", "%q, but:\n%s", text, o.String())
-		}
-	}
 }

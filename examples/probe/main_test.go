@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial/examples/internal/cli"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 func TestConnected(t *testing.T) {
@@ -292,12 +293,12 @@ func TestSignals(t *testing.T) {
 	}
 	address := "127.0.0.1:" + listen(t)
 	for s, code := range map[os.Signal]int{os.Interrupt: 130, syscall.SIGTERM: 143} {
-		var out output
+		var out testutil.Output
 		cmd := exec.Command(binary, "-count=0", "-interval=1h", address)
 		cmd.Stdout = &out
 		require.NoError(t, cmd.Start())
 		defer cmd.Process.Kill()
-		out.await(t, "   1  "+address+"  connected ")
+		out.Await(t, "   1  "+address+"  connected ")
 		require.NoError(t, cmd.Process.Signal(s))
 		cmd.Wait()
 		assert.Equal(t, code, cmd.ProcessState.ExitCode())

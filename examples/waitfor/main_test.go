@@ -59,7 +59,7 @@ func withBinary(m *testing.M) int {
 type process struct {
 	t              *testing.T
 	cmd            *exec.Cmd
-	stdout, stderr output
+	stdout, stderr testutil.Output
 }
 
 // start starts it, and ends it with t if it has not ended by itself.
@@ -95,34 +95,6 @@ func (p *process) code() int {
 
 // patience is how long a test waits for what should take no time.
 const patience = 30 * time.Second
-
-// An output can be read while it is written.
-type output struct {
-	mu      sync.Mutex
-	content bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.content.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.content.String()
-}
-
-// await returns once what was written contains text.
-func (o *output) await(t *testing.T, text string) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !strings.Contains(o.String(), text); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			require.Fail(t, "not written in time", "%q, but:\n%s", text, o.String())
-		}
-	}
-}
 
 // enough is a -timeout within which an attempt on a busy machine gets through.
 const enough = "2s"
@@ -193,10 +165,10 @@ func TestComeLater(t *testing.T) {
 	server, status := serve(t, http.StatusServiceUnavailable)
 	path := socketPath(t)
 	p := start(t, "-timeout=0", "unix:"+path, server.URL, "--", "sh", "-c", `echo "$$ $1"; exit 7`, "sh", "--")
-	p.stderr.await(t, "unix:"+path+": refused: ")
-	p.stderr.await(t, server.URL+": status 503: it answered 503 Service Unavailable (attempt ")
+	p.stderr.Await(t, "unix:"+path+": refused: ")
+	p.stderr.Await(t, server.URL+": status 503: it answered 503 Service Unavailable (attempt ")
 	listenUnix(t, path)
-	p.stderr.await(t, "unix:"+path+": there after ")
+	p.stderr.Await(t, "unix:"+path+": there after ")
 	status.Store(http.StatusUnauthorized)
 	assert.Equal(t, 7, p.code())
 	assert.Equal(t, fmt.Sprintf("%d --\n", p.cmd.Process.Pid), p.stdout.String(), "not in its place")
@@ -222,8 +194,8 @@ func TestGone(t *testing.T) {
 	path := socketPath(t)
 	listener, closed := listenUnix(t, path), closedAddress(t)
 	p := start(t, "-not", "-timeout=0", "unix:"+path, closed, "--", "echo", "run")
-	p.stderr.await(t, closed+": gone after 1 attempt in ")
-	p.stderr.await(t, "unix:"+path+": still there: ")
+	p.stderr.Await(t, closed+": gone after 1 attempt in ")
+	p.stderr.Await(t, "unix:"+path+": still there: ")
 	listener.Close()
 	assert.Zero(t, p.code())
 	assert.Equal(t, "run\n", p.stdout.String())
@@ -244,7 +216,7 @@ func TestSignals(t *testing.T) {
 	for s, code := range map[os.Signal]int{os.Interrupt: 130, syscall.SIGTERM: 143} {
 		// One waits for its next attempt, one for an answer that does not come.
 		p := start(t, "-timeout=0", "-attempt=1h", closed, "http://"+listen(t), "--", "echo", "not to be run")
-		p.stderr.await(t, closed+": refused")
+		p.stderr.Await(t, closed+": refused")
 		require.NoError(t, p.cmd.Process.Signal(s))
 		assert.Equal(t, code, p.code(), "%v", s)
 		assert.Contains(t, p.stderr.String(), "waitfor: got signal "+s.String()+"\n")

@@ -21,6 +21,7 @@ import (
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/dialtest"
 	"github.com/seed-33f8b841/redial/examples/internal/target"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 func TestStatuses(t *testing.T) {
@@ -51,7 +52,7 @@ func TestStatus(t *testing.T) {
 	t.Parallel()
 	server, status := serve(t, http.StatusNotFound)
 	p := start(t, "-timeout=0", "-status=2xx", server.URL)
-	p.stderr.await(t, ": status 404: it answered 404 Not Found (attempt ")
+	p.stderr.Await(t, ": status 404: it answered 404 Not Found (attempt ")
 	status.Store(http.StatusNoContent)
 	assert.Zero(t, p.code())
 
@@ -89,7 +90,7 @@ func TestHTTPOverUnix(t *testing.T) {
 	path := socketPath(t)
 	target := "http+unix://" + path + ":/health"
 	p := start(t, "-timeout=0", target)
-	p.stderr.await(t, target+": refused: ")
+	p.stderr.Await(t, target+": refused: ")
 	server := &http.Server{Handler: http.NotFoundHandler()}
 	defer server.Close()
 	go server.Serve(listenUnix(t, path))
@@ -108,7 +109,7 @@ func TestInterval(t *testing.T) {
 		assert.Equal(t, []time.Duration{3 * time.Second, 3 * time.Second, 3 * time.Second, 3 * time.Second}, script.Delays())
 	})
 	p := start(t, "-timeout=0", "-interval=1h", closedAddress(t))
-	p.stderr.await(t, "next in 1h0m0s)")
+	p.stderr.Await(t, "next in 1h0m0s)")
 }
 
 // -quiet writes the errors, and nothing else.
@@ -157,7 +158,7 @@ func TestPasswords(t *testing.T) {
 		{"-timeout user:s3cret@host", 2},
 	} {
 		for _, screen := range []terminal{{}, (&screen{columns: 200, height: 24}).terminal()} {
-			var out output
+			var out testutil.Output
 			code := run(t.Context(), append([]string{"-timeout=250ms"}, strings.Fields(test.args)...), &out, screen)
 			assert.Equal(t, test.code, code, "%s: %s", test.args, &out)
 			for _, password := range []string{"s3cret", ":pass@"} {

@@ -83,16 +83,16 @@ func TestOnTerminal(t *testing.T) {
 	server, status := serve(t, http.StatusServiceUnavailable)
 	path := socketPath(t)
 	p, _ := startOnPty(t, 100, 24, "-timeout=0", "unix:"+path, server.URL, "--", "sh", "-c", "echo run; echo last words >&2")
-	p.stderr.await(t, "refused      ")
-	p.stderr.await(t, "status 503   ")
-	p.stderr.await(t, ", next try in ")
-	p.stderr.await(t, "\x1b[3A") // drawn in place
+	p.stderr.Await(t, "refused      ")
+	p.stderr.Await(t, "status 503   ")
+	p.stderr.Await(t, ", next try in ")
+	p.stderr.Await(t, "\x1b[3A") // drawn in place
 	listenUnix(t, path)
-	p.stderr.await(t, "\x1b[32munix:"+path)
+	p.stderr.Await(t, "\x1b[32munix:"+path)
 	status.Store(http.StatusOK)
 	assert.Zero(t, p.code())
 	assert.Equal(t, "run\n", p.stdout.String(), "standard output is the command's alone")
-	p.stderr.await(t, "last words")
+	p.stderr.Await(t, "last words")
 
 	lines := strings.Split(strings.TrimSpace(screenOf(p.stderr.String())), "\n")
 	require.Len(t, lines, 3, "%q", lines)
@@ -104,11 +104,11 @@ func TestOnTerminal(t *testing.T) {
 // Ctrl-C, by the terminal's driver, ends it; what it waited for is to be seen.
 func TestInterruptOnTerminal(t *testing.T) {
 	p, keyboard := startOnPty(t, 100, 24, "-timeout=0", closedAddress(t), "--", "echo", "not to be run")
-	p.stderr.await(t, ", next try in ")
+	p.stderr.Await(t, ", next try in ")
 	_, err := keyboard.Write([]byte{3})
 	require.NoError(t, err)
 	assert.Equal(t, 130, p.code())
-	p.stderr.await(t, "waitfor: got signal interrupt")
+	p.stderr.Await(t, "waitfor: got signal interrupt")
 	assert.Empty(t, p.stdout.String())
 }
 
@@ -116,14 +116,14 @@ func TestInterruptOnTerminal(t *testing.T) {
 func TestShrinkingTerminal(t *testing.T) {
 	long := "unix:" + socketPath(t) + strings.Repeat("x", 40)
 	p, terminal := startOnPty(t, 120, 24, "-timeout=1h", long, "unix:"+socketPath(t))
-	p.stderr.await(t, long+"  refused      ")
-	p.stderr.await(t, "0 of 2 there, 59m")
+	p.stderr.Await(t, long+"  refused      ")
+	p.stderr.Await(t, "0 of 2 there, 59m")
 	size := [4]uint16{2, 30}
 	ioctl(t, terminal.(*os.File), syscall.TIOCSWINSZ, unsafe.Pointer(&size))
-	p.stderr.await(t, "2 not shown, 0 of 2 there, 59")
+	p.stderr.Await(t, "2 not shown, 0 of 2 there, 59")
 	size = [4]uint16{24, 30}
 	ioctl(t, terminal.(*os.File), syscall.TIOCSWINSZ, unsafe.Pointer(&size))
-	p.stderr.await(t, "xxxxxxx  refused\r\n")
+	p.stderr.Await(t, "xxxxxxx  refused\r\n")
 	_, err := terminal.Write([]byte{3})
 	require.NoError(t, err)
 	assert.Equal(t, 130, p.code())
@@ -134,7 +134,7 @@ func TestDumbTerminal(t *testing.T) {
 	t.Setenv("TERM", "dumb")
 	p, _ := startOnPty(t, 100, 24, listen(t))
 	assert.Zero(t, p.code())
-	p.stderr.await(t, "there after 1 attempt in ")
+	p.stderr.Await(t, "there after 1 attempt in ")
 	assert.NotContains(t, p.stderr.String(), "\x1b")
 }
 
