@@ -16,6 +16,7 @@ import (
 func TestMain(m *testing.M) { testutil.Main(m) }
 
 func TestNoRequestIsLost(t *testing.T) {
+	t.Parallel()
 	var out bytes.Buffer
 	assert.Zero(t, run(&out, 500*time.Millisecond))
 	assert.Contains(t, out.String(), "100 requests answered, 0 lost")
@@ -25,6 +26,7 @@ func TestNoRequestIsLost(t *testing.T) {
 
 // A client without redial loses requests, and load counts them as lost.
 func TestLossIsCounted(t *testing.T) {
+	t.Parallel()
 	address, stop := serve("127.0.0.1:0")
 	stop()
 	answered, _ := load(&http.Client{Transport: &http.Transport{}}, "http://"+address)

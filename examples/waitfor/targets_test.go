@@ -157,14 +157,17 @@ func TestPasswords(t *testing.T) {
 		{"-timeout http://user:s3cret@host", 2},
 		{"-timeout user:s3cret@host", 2},
 	} {
-		for _, screen := range []terminal{{}, (&screen{columns: 200, height: 24}).terminal()} {
-			var out testutil.Output
-			code := run(t.Context(), append([]string{"-timeout=250ms"}, strings.Fields(test.args)...), &out, screen)
-			assert.Equal(t, test.code, code, "%s: %s", test.args, &out)
-			for _, password := range []string{"s3cret", ":pass@"} {
-				assert.NotContains(t, out.String(), password, test.args)
+		t.Run(test.args, func(t *testing.T) {
+			t.Parallel()
+			for _, screen := range []terminal{{}, (&screen{columns: 200, height: 24}).terminal()} {
+				var out testutil.Output
+				code := run(t.Context(), append([]string{"-timeout=250ms"}, strings.Fields(test.args)...), &out, screen)
+				assert.Equal(t, test.code, code, &out)
+				for _, password := range []string{"s3cret", ":pass@"} {
+					assert.NotContains(t, out.String(), password)
+				}
 			}
-		}
+		})
 	}
 	p := start(t, "http://user:pass@"+host)
 	assert.Zero(t, p.code())
