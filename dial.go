@@ -99,6 +99,17 @@ type Dialer struct {
 	// the goroutine that dials, with the context of the dial. The time that it
 	// takes counts as part of the wait for the next attempt.
 	OnAttempt func(context.Context, Attempt)
+
+	// OnDial, if not nil, is called when a dial begins. It returns the context
+	// with which the dial goes on, derived from ctx (nil means ctx), and a
+	// function that is called once when the dial has ended, with the error that the
+	// dial returns (nil means none). If a panic or runtime.Goexit ends the dial, the
+	// function is called all the same, with an error that is not nil.
+	//
+	// A dial within another dial's attempt calls its own Dialer's OnDial. Through
+	// a Transport, the context is the dial's: it does not end with the request
+	// that began the dial.
+	OnDial func(ctx context.Context, network, address string) (context.Context, func(error))
 }
 
 // Dial is DialContext with context.Background.
@@ -127,21 +138,20 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 func (d *Dialer) dial(c caller, network, address string) (net.Conn, error) {
 	var l loop // filled field by field: a literal would take its room on the stack twice
 	l.dialer, l.caller = d, c
-	l.network, l.address, l.local, l.byNet, l.connect = network, address, d.LocalAddr, true, connectByNet
+	l.network, l.address, l.local, l.connect = network, address, d.LocalAddr, connectByNet
 	if d.DialFunc != nil {
-		l.local, l.byNet, l.connect = nil, false, connectByFunc
+		l.local, l.by, l.connect = nil, byFunc, connectByFunc
 	} else if _, _, ok := d.races(network, address); ok {
 		l.connect = connectByRace
 	}
-	return l.run()
+	return l.dial()
 }
 
-// dialBy is dial for the methods that dial one kind of network.
+// dialBy is dial for Do and for the methods that dial one kind of network.
 func (d *Dialer) dialBy(ctx context.Context, w way) (net.Conn, error) {
 	var l loop
 	l.dialer, l.ctx, l.attemptCtx, l.way = d, ctx, ctx, w
-	l.byNet = true
-	return l.run()
+	return l.dial()
 }
 
 // DialTCP acts as net.Dialer's DialTCP and retries as DialContext does. It
@@ -216,9 +226,18 @@ func (d *Dialer) unbound() net.Dialer {
 type way struct {
 	network, address string
 	local            net.Addr // the address that connect binds to; nil if none or unknown
-	byNet            bool     // connect uses net.Dialer, not DialFunc
+	by               maker
 	connect          connectFunc
 }
+
+// A maker is the code that makes the connections of a dial.
+type maker int
+
+const (
+	byNet  maker = iota // net.Dialer, or the race of its addresses
+	byFunc              // DialFunc
+	byDo                // the function given to Do
+)
 
 // A connectFunc makes one attempt for d. It returns a lookup if it raced the
 // addresses of a name. It takes a way by value, so that the loop's own stays on the
@@ -278,7 +297,7 @@ func (d *Dialer) attempt(ctx context.Context, end time.Time, w way, p plan) (_ n
 	if self := selfConnected(conn); self != nil {
 		return nil, seen, self
 	}
-	if d.Verify != nil {
+	if d.Verify != nil && w.by != byDo {
 		if err := d.verify(ctx, conn); err != nil {
 			return nil, seen, err
 		}

@@ -104,7 +104,7 @@ func (l *loop) record(a *Attempt) {
 		entry.Write(zap.Inline(*a))
 	}
 	if l.dialer.OnAttempt != nil {
-		l.dialer.OnAttempt(l.ctx, *a)
+		l.dialer.OnAttempt(l.attemptCtx, *a)
 	}
 }
 

@@ -2,6 +2,7 @@ package redial
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"time"
@@ -32,11 +33,11 @@ type loop struct {
 	dialer *Dialer
 	caller
 	way
+	also context.Context // ctx is canceled with it, and its deadline counts too; nil: none
 
 	start       time.Time
 	end         time.Time // no attempt begins then or later; zero: no such time
 	endReason   error     // why end ends the dial: ErrDeadline or ErrMaxElapsed
-	attemptsEnd time.Time // attempts are cut off then; zero: no such time
 	maxAttempts int       // zero: no limit
 	policy      Policy
 	nested      bool    // within another dial's attempt, which may hold a pass of the same Gate
@@ -54,64 +55,139 @@ type loop struct {
 }
 
 // bound sets the bounds of the dial, in time and in attempts.
-func (l *loop) bound(now time.Time) {
-	d := l.dialer
-	l.start = now
-	l.policy = d.Policy
+func (l *loop) bound() {
+	l.policy = l.dialer.Policy
 	if l.policy == nil {
 		l.policy = defaultPolicy
 	}
-	l.maxAttempts = max(d.MaxAttempts, 0)
+	l.maxAttempts = max(l.dialer.MaxAttempts, 0)
 	if l.nested = withinAttempt(l.attemptCtx); l.nested {
 		l.maxAttempts = 1 // the outer dial retries; retries here would multiply with it
 	}
+	l.end, l.endReason = l.ownEnd()
+	if deadline, ok := l.ctx.Deadline(); ok && (l.end.IsZero() || deadline.Before(l.end)) {
+		l.end, l.endReason = deadline, ErrDeadline
+	}
+}
 
+// ownEnd returns when the dial ends by its own bounds, and why. These leave out the
+// deadline of ctx, because attemptCtx may have another. Zero means never.
+func (l *loop) ownEnd() (end time.Time, reason error) {
+	d := l.dialer
+	endBy := func(t time.Time, why error) {
+		if end.IsZero() || t.Before(end) {
+			end, reason = t, why
+		}
+	}
 	if !d.Deadline.IsZero() {
-		l.endBy(d.Deadline, ErrDeadline)
+		endBy(d.Deadline, ErrDeadline)
 	}
 	if d.Timeout < 0 { // as in net.Dialer, the dial is over before it begins
-		l.endBy(now, ErrDeadline)
+		endBy(l.start, ErrDeadline)
 	}
 	maxElapsed := d.MaxElapsed
 	if maxElapsed == 0 && l.maxAttempts != 1 {
 		maxElapsed = defaultMaxElapsed
 	}
 	if maxElapsed > 0 {
-		l.endBy(now.Add(maxElapsed), ErrMaxElapsed)
+		endBy(l.start.Add(maxElapsed), ErrMaxElapsed)
 	}
-	l.attemptsEnd = l.end // without the deadline of ctx, because attemptCtx may have another
-	if deadline, ok := l.ctx.Deadline(); ok {
-		l.endBy(deadline, ErrDeadline)
+	if l.also != nil {
+		if deadline, ok := l.also.Deadline(); ok {
+			endBy(deadline, ErrDeadline)
+		}
 	}
-}
-
-func (l *loop) endBy(end time.Time, reason error) {
-	if l.end.IsZero() || end.Before(l.end) {
-		l.end, l.endReason = end, reason
-	}
+	return end, reason
 }
 
 // attemptEnd returns when an attempt that starts now is cut off. Zero means never.
 func (l *loop) attemptEnd(now time.Time) time.Time {
+	end, _ := l.ownEnd()
 	timeout := l.dialer.Timeout
 	if timeout == 0 && l.maxAttempts != 1 {
 		timeout = defaultTimeout
 	}
 	if timeout == 0 {
-		return l.attemptsEnd
-	}
-	if end := now.Add(timeout); l.attemptsEnd.IsZero() || end.Before(l.attemptsEnd) {
 		return end
 	}
-	return l.attemptsEnd
+	return soonest(end, now.Add(timeout))
+}
+
+// dial is the whole dial.
+func (l *loop) dial() (net.Conn, error) {
+	if l.ctx == nil {
+		panic("nil context")
+	}
+	l.start = time.Now()
+	if l.report == nil { // a Transport's dial ends with its request
+		l.also = attachedTo(l.ctx)
+	}
+	switch {
+	case l.also != nil:
+		return l.attached()
+	case l.dialer.OnDial != nil:
+		return l.observed()
+	}
+	return l.run()
+}
+
+// attached is the rest of a dial that also ends with another context. It has a
+// function of its own, as observed has, because a defer enlarges the stack of every dial
+// that waits.
+func (l *loop) attached() (net.Conn, error) {
+	ctx, leave := join(l.ctx, l.also)
+	defer leave()
+	l.ctx, l.attemptCtx = ctx, ctx
+	if l.dialer.OnDial != nil {
+		return l.observed()
+	}
+	return l.run()
+}
+
+// observed is the rest of a dial that OnDial observes. A connection is closed if OnDial's
+// function keeps it from being returned, because it panics or ends the goroutine.
+func (l *loop) observed() (conn net.Conn, err error) {
+	ctx, ended := l.dialer.OnDial(l.attemptCtx, l.network, l.address)
+	if ctx != nil {
+		leave := l.goOnWith(ctx)
+		defer leave()
+	}
+	if ended != nil {
+		err = errUnwound // until the dial returns
+		defer func() {
+			returned := false
+			defer func() {
+				if !returned && conn != nil {
+					l.discard(conn)
+				}
+			}()
+			ended(err)
+			returned = true
+		}()
+	}
+	return l.run()
+}
+
+// errUnwound is the error of a dial that has not returned.
+var errUnwound = errors.New("redial: a panic or runtime.Goexit ended the dial")
+
+// goOnWith makes ctx, which OnDial has derived from attemptCtx, the context of the
+// dial. The function returned must be called when the dial has ended.
+func (l *loop) goOnWith(ctx context.Context) func() {
+	l.attemptCtx = ctx
+	if l.report == nil {
+		l.ctx = ctx
+		return func() {}
+	}
+	var leave func()
+	l.ctx, leave = join(l.ctx, ctx) // the request ends the dial, but not its attempts
+	l.also = ctx
+	return leave
 }
 
 // run makes attempts until one succeeds or there is a reason to stop.
 func (l *loop) run() (net.Conn, error) {
-	if l.ctx == nil {
-		panic("nil context")
-	}
-	l.bound(time.Now())
+	l.bound()
 	if gate := l.dialer.Gate; gate != nil && !l.nested {
 		return l.runAtGate(gate)
 	}
@@ -152,9 +228,13 @@ type ending struct {
 // context's, and a dial that is canceled while it tries its second address returns
 // the error of the first.
 func (l *loop) over(now time.Time) ending {
-	switch err := l.ctx.Err(); {
+	ctx := l.ctx
+	if l.also != nil && l.also.Err() != nil {
+		ctx = l.also // knows why
+	}
+	switch err := ctx.Err(); {
 	case err != nil:
-		return ending{stopOf(l.ctx), err, err != context.DeadlineExceeded}
+		return ending{stopOf(ctx), err, err != context.DeadlineExceeded}
 	case isClosed(l.dialer.Cancel):
 		return ending{context.Canceled, nil, true}
 	case !l.end.IsZero() && !now.Before(l.end):
@@ -183,18 +263,18 @@ func isClosed(c <-chan struct{}) bool {
 // dueGrace is how long awaitContext waits.
 const dueGrace = 10 * time.Millisecond
 
-// awaitContext waits for the caller's context to end if its deadline has passed
-// at now, but the attempt's own timer fired first. When the context's timer fires,
-// the context has its cause. A custom context might never end, so the wait is short.
-func (l *loop) awaitContext(now time.Time) {
-	deadline, ok := l.ctx.Deadline()
-	if !ok || now.Before(deadline) || l.ctx.Err() != nil {
+// awaitContext waits for ctx to end if its deadline has passed at now, but the attempt's
+// own timer fired first. When the context's timer fires, the context has its cause. A
+// custom context might never end, so the wait is short.
+func awaitContext(ctx context.Context, now time.Time) {
+	deadline, ok := ctx.Deadline()
+	if !ok || now.Before(deadline) || ctx.Err() != nil {
 		return
 	}
 	timer := time.NewTimer(dueGrace)
 	defer timer.Stop()
 	select {
-	case <-l.ctx.Done():
+	case <-ctx.Done():
 	case <-timer.C:
 	}
 }
@@ -220,7 +300,7 @@ func (l *loop) try() (net.Conn, error) {
 // attempt makes one attempt, under pass p of the Gate if p is not nil.
 func (l *loop) attempt(p *pass) (net.Conn, error) {
 	start := l.start
-	if l.attempts > 0 || p != nil {
+	if l.attempts > 0 || p != nil || l.dialer.OnDial != nil {
 		start = time.Now()
 	}
 	l.attempts++
@@ -271,7 +351,10 @@ func (l *loop) failed(p *pass, err error, start time.Time, seen *lookup) error {
 	a.Err = err
 	now := start.Add(a.Duration)
 	l.lastDuration = a.Duration
-	l.awaitContext(now)
+	awaitContext(l.ctx, now)
+	if l.also != nil {
+		awaitContext(l.also, now)
+	}
 	over := l.over(now)
 	a.Class = Canceled
 	if !over.canceled {
@@ -429,12 +512,12 @@ func (l *loop) wait() {
 		return
 	}
 	timer := time.NewTimer(delay)
-	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-l.ctx.Done():
 	case <-l.dialer.Cancel:
 	}
+	timer.Stop() // without defer, which would enlarge the stack of every dial that waits
 }
 
 // abandonIfOver logs and returns the error of a dial that is over before its first
@@ -453,7 +536,7 @@ func (l *loop) abandonIfOver() error {
 	}
 	e := l.newError(over.stop, over.ctxErr, now.Sub(l.start))
 	l.recordEnd(e, over.canceled)
-	if l.maxAttempts == 1 && l.byNet {
+	if l.maxAttempts == 1 && l.by == byNet {
 		return l.netError(over)
 	}
 	return e.asOpError()

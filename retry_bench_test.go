@@ -19,7 +19,8 @@ func BenchmarkFailedAttempt(b *testing.B) {
 	d := &Dialer{Logger: zap.NewNop(), MaxElapsed: time.Hour}
 	ctx := context.Background()
 	l := loop{dialer: d, caller: caller{ctx: ctx, attemptCtx: ctx}, way: way{network: "tcp", address: "192.0.2.1:80", connect: connect}}
-	l.bound(time.Now())
+	l.start = time.Now()
+	l.bound()
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := l.try(); err != nil {

@@ -1,0 +1,77 @@
+package redial
+
+import (
+	"context"
+	"io"
+	"net"
+)
+
+// Do calls connect as d dials: it classifies the failures of connect, retries them as
+// d.Policy allows, within the bounds of d, through d.Gate, and logs every attempt.
+// Use it where a connection is more than a dial, for example when a server accepts
+// before it is ready:
+//
+//	conn, err := redial.Do(ctx, d, "tcp", "db:5432", func(ctx context.Context) (*pgx.Conn, error) {
+//		return pgx.ConnectConfig(ctx, config)
+//	})
+//
+// Each call of connect is one attempt. Its ctx ends with the attempt, and carries
+// Timeout, Deadline and Cancel; what connect returned must survive the end of ctx. If
+// connect dials through a Dialer with this ctx, that dial makes one attempt and leaves
+// the retries to Do.
+//
+// Network and address are what the records say and what the Gate knows the target
+// by. Do does not dial them. The fields of d that say how to connect are
+// not used: DialFunc, Verify, and those of the embedded net.Dialer except Timeout,
+// Deadline and Cancel. Classify does not know the errors of protocols, such as
+// PostgreSQL's "the database system is starting up": a Classifier names those to be
+// retried. A nil d means a zero Dialer.
+//
+// Do returns what connect returned without an error. A value that Do does not return
+// is closed if it is an io.Closer: one that connect returned together with an error,
+// or a TCP connection to itself. The error is the same as DialContext's.
+func Do[T any](ctx context.Context, d *Dialer, network, address string, connect func(context.Context) (T, error)) (T, error) {
+	if d == nil {
+		d = new(Dialer)
+	}
+	w := way{network: network, address: address, by: byDo}
+	w.connect = func(ctx context.Context, _ *Dialer, _ way, _ plan) (net.Conn, *lookup, error) {
+		value, err := connect(ctx)
+		return &made[T]{value: value}, nil, err
+	}
+	conn, err := d.dialBy(ctx, w)
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return conn.(*made[T]).value, nil
+}
+
+// A made is a value that Do's connect function has returned, as the loop handles it:
+// the loop closes it and asks for its addresses, and nothing else.
+type made[T any] struct {
+	net.Conn // nil
+	value    T
+}
+
+// NetConn returns the value if it is a connection, else nil.
+func (m *made[T]) NetConn() net.Conn {
+	conn, _ := any(m.value).(net.Conn)
+	return conn
+}
+
+// Close closes the value if it can be closed.
+func (m *made[T]) Close() error {
+	if c, ok := any(m.value).(io.Closer); ok && !isNilPointer(c) {
+		return c.Close()
+	}
+	return nil
+}
+
+// RemoteAddr returns the remote address of the value, or nil if it has none.
+func (m *made[T]) RemoteAddr() net.Addr {
+	if c, ok := any(m.value).(interface{ RemoteAddr() net.Addr }); ok {
+		return c.RemoteAddr()
+	}
+	return nil
+}
