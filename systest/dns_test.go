@@ -17,19 +17,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/dnstest"
 )
 
 // Each failure to resolve a name has the right class. The dial is retried only if the failure may
 // go away.
 func TestDNSFailure(t *testing.T) {
 	t.Parallel()
-	skipWithoutDNS(t)
-	server := startDNS(t, "127.0.0.1:0")
-	server.set("nodata.test", dnsNoData)
-	server.set("servfail.test", dnsServFail)
-	server.set("refused.test", dnsRefused)
-	server.set("silence.test", dnsSilence)
-	server.set("v4only.test", dnsAddrs("127.0.0.1"))
+	dnstest.SkipWithout(t)
+	server := dnstest.Start(t, "127.0.0.1:0")
+	server.Set("nodata.test", dnstest.NoData)
+	server.Set("servfail.test", dnstest.ServFail)
+	server.Set("refused.test", dnstest.Refused)
+	server.Set("silence.test", dnstest.Silence)
+	server.Set("v4only.test", dnstest.Addrs("127.0.0.1"))
 
 	for _, c := range []struct {
 		name    string
@@ -52,7 +53,7 @@ func TestDNSFailure(t *testing.T) {
 				network = "tcp"
 			}
 			d := redial.Dialer{
-				Dialer:      net.Dialer{Resolver: server.resolver(), Timeout: c.timeout},
+				Dialer:      net.Dialer{Resolver: server.Resolver(), Timeout: c.timeout},
 				Policy:      atOnce(),
 				MaxAttempts: 3,
 			}
@@ -65,7 +66,7 @@ func TestDNSFailure(t *testing.T) {
 			var dnsError *net.DNSError
 			require.ErrorAs(t, err, &dnsError)
 			assert.Equal(t, c.class == redial.NotFound, dnsError.IsNotFound)
-			assert.NotZero(t, server.asked(strings.TrimSuffix(c.host, ".")), "the resolver did not ask the test's server")
+			assert.NotZero(t, server.Asked(strings.TrimSuffix(c.host, ".")), "the resolver did not ask the test's server")
 
 			failed, ok := errors.AsType[*redial.Error](err)
 			require.True(t, ok)
@@ -85,7 +86,7 @@ func TestDNSFailure(t *testing.T) {
 
 // If the DNS server refuses or can't be reached, the class is DNS: the target did not refuse.
 func TestDNSServerUnreachable(t *testing.T) {
-	skipWithoutDNS(t)
+	dnstest.SkipWithout(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	gone := listener.Addr().String()
@@ -95,7 +96,7 @@ func TestDNSServerUnreachable(t *testing.T) {
 		t.Run(network, func(t *testing.T) {
 			var dials atomic.Int32
 			d := redial.Dialer{Dialer: net.Dialer{
-				Resolver: resolverBy(func(ctx context.Context, _, _ string) (net.Conn, error) {
+				Resolver: dnstest.ResolverBy(func(ctx context.Context, _, _ string) (net.Conn, error) {
 					dials.Add(1)
 					var d net.Dialer
 					return d.DialContext(ctx, network, gone)
@@ -116,25 +117,25 @@ func TestDNSServerUnreachable(t *testing.T) {
 // asks the server several times per attempt, so the server recovers after the first attempt.
 func TestDNSRecovers(t *testing.T) {
 	t.Parallel()
-	skipWithoutDNS(t)
+	dnstest.SkipWithout(t)
 	port := listenLoopback(t)
 	for _, c := range []struct {
 		name    string
-		failing dnsReply
+		failing dnstest.Reply
 		timeout time.Duration
 	}{
-		{"SERVFAIL", dnsServFail, 0},
-		{"REFUSED", dnsRefused, 0},
-		{"silence", dnsSilence, 100 * time.Millisecond},
+		{"SERVFAIL", dnstest.ServFail, 0},
+		{"REFUSED", dnstest.Refused, 0},
+		{"silence", dnstest.Silence, 100 * time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			server := startDNS(t, "127.0.0.1:0")
-			server.set("name.test", c.failing)
+			server := dnstest.Start(t, "127.0.0.1:0")
+			server.Set("name.test", c.failing)
 			d := redial.Dialer{
-				Dialer: net.Dialer{Resolver: server.resolver(), Timeout: c.timeout},
+				Dialer: net.Dialer{Resolver: server.Resolver(), Timeout: c.timeout},
 				Policy: atOnce(),
 				OnAttempt: func(context.Context, redial.Attempt) {
-					server.set("name.test", dnsAddrs("127.0.0.1"))
+					server.Set("name.test", dnstest.Addrs("127.0.0.1"))
 				},
 			}
 			attempts, err := dialRecorded(t, &d, "tcp", "name.test.:"+port)
@@ -152,14 +153,14 @@ func TestDNSRecovers(t *testing.T) {
 // failure, the dial is retried. Which of the two happens depends on the machine's resolver
 // settings.
 func TestDNSFailsOnce(t *testing.T) {
-	skipWithoutDNS(t)
+	dnstest.SkipWithout(t)
 	port := listenLoopback(t)
-	server := startDNS(t, "127.0.0.1:0")
-	server.set("name.test", dnsServFail, dnsAddrs("127.0.0.1"))
-	d := redial.Dialer{Dialer: net.Dialer{Resolver: server.resolver()}, Policy: atOnce()}
+	server := dnstest.Start(t, "127.0.0.1:0")
+	server.Set("name.test", dnstest.ServFail, dnstest.Addrs("127.0.0.1"))
+	d := redial.Dialer{Dialer: net.Dialer{Resolver: server.Resolver()}, Policy: atOnce()}
 	attempts, err := dialRecorded(t, &d, "tcp4", "name.test.:"+port) // tcp4: the resolver asks for A only
 	require.NoError(t, err)
-	assert.Equal(t, 2, server.asked("name.test"))
+	assert.Equal(t, 2, server.Asked("name.test"))
 	assert.LessOrEqual(t, len(attempts), 2)
 	for _, a := range attempts[:len(attempts)-1] {
 		assert.Equal(t, redial.DNS, a.Class)
@@ -168,22 +169,22 @@ func TestDNSFailsOnce(t *testing.T) {
 
 // A service moves to another address while it is dialed. The next attempt dials the new address.
 func TestDNSResolvesAnew(t *testing.T) {
-	skipWithoutDNS(t)
+	dnstest.SkipWithout(t)
 	old, err := net.Listen("tcp", "127.0.0.2:0")
 	if err != nil {
 		t.Skipf("this machine has no loopback address but 127.0.0.1: %v", err)
 	}
 	require.NoError(t, old.Close())
 	port := listenLoopback(t)
-	server := startDNS(t, "127.0.0.1:0")
-	server.set("moving.test", dnsAddrs("127.0.0.2"))
+	server := dnstest.Start(t, "127.0.0.1:0")
+	server.Set("moving.test", dnstest.Addrs("127.0.0.2"))
 	const atOldAddress = 3
 	d := redial.Dialer{
-		Dialer: net.Dialer{Resolver: server.resolver()},
+		Dialer: net.Dialer{Resolver: server.Resolver()},
 		Policy: atOnce(),
 		OnAttempt: func(_ context.Context, a redial.Attempt) {
 			if a.Number == atOldAddress {
-				server.set("moving.test", dnsAddrs("127.0.0.1"))
+				server.Set("moving.test", dnstest.Addrs("127.0.0.1"))
 			}
 		},
 	}
@@ -194,16 +195,16 @@ func TestDNSResolvesAnew(t *testing.T) {
 		assert.Equal(t, redial.Refused, a.Class, "%v", a.Err)
 	}
 	assert.Equal(t, "127.0.0.1:"+port, attempts[atOldAddress].Remote.String())
-	assert.Equal(t, len(attempts), server.asked("moving.test"), "one query per attempt")
+	assert.Equal(t, len(attempts), server.Asked("moving.test"), "one query per attempt")
 }
 
 // A resolver dials the DNS server with a Dialer of its own. The outer Dialer retries, so the inner
 // one must not, even if its policy says so.
 func TestDNSNestedDialer(t *testing.T) {
-	skipWithoutDNS(t)
+	dnstest.SkipWithout(t)
 	port := listenLoopback(t)
-	server := startDNS(t, "127.0.0.1:0")
-	server.set("name.test", dnsAddrs("127.0.0.1"))
+	server := dnstest.Start(t, "127.0.0.1:0")
+	server.Set("name.test", dnstest.Addrs("127.0.0.1"))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	gone := listener.Addr().String()
@@ -223,14 +224,14 @@ func TestDNSNestedDialer(t *testing.T) {
 		},
 	}
 	d := redial.Dialer{
-		Dialer: net.Dialer{Resolver: resolverBy(func(ctx context.Context, _, _ string) (net.Conn, error) {
+		Dialer: net.Dialer{Resolver: dnstest.ResolverBy(func(ctx context.Context, _, _ string) (net.Conn, error) {
 			calls.Add(1)
 			return inner.DialContext(ctx, "tcp", target.Load().(string))
 		})},
 		Policy: atOnce(),
 		OnAttempt: func(_ context.Context, a redial.Attempt) {
 			if a.Number == 2 {
-				target.Store(server.addr)
+				target.Store(server.Addr)
 			}
 		},
 	}
@@ -241,5 +242,5 @@ func TestDNSNestedDialer(t *testing.T) {
 		assert.Equal(t, redial.DNS, a.Class, "%v", a.Err)
 	}
 	assert.Equal(t, calls.Load(), nested.Load(), "one attempt per call")
-	assert.NotZero(t, server.asked("name.test"))
+	assert.NotZero(t, server.Asked("name.test"))
 }

@@ -25,6 +25,7 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/explain"
+	"github.com/seed-33f8b841/redial/internal/dnstest"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
@@ -63,7 +64,7 @@ func TestExplainUnixSocket(t *testing.T) {
 	assertGolden(t, "unix_stale", err, path, "/run/app.sock")
 
 	full := socketPath(t)
-	_, err = listenFull(t, syscall.AF_UNIX, &syscall.SockaddrUnix{Name: full}, func(int) (net.Conn, error) {
+	_, err = testutil.ListenFull(t, syscall.AF_UNIX, &syscall.SockaddrUnix{Name: full}, func(int) (net.Conn, error) {
 		return net.Dial("unix", full)
 	})
 	assertGolden(t, "unix_queue_full", err, full, "/run/app.sock")
@@ -74,7 +75,7 @@ func TestExplainUnixSocket(t *testing.T) {
 }
 
 func TestExplainFullBacklog(t *testing.T) {
-	address := listenSilent(t)
+	address := testutil.ListenSilent(t, "127.0.0.1:0")
 	_, port, _ := net.SplitHostPort(address)
 	err := dialRetried(t, redial.Dialer{Dialer: net.Dialer{Timeout: 50 * time.Millisecond}}, "tcp", address)
 	assertGoldenReal(t, "timeout_loopback", err, port, "5432")
@@ -149,11 +150,11 @@ func TestExplainElsewhere(t *testing.T) {
 	inNamespace(t, updateEnv(), func(t *testing.T) {
 		addAddress(t, "192.0.2.1/32")
 		swallow(t, "198.51.100.0/24")
-		server := startDNS(t, "127.0.0.1:53")
-		server.set("db.test", dnsAddrs("192.0.2.1"))
-		server.set("both.test", dnsAddrs("192.0.2.1", "198.51.100.7"))
-		server.set("failing.test", dnsServFail)
-		server.set("v4.test", dnsAddrs("192.0.2.1"))
+		server := dnstest.Start(t, "127.0.0.1:53")
+		server.Set("db.test", dnstest.Addrs("192.0.2.1"))
+		server.Set("both.test", dnstest.Addrs("192.0.2.1", "198.51.100.7"))
+		server.Set("failing.test", dnstest.ServFail)
+		server.Set("v4.test", dnstest.Addrs("192.0.2.1"))
 
 		d := redial.Dialer{Dialer: net.Dialer{Timeout: 3 * time.Second}}
 		assertGoldenReal(t, "refused_elsewhere", dialRetried(t, d, "tcp", "db.test:5432"))

@@ -19,11 +19,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 func TestFullUnixBacklog(t *testing.T) {
 	path := socketPath(t)
-	_, full := listenFull(t, syscall.AF_UNIX, &syscall.SockaddrUnix{Name: path}, func(int) (net.Conn, error) {
+	_, full := testutil.ListenFull(t, syscall.AF_UNIX, &syscall.SockaddrUnix{Name: path}, func(int) (net.Conn, error) {
 		return net.Dial("unix", path)
 	})
 	require.ErrorIs(t, full, syscall.EAGAIN)
@@ -38,7 +39,7 @@ func TestFullUnixBacklog(t *testing.T) {
 // matter.
 func TestFullBacklog(t *testing.T) {
 	t.Parallel()
-	address := listenSilent(t)
+	address := testutil.ListenSilent(t, "127.0.0.1:0")
 	const dials, attempts = 8, 4
 	type outcome struct {
 		records []redial.Attempt

@@ -24,6 +24,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/dnstest"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
@@ -41,7 +42,7 @@ const (
 func dead4(i int) string { return fmt.Sprint("198.51.100.", i) }
 
 // raceNetwork adds these addresses, and starts a DNS server for the system's resolver.
-func raceNetwork(t *testing.T) *dnsServer {
+func raceNetwork(t *testing.T) *dnstest.Server {
 	skipWithoutIPv6(t)
 	for _, own := range []string{good4 + "/32", refusing + "/32", good6 + "/128", dead6 + "/128"} {
 		addAddress(t, own)
@@ -50,14 +51,14 @@ func raceNetwork(t *testing.T) *dnsServer {
 	// The kernel reports a swallowed IPv6 SYN as an error after a second. A listener with a full
 	// backlog stays silent.
 	addr := net.TCPAddrFromAddrPort(netip.MustParseAddrPort("[" + dead6 + "]:" + racePort))
-	_, full := listenFull(t, syscall.AF_INET6, &syscall.SockaddrInet6{Port: addr.Port, Addr: [16]byte(addr.IP)}, func(int) (net.Conn, error) {
+	_, full := testutil.ListenFull(t, syscall.AF_INET6, &syscall.SockaddrInet6{Port: addr.Port, Addr: [16]byte(addr.IP)}, func(int) (net.Conn, error) {
 		return net.DialTimeout("tcp", addr.String(), 100*time.Millisecond)
 	})
 	require.Equal(t, redial.Timeout, redial.Classify(full))
 	for _, ip := range []string{good4, good6} {
 		testutil.Listen(t, "tcp", net.JoinHostPort(ip, racePort), testutil.Echo)
 	}
-	return startDNS(t, "127.0.0.1:53")
+	return dnstest.Start(t, "127.0.0.1:53")
 }
 
 // outcomes returns the outcome of each address of an attempt, as "address class".
@@ -93,7 +94,7 @@ func TestRaceRealAddresses(t *testing.T) {
 		addAddress(t, "192.0.2.3/32")
 		addAddress(t, "192.0.2.4/32")
 		for _, test := range tests {
-			server.set(test.name, dnsAddrs(test.addrs...))
+			server.Set(test.name, dnstest.Addrs(test.addrs...))
 		}
 
 		// net.Dialer dials the same names, for comparison. It gives each address at least 2 s. All
@@ -157,7 +158,7 @@ func TestRaceRealAddresses(t *testing.T) {
 func TestRaceRecordsEveryAddress(t *testing.T) {
 	inNamespace(t, nil, func(t *testing.T) {
 		server := raceNetwork(t)
-		server.set("all.test", dnsAddrs(dead6, refusing, dead4(1)))
+		server.Set("all.test", dnstest.Addrs(dead6, refusing, dead4(1)))
 		core, logs := observer.New(zapcore.DebugLevel)
 		d := &redial.Dialer{Logger: zap.New(core), MaxAttempts: 2, Policy: atOnce()}
 		d.Timeout = time.Second
@@ -198,9 +199,9 @@ func TestRaceRecordsEveryAddress(t *testing.T) {
 func TestRaceErrorsAreNetDialers(t *testing.T) {
 	inNamespace(t, nil, func(t *testing.T) {
 		server := raceNetwork(t)
-		server.set("refused.test", dnsAddrs(refusing))
-		server.set("six.test", dnsAddrs(good6))
-		server.set("none.test", dnsNoData)
+		server.Set("refused.test", dnstest.Addrs(refusing))
+		server.Set("six.test", dnstest.Addrs(good6))
+		server.Set("none.test", dnstest.NoData)
 		require.NoError(t, os.WriteFile("/etc/hosts", []byte("127.0.0.1 localhost\n"+good4+" hosts4.test\n"), 0o644))
 		for _, test := range []struct {
 			network, address string
@@ -248,7 +249,7 @@ func withLongIP(err error) error {
 func TestRaceHooks(t *testing.T) {
 	inNamespace(t, []string{"GODEBUG=netdns=go"}, func(t *testing.T) {
 		server := raceNetwork(t)
-		server.set("two.test", dnsAddrs(refusing, good4))
+		server.Set("two.test", dnstest.Addrs(refusing, good4))
 		events := func(dial func(ctx context.Context, network, address string) (net.Conn, error)) (all []string) {
 			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
 				DNSStart: func(i httptrace.DNSStartInfo) { all = append(all, "DNSStart "+i.Host) },
@@ -294,9 +295,9 @@ func TestRaceHooks(t *testing.T) {
 func TestRaceNames(t *testing.T) {
 	inNamespace(t, nil, func(t *testing.T) {
 		server := raceNetwork(t)
-		server.set("both.test", dnsAddrs(good6, good4))
-		server.set("two.test", dnsAddrs(refusing, good4))
-		server.set("silent.test", dnsAddrs(dead4(1), good4))
+		server.Set("both.test", dnstest.Addrs(good6, good4))
+		server.Set("two.test", dnstest.Addrs(refusing, good4))
+		server.Set("silent.test", dnstest.Addrs(dead4(1), good4))
 		addAddress(t, "fe80::77/128")
 		testutil.Listen(t, "tcp", "[fe80::77%lo]:"+racePort, testutil.Echo)
 		require.NoError(t, os.WriteFile("/etc/hosts", []byte("127.0.0.1 localhost\nfe80::77%lo zoned.test\n"+good4+" hosts.test\n"+
@@ -367,7 +368,7 @@ func TestRaceNames(t *testing.T) {
 func TestRaceCanceledAtSecondAddress(t *testing.T) {
 	inNamespace(t, nil, func(t *testing.T) {
 		server := raceNetwork(t)
-		server.set("two.test", dnsAddrs(refusing, dead4(1)))
+		server.Set("two.test", dnstest.Addrs(refusing, dead4(1)))
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		d := &redial.Dialer{}
@@ -387,8 +388,8 @@ func TestRaceCanceledAtSecondAddress(t *testing.T) {
 // listens.
 func TestRaceSelfConnect(t *testing.T) {
 	inNamespace(t, nil, func(t *testing.T) {
-		server := startDNS(t, "127.0.0.1:53")
-		server.set("itself.test", dnsAddrs("127.0.0.1", "127.0.0.2"))
+		server := dnstest.Start(t, "127.0.0.1:53")
+		server.Set("itself.test", dnstest.Addrs("127.0.0.1", "127.0.0.2"))
 		testutil.Listen(t, "tcp", "127.0.0.2:"+racePort, testutil.Echo)
 		var seen redial.Attempt
 		d := &redial.Dialer{MaxAttempts: 1, OnAttempt: func(_ context.Context, a redial.Attempt) { seen = a }}

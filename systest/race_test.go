@@ -18,32 +18,33 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/dnstest"
 )
 
 // A tcp6 name with link-local addresses is looked up a second time, to learn the addresses' zones.
 // The second answer may differ from the first, or be empty.
 func TestRaceSecondLookUp(t *testing.T) {
-	skipWithoutDNS(t)
-	server := startDNS(t, "127.0.0.1:0")
+	dnstest.SkipWithout(t)
+	server := dnstest.Start(t, "127.0.0.1:0")
 	const linkLocal, global = "fe80::1", "2001:db8::1"
 	for _, test := range []struct {
 		name    string
-		replies []dnsReply   // to the first look-up and to the second
-		class   redial.Class // checked if no address is dialed
+		replies []dnstest.Reply // to the first look-up and to the second
+		class   redial.Class    // checked if no address is dialed
 		addrs   []string
 	}{
-		{"gone.test", []dnsReply{dnsAddrs(linkLocal), dnsNoData}, redial.NotFound, nil},
-		{"moved.test", []dnsReply{dnsAddrs(linkLocal), dnsAddrs("127.0.0.1")}, redial.NotFound, nil},
-		{"failed.test", []dnsReply{dnsAddrs(linkLocal), dnsServFail}, redial.DNS, nil},
-		{"global-gone.test", []dnsReply{dnsAddrs(linkLocal, global), dnsNoData}, 0, []string{global}},
-		{"global-moved.test", []dnsReply{dnsAddrs(linkLocal, global), dnsAddrs("127.0.0.1")}, 0, []string{global}},
-		{"global-failed.test", []dnsReply{dnsAddrs(linkLocal, global), dnsServFail}, 0, []string{global}},
-		{"other.test", []dnsReply{dnsAddrs(linkLocal), dnsAddrs(global)}, 0, []string{global}},
+		{"gone.test", []dnstest.Reply{dnstest.Addrs(linkLocal), dnstest.NoData}, redial.NotFound, nil},
+		{"moved.test", []dnstest.Reply{dnstest.Addrs(linkLocal), dnstest.Addrs("127.0.0.1")}, redial.NotFound, nil},
+		{"failed.test", []dnstest.Reply{dnstest.Addrs(linkLocal), dnstest.ServFail}, redial.DNS, nil},
+		{"global-gone.test", []dnstest.Reply{dnstest.Addrs(linkLocal, global), dnstest.NoData}, 0, []string{global}},
+		{"global-moved.test", []dnstest.Reply{dnstest.Addrs(linkLocal, global), dnstest.Addrs("127.0.0.1")}, 0, []string{global}},
+		{"global-failed.test", []dnstest.Reply{dnstest.Addrs(linkLocal, global), dnstest.ServFail}, 0, []string{global}},
+		{"other.test", []dnstest.Reply{dnstest.Addrs(linkLocal), dnstest.Addrs(global)}, 0, []string{global}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			server.set(test.name, test.replies...)
+			server.Set(test.name, test.replies...)
 			var d redial.Dialer
-			d.Resolver = server.resolver()
+			d.Resolver = server.Resolver()
 			d.Control = func(string, string, syscall.RawConn) error { return context.Canceled } // nothing is sent
 			attempt, err := dialOnce(t, d, "tcp6", test.name+".:80")
 			var dialed []string
@@ -66,12 +67,12 @@ func TestRaceSecondLookUp(t *testing.T) {
 
 // An address that a name has twice is dialed once.
 func TestRaceDialsEachAddressOnce(t *testing.T) {
-	skipWithoutDNS(t)
-	server := startDNS(t, "127.0.0.1:0")
-	server.set("twice.test", dnsAddrs("127.0.0.1", "127.0.0.1"))
+	dnstest.SkipWithout(t)
+	server := dnstest.Start(t, "127.0.0.1:0")
+	server.Set("twice.test", dnstest.Addrs("127.0.0.1", "127.0.0.1"))
 	errControl := errors.New("not this one")
 	var d redial.Dialer
-	d.Resolver = server.resolver()
+	d.Resolver = server.Resolver()
 	d.Control = func(string, string, syscall.RawConn) error { return errControl }
 	attempt, err := dialOnce(t, d, "tcp", "twice.test.:80")
 	assert.ErrorIs(t, err, errControl)
@@ -82,9 +83,9 @@ func TestRaceDialsEachAddressOnce(t *testing.T) {
 // A panic in a user's Control reaches the goroutine that called Dial, which can recover it. In the
 // same way, runtime.Goexit ends the goroutine that called Dial.
 func TestRaceControlPanics(t *testing.T) {
-	skipWithoutDNS(t)
-	server := startDNS(t, "127.0.0.1:0")
-	server.set("two.test", dnsAddrs("127.0.0.1", "127.0.0.2"))
+	dnstest.SkipWithout(t)
+	server := dnstest.Start(t, "127.0.0.1:0")
+	server.Set("two.test", dnstest.Addrs("127.0.0.1", "127.0.0.2"))
 	boom := errors.New("boom")
 	for _, test := range []struct {
 		name string
@@ -98,7 +99,7 @@ func TestRaceControlPanics(t *testing.T) {
 			var once sync.Once
 			d := redial.Dialer{MaxElapsed: -1}
 			d.Timeout = time.Minute
-			d.Resolver = server.resolver()
+			d.Resolver = server.Resolver()
 			d.ControlContext = func(ctx context.Context, _, _ string, _ syscall.RawConn) error {
 				once.Do(test.how) // the attempt at the other address waits until it is canceled
 				<-ctx.Done()

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/dnstest"
 )
 
 // dnsPort53 is the address of the DNS server. The C library's resolver asks no other port than 53.
@@ -72,7 +73,7 @@ func requireResolver(t *testing.T, resolver string) {
 
 func TestResolver(t *testing.T) {
 	eachResolver(t, nil, func(t *testing.T, resolver string) {
-		server := startDNS(t, dnsPort53)
+		server := dnstest.Start(t, dnsPort53)
 		requireResolver(t, resolver)
 		port := listenLoopback(t)
 
@@ -80,21 +81,21 @@ func TestResolver(t *testing.T) {
 			for _, c := range []struct {
 				name    string
 				network string
-				reply   dnsReply
+				reply   dnstest.Reply
 				timeout time.Duration
 				class   redial.Class
 			}{
-				{name: "NXDOMAIN", reply: dnsNoSuchName, class: redial.NotFound},
-				{name: "no data", reply: dnsNoData, class: redial.NotFound},
-				{name: "no address of the family", network: "tcp6", reply: dnsAddrs("127.0.0.1"), class: redial.NotFound},
-				{name: "SERVFAIL", reply: dnsServFail, class: redial.DNS},
-				{name: "REFUSED", reply: dnsRefused, class: redial.DNS},
-				{name: "silence until the resolver gives up", reply: dnsSilence, class: redial.DNS},
-				{name: "silence until the attempt ends", reply: dnsSilence, timeout: 300 * time.Millisecond, class: redial.DNS},
+				{name: "NXDOMAIN", reply: dnstest.NoSuchName, class: redial.NotFound},
+				{name: "no data", reply: dnstest.NoData, class: redial.NotFound},
+				{name: "no address of the family", network: "tcp6", reply: dnstest.Addrs("127.0.0.1"), class: redial.NotFound},
+				{name: "SERVFAIL", reply: dnstest.ServFail, class: redial.DNS},
+				{name: "REFUSED", reply: dnstest.Refused, class: redial.DNS},
+				{name: "silence until the resolver gives up", reply: dnstest.Silence, class: redial.DNS},
+				{name: "silence until the attempt ends", reply: dnstest.Silence, timeout: 300 * time.Millisecond, class: redial.DNS},
 			} {
 				t.Run(c.name, func(t *testing.T) {
 					host := strings.ToLower(strings.ReplaceAll(c.name, " ", "-")) + ".test"
-					server.set(host, c.reply)
+					server.Set(host, c.reply)
 					if c.network == "" {
 						c.network = "tcp"
 					}
@@ -102,13 +103,13 @@ func TestResolver(t *testing.T) {
 					a, err := dialOnce(t, d, c.network, host+":"+port)
 					assert.Equal(t, c.class, a.Class, "%v", err)
 					assert.Equal(t, c.class, redial.Classify(err), "%v", err)
-					assert.NotZero(t, server.asked(host))
+					assert.NotZero(t, server.Asked(host))
 				})
 			}
 		})
 
 		t.Run("succeeds", func(t *testing.T) {
-			server.set("name.test", dnsAddrs("127.0.0.1"))
+			server.Set("name.test", dnstest.Addrs("127.0.0.1"))
 			d := redial.Dialer{}
 			attempts, err := dialRecorded(t, &d, "tcp", "name.test:"+port)
 			require.NoError(t, err)
@@ -116,23 +117,23 @@ func TestResolver(t *testing.T) {
 			assert.Equal(t, "127.0.0.1:"+port, attempts[0].Remote.String())
 		})
 
-		for name, failing := range map[string]dnsReply{"SERVFAIL": dnsServFail, "REFUSED": dnsRefused} {
+		for name, failing := range map[string]dnstest.Reply{"SERVFAIL": dnstest.ServFail, "REFUSED": dnstest.Refused} {
 			t.Run(name+" once and then well", func(t *testing.T) {
 				host := strings.ToLower(name) + "-once.test"
-				server.set(host, failing, dnsAddrs("127.0.0.1"))
+				server.Set(host, failing, dnstest.Addrs("127.0.0.1"))
 				d := redial.Dialer{Policy: atOnce()}
 				attempts, err := dialRecorded(t, &d, "tcp4", host+":"+port) // tcp4: one query per attempt
 				require.NoError(t, err)
 				require.Len(t, attempts, 2)
 				assert.Equal(t, redial.DNS, attempts[0].Class, "%v", attempts[0].Err)
-				assert.Equal(t, 2, server.asked(host))
+				assert.Equal(t, 2, server.Asked(host))
 			})
 		}
 
 		t.Run("resolves anew", func(t *testing.T) {
-			server.set("moving.test", dnsAddrs("127.0.0.2"))
+			server.Set("moving.test", dnstest.Addrs("127.0.0.2"))
 			d := redial.Dialer{Policy: atOnce(), OnAttempt: func(context.Context, redial.Attempt) {
-				server.set("moving.test", dnsAddrs("127.0.0.1"))
+				server.Set("moving.test", dnstest.Addrs("127.0.0.1"))
 			}}
 			attempts, err := dialRecorded(t, &d, "tcp4", "moving.test:"+port)
 			require.NoError(t, err)
@@ -164,8 +165,8 @@ func TestResolverOutOfDescriptors(t *testing.T) {
 			eachResolver(t, []string{variable + "=" + strconv.Itoa(left)}, func(t *testing.T, _ string) {
 				left, err := strconv.Atoi(os.Getenv(variable))
 				require.NoError(t, err)
-				server := startDNS(t, dnsPort53)
-				server.set("name.test", dnsAddrs("127.0.0.1"))
+				server := dnstest.Start(t, dnsPort53)
+				server.Set("name.test", dnstest.Addrs("127.0.0.1"))
 				port := listenLoopback(t)
 				for _, c := range []struct{ network, host string }{
 					{"tcp", "name.test"}, {"tcp4", "name.test"}, {"tcp4", "localhost"},

@@ -8,47 +8,9 @@ import (
 	"os"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
-
-// listenFull listens on addr with a backlog of length zero and accepts nothing. It calls dial until
-// dial fails, because the backlog is full. It returns the listener's descriptor and dial's error.
-func listenFull(t *testing.T, domain int, addr syscall.Sockaddr, dial func(fd int) (net.Conn, error)) (int, error) {
-	t.Helper()
-	fd, err := syscall.Socket(domain, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	require.NoError(t, err)
-	t.Cleanup(func() { syscall.Close(fd) })
-	require.NoError(t, syscall.Bind(fd, addr))
-	require.NoError(t, syscall.Listen(fd, 0))
-	connected := 0
-	for range 16 { // the kernel admits one connection more than the length of the backlog
-		conn, err := dial(fd)
-		switch {
-		case err == nil:
-			connected++
-			t.Cleanup(func() { conn.Close() })
-		case connected > 0: // if none has connected, the dial timed out because the machine is busy
-			return fd, err
-		}
-	}
-	require.Fail(t, "the backlog is not full")
-	return -1, nil
-}
-
-// listenSilent returns the address of a listener that answers no SYN, because its backlog is full.
-func listenSilent(t *testing.T) (address string) {
-	t.Helper()
-	loopback := &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
-	fd, full := listenFull(t, syscall.AF_INET, loopback, func(fd int) (net.Conn, error) {
-		return net.DialTimeout("tcp", boundTo(t, fd), 100*time.Millisecond)
-	})
-	var timeout net.Error
-	require.ErrorAs(t, full, &timeout)
-	require.True(t, timeout.Timeout(), "%v", full)
-	return boundTo(t, fd)
-}
 
 // leaveDescriptors uses up all descriptors of this process but the given number, until restore is
 // called. Call it only in a child: see inChild.

@@ -10,26 +10,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
-
-// boundTo returns the address that a socket is bound to, in the form to dial.
-func boundTo(t *testing.T, fd int) (address string) {
-	t.Helper()
-	addr, err := syscall.Getsockname(fd)
-	require.NoError(t, err)
-	switch addr := addr.(type) {
-	case *syscall.SockaddrInet4:
-		return (&net.TCPAddr{IP: addr.Addr[:], Port: addr.Port}).String()
-	case *syscall.SockaddrInet6:
-		return (&net.TCPAddr{IP: addr.Addr[:], Port: addr.Port}).String()
-	}
-	require.Failf(t, "not an Internet address", "%T", addr)
-	return ""
-}
 
 // socketPath returns a path for a unix socket. The path is short enough for every system's limit,
 // however long the test's name.

@@ -13,15 +13,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/dnstest"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // Package net shares one look-up among concurrent dials to the same name. If the request that began
 // the look-up ends, the other request's dial must not fail.
 func TestTransportSharedLookUp(t *testing.T) {
-	skipWithoutDNS(t)
-	dns := startDNS(t, "127.0.0.1:0")
-	dns.set("shared.test", dnsAddrs("127.0.0.1"))
+	dnstest.SkipWithout(t)
+	dns := dnstest.Start(t, "127.0.0.1:0")
+	dns.Set("shared.test", dnstest.Addrs("127.0.0.1"))
 	server := httptest.NewServer(testutil.Hello)
 	defer server.Close()
 	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
@@ -31,10 +32,10 @@ func TestTransportSharedLookUp(t *testing.T) {
 	asked, gone := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	var toServer redial.Dialer
-	resolver := resolverBy(func(ctx context.Context, network, _ string) (net.Conn, error) {
+	resolver := dnstest.ResolverBy(func(ctx context.Context, network, _ string) (net.Conn, error) {
 		once.Do(func() { close(asked) })
 		<-gone // delays the dial to the DNS server until the first request is over
-		return toServer.DialContext(ctx, network, dns.addr)
+		return toServer.DialContext(ctx, network, dns.Addr)
 	})
 	transport := redial.NewTransport(&redial.Dialer{Dialer: net.Dialer{Resolver: resolver}, Policy: redial.Policy{}}, nil)
 	defer transport.CloseIdleConnections()

@@ -38,7 +38,7 @@ func newDownServer(t *testing.T) *downServer {
 	require.NoError(t, err)
 	syscall.CloseOnExec(fd)
 	require.NoError(t, syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	s := &downServer{boundTo(t, fd), fd}
+	s := &downServer{testutil.BoundTo(t, fd), fd}
 	t.Cleanup(func() { syscall.Close(s.fd) })
 	return s
 }

@@ -1,6 +1,5 @@
-package systest_test
-
-// This file has a DNS server whose answers a test sets.
+// Package dnstest has a DNS server whose answers a test sets.
+package dnstest
 
 import (
 	"context"
@@ -18,41 +17,43 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A dnsReply is a dnsServer's reply to a query for a name, whatever the type of the query.
-type dnsReply struct {
+// A Reply is a Server's reply to a query for a name, whatever the type of the query.
+type Reply struct {
 	rcode  byte         // RFC 1035, section 4.1.1
 	addrs  []netip.Addr // the answer has the addresses of the type asked for
 	silent bool         // the server sends no answer
 }
 
+// These are replies without an address.
 var (
-	dnsNoData     = dnsReply{} // the name exists, but has no such record
-	dnsServFail   = dnsReply{rcode: 2}
-	dnsNoSuchName = dnsReply{rcode: 3}
-	dnsRefused    = dnsReply{rcode: 5}
-	dnsSilence    = dnsReply{silent: true}
+	NoData     = Reply{} // the name exists, but has no such record
+	ServFail   = Reply{rcode: 2}
+	NoSuchName = Reply{rcode: 3}
+	Refused    = Reply{rcode: 5}
+	Silence    = Reply{silent: true}
 )
 
-func dnsAddrs(addrs ...string) dnsReply {
-	var r dnsReply
+// Addrs returns a reply with the given addresses.
+func Addrs(addrs ...string) Reply {
+	var r Reply
 	for _, addr := range addrs {
 		r.addrs = append(r.addrs, netip.MustParseAddr(addr))
 	}
 	return r
 }
 
-// A dnsServer answers queries on UDP and TCP with the replies that a test set. A name without
+// A Server answers queries on UDP and TCP with the replies that a test set. A name without
 // replies does not exist.
-type dnsServer struct {
-	addr string // the same on UDP and TCP
+type Server struct {
+	Addr string // the same on UDP and TCP
 
 	mu      sync.Mutex
-	replies map[string][]dnsReply // not yet sent; the last one stays
+	replies map[string][]Reply // not yet sent; the last one stays
 	queries map[string]int
 }
 
-// startDNS starts a server on a loopback address. The server stops when t ends.
-func startDNS(t *testing.T, address string) *dnsServer {
+// Start starts a server on a loopback address. The server stops when t ends.
+func Start(t testing.TB, address string) *Server {
 	t.Helper()
 	var (
 		packets  net.PacketConn
@@ -69,9 +70,9 @@ func startDNS(t *testing.T, address string) *dnsServer {
 		packets.Close()
 	}
 	require.NoError(t, err)
-	s := &dnsServer{
-		addr:    listener.Addr().String(),
-		replies: make(map[string][]dnsReply),
+	s := &Server{
+		Addr:    listener.Addr().String(),
+		replies: make(map[string][]Reply),
 		queries: make(map[string]int),
 	}
 	var serving sync.WaitGroup
@@ -85,29 +86,29 @@ func startDNS(t *testing.T, address string) *dnsServer {
 	return s
 }
 
-// set sets the replies for name, which has no dot at its end. Each query gets the next reply. The
+// Set sets the replies for name, which has no dot at its end. Each query gets the next reply. The
 // last reply is repeated.
-func (s *dnsServer) set(name string, replies ...dnsReply) {
+func (s *Server) Set(name string, replies ...Reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.replies[name] = replies
 }
 
-// asked returns the number of queries for name so far, answered or not.
-func (s *dnsServer) asked(name string) int {
+// Asked returns the number of queries for name so far, answered or not.
+func (s *Server) Asked(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.queries[name]
 }
 
-func (s *dnsServer) next(name string) dnsReply {
+func (s *Server) next(name string) Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.queries[name]++
 	replies := s.replies[name]
 	switch len(replies) {
 	case 0:
-		return dnsNoSuchName
+		return NoSuchName
 	case 1:
 	default:
 		s.replies[name] = replies[1:]
@@ -115,7 +116,7 @@ func (s *dnsServer) next(name string) dnsReply {
 	return replies[0]
 }
 
-func (s *dnsServer) servePackets(conn net.PacketConn) {
+func (s *Server) servePackets(conn net.PacketConn) {
 	query := make([]byte, 1<<16)
 	for {
 		n, from, err := conn.ReadFrom(query)
@@ -133,7 +134,7 @@ func (s *dnsServer) servePackets(conn net.PacketConn) {
 
 // serveStreams serves queries that are preceded by their length (RFC 1035, section 4.2.2). It
 // serves one query per connection, because Go's resolver sends one.
-func (s *dnsServer) serveStreams(listener net.Listener, serving *sync.WaitGroup) {
+func (s *Server) serveStreams(listener net.Listener, serving *sync.WaitGroup) {
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
@@ -165,7 +166,7 @@ const (
 
 // answer returns the answer to a query. It returns nil if query is not a query, or must not be
 // answered.
-func (s *dnsServer) answer(query []byte) []byte {
+func (s *Server) answer(query []byte) []byte {
 	const headerLen = 12
 	if len(query) < headerLen {
 		return nil
@@ -226,20 +227,21 @@ func dnsName(query []byte, off int) (name string, end int) {
 	return "", len(query) + 1
 }
 
-// resolver returns Go's own resolver, which asks s regardless of the machine's DNS servers.
-func (s *dnsServer) resolver() *net.Resolver {
-	return resolverBy(func(ctx context.Context, network, _ string) (net.Conn, error) {
+// Resolver returns Go's own resolver, which asks s regardless of the machine's DNS servers.
+func (s *Server) Resolver() *net.Resolver {
+	return ResolverBy(func(ctx context.Context, network, _ string) (net.Conn, error) {
 		var d net.Dialer
-		return d.DialContext(ctx, network, s.addr)
+		return d.DialContext(ctx, network, s.Addr)
 	})
 }
 
-func resolverBy(dial func(ctx context.Context, network, address string) (net.Conn, error)) *net.Resolver {
+// ResolverBy returns Go's own resolver, which reaches DNS servers by dial.
+func ResolverBy(dial func(ctx context.Context, network, address string) (net.Conn, error)) *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: dial}
 }
 
-// skipWithoutDNS skips t on systems where Go has no resolver of its own, or no sockets.
-func skipWithoutDNS(t *testing.T) {
+// SkipWithout skips t on systems where Go has no resolver of its own, or no sockets.
+func SkipWithout(t testing.TB) {
 	t.Helper()
 	switch runtime.GOOS {
 	case "js", "wasip1", "plan9":
