@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -159,13 +160,43 @@ func (s *Server) Await(t testing.TB) {
 	}
 }
 
-// Kill kills the server and its children with SIGKILL, and waits until they are gone.
+// Kill kills the server and its children with SIGKILL, and waits until the server is gone.
 func (s *Server) Kill() {
 	if s.cmd == nil {
 		return
 	}
-	syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
+	select {
+	case <-s.exited: // the process id may be another's by now
+		return
+	default:
+	}
+	pid := s.cmd.Process.Pid
+	syscall.Kill(pid, syscall.SIGSTOP) // it starts no more children
+	children := descendants(pid)
+	syscall.Kill(-pid, syscall.SIGKILL)
+	for _, child := range children {
+		syscall.Kill(child, syscall.SIGKILL)
+	}
 	<-s.exited
+}
+
+// descendants returns the process ids of the children of pid, and of theirs. It finds the ones that
+// have left the server's process group too, as those of sshd and PostgreSQL do.
+func descendants(pid int) []int {
+	var all []int
+	for todo := []int{pid}; len(todo) > 0; {
+		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", todo[0]))
+		todo = todo[1:]
+		for _, list := range lists {
+			text, _ := os.ReadFile(list)
+			for _, field := range strings.Fields(string(text)) {
+				if child, err := strconv.Atoi(field); err == nil {
+					all, todo = append(all, child), append(todo, child)
+				}
+			}
+		}
+	}
+	return all
 }
 
 // Connects counts the sockets that a net.Dialer, or a redial.Dialer's embedded one, has
@@ -190,6 +221,7 @@ type Contender struct {
 	Operations, Failed atomic.Int64
 	mu                 sync.Mutex
 	errors             map[string]int // the texts of the failures, for the log
+	slowest            time.Duration
 }
 
 // The outage: the contenders work for a second, then the server is dead for 1.5 s, then they work
@@ -207,6 +239,16 @@ const (
 // work through the same outage. It logs how many operations failed.
 func Outage(t *testing.T, server *Server, contenders ...*Contender) {
 	t.Helper()
+	Through(t, func() {
+		server.Kill()
+		time.Sleep(down)
+		server.Start(t)
+	}, contenders...)
+}
+
+// Through is Outage for any kind of trouble, which lasts until it returns.
+func Through(t *testing.T, trouble func(), contenders ...*Contender) {
+	t.Helper()
 	var working sync.WaitGroup
 	stop := make(chan struct{})
 	for _, c := range contenders {
@@ -216,14 +258,13 @@ func Outage(t *testing.T, server *Server, contenders ...*Contender) {
 		}
 	}
 	time.Sleep(before)
-	server.Kill()
-	time.Sleep(down)
-	server.Start(t)
+	trouble()
 	time.Sleep(afterwards)
 	close(stop)
 	working.Wait()
 	for _, c := range contenders {
-		t.Logf("outage: %s: %d of %d operations failed", c.Name, c.Failed.Load(), c.Operations.Load())
+		t.Logf("outage: %s: %d of %d operations failed, the slowest took %v",
+			c.Name, c.Failed.Load(), c.Operations.Load(), c.Slowest().Round(time.Millisecond))
 		for text, n := range c.errors {
 			t.Logf("  %d times: %.300s", n, text)
 		}
@@ -238,19 +279,29 @@ func (c *Contender) work(ctx context.Context, stop <-chan struct{}) {
 			return
 		case <-time.After(pause):
 		}
+		start := time.Now()
 		err := func() error {
 			ctx, cancel := context.WithTimeout(ctx, perOp)
 			defer cancel()
 			return c.Do(ctx)
 		}()
+		took := time.Since(start)
 		c.Operations.Add(1)
+		c.mu.Lock()
+		c.slowest = max(c.slowest, took)
 		if err != nil {
 			c.Failed.Add(1)
-			c.mu.Lock()
 			c.errors[err.Error()]++
-			c.mu.Unlock()
 		}
+		c.mu.Unlock()
 	}
+}
+
+// Slowest returns how long the slowest operation took, failed or not.
+func (c *Contender) Slowest() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.slowest
 }
 
 // DeadFirst returns a resolver for which the name service.test has two addresses: 127.0.0.2, where
