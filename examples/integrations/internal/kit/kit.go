@@ -3,6 +3,7 @@
 package kit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -217,6 +218,8 @@ func (c *Connects) Count() int { return int(c.n.Load()) }
 type Contender struct {
 	Name string
 	Do   func(ctx context.Context) error
+	// PerOp is the time that the program gives to one operation. Zero means 5 s.
+	PerOp time.Duration
 
 	Operations, Failed atomic.Int64
 	mu                 sync.Mutex
@@ -231,7 +234,7 @@ const (
 	before     = time.Second
 	down       = 1500 * time.Millisecond
 	afterwards = 2 * time.Second
-	perOp      = 5 * time.Second      // the time that the program gives to one operation
+	perOp      = 5 * time.Second      // Contender.PerOp
 	pause      = 5 * time.Millisecond // between two operations of a goroutine
 )
 
@@ -281,7 +284,7 @@ func (c *Contender) work(ctx context.Context, stop <-chan struct{}) {
 		}
 		start := time.Now()
 		err := func() error {
-			ctx, cancel := context.WithTimeout(ctx, perOp)
+			ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.PerOp, perOp))
 			defer cancel()
 			return c.Do(ctx)
 		}()
