@@ -1,6 +1,9 @@
 package redial
 
-import "context"
+import (
+	"context"
+	"net"
+)
 
 // Attach returns a copy of ctx that ties dials to it: a dial whose context descends
 // from the copy ends when ctx ends, even if the dial has been detached from it.
@@ -60,4 +63,17 @@ func join(ctx, other context.Context) (context.Context, func()) {
 		stop()
 		cancel(nil)
 	}
+}
+
+// attached is the rest of a dial that also ends with another context. It has a
+// function of its own, as observed has, because a defer enlarges the stack of every dial
+// that waits.
+func (l *loop) attached() (net.Conn, error) {
+	ctx, leave := join(l.ctx, l.also)
+	defer leave()
+	l.ctx, l.attemptCtx = ctx, ctx
+	if l.dialer.OnDial != nil {
+		return l.observed()
+	}
+	return l.run()
 }

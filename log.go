@@ -2,6 +2,7 @@ package redial
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"time"
@@ -61,6 +62,46 @@ func (a Attempt) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		enc.AddString("stop", a.Stop.Error())
 	}
 	return nil
+}
+
+// LogValue implements slog.LogValuer. It returns a group of the fields that
+// MarshalLogObject adds.
+func (a Attempt) LogValue() slog.Value { return groupOf(a) }
+
+// LogValue implements slog.LogValuer. It returns a group of the fields that
+// MarshalLogObject adds.
+func (r AddrResult) LogValue() slog.Value { return groupOf(r) }
+
+// LogValue implements slog.LogValuer. It returns a group of the fields that
+// MarshalLogObject adds.
+func (e *Error) LogValue() slog.Value { return groupOf(e) }
+
+// groupOf returns the fields of m for slog. An array of objects becomes a slice of maps,
+// because slog has no arrays.
+func groupOf(m zapcore.ObjectMarshaler) slog.Value {
+	var enc attrEncoder
+	_ = m.MarshalLogObject(&enc) // none of this package's returns an error
+	return slog.GroupValue(enc.attrs...)
+}
+
+// An attrEncoder collects fields as attributes. It has those methods of an
+// ObjectEncoder that the records of this package use.
+type attrEncoder struct {
+	zapcore.ObjectEncoder // nil
+	attrs                 []slog.Attr
+}
+
+func (e *attrEncoder) add(a slog.Attr)                         { e.attrs = append(e.attrs, a) }
+func (e *attrEncoder) AddString(key, v string)                 { e.add(slog.String(key, v)) }
+func (e *attrEncoder) AddInt(key string, v int)                { e.add(slog.Int(key, v)) }
+func (e *attrEncoder) AddBool(key string, v bool)              { e.add(slog.Bool(key, v)) }
+func (e *attrEncoder) AddDuration(key string, v time.Duration) { e.add(slog.Duration(key, v)) }
+
+func (e *attrEncoder) AddArray(key string, array zapcore.ArrayMarshaler) error {
+	m := zapcore.NewMapObjectEncoder()
+	err := m.AddArray(key, array)
+	e.add(slog.Any(key, m.Fields[key]))
+	return err
 }
 
 // addAll adds an array of objects, if there are any.

@@ -1,0 +1,254 @@
+package redial_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/dialtest"
+	"github.com/seed-33f8b841/redial/internal/testutil"
+)
+
+type dialKey struct{}
+
+// dials records what OnDial is called with.
+type dials struct {
+	began []string
+	ended []error
+}
+
+func (d *dials) onDial(ctx context.Context, network, address string) (context.Context, func(error)) {
+	d.began = append(d.began, network+" "+address)
+	return context.WithValue(ctx, dialKey{}, len(d.began)), func(err error) { d.ended = append(d.ended, err) }
+}
+
+func TestOnDial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK, dialtest.Refuse.Forever())
+		var seen dials
+		var d *redial.Dialer
+		d = &redial.Dialer{
+			DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
+				assert.Equal(t, len(seen.began), ctx.Value(dialKey{}), "attempts get OnDial's context")
+				assert.Len(t, seen.ended, len(seen.began)-1)
+				return script.DialContext(ctx, network, address)
+			},
+			OnDial: seen.onDial,
+			OnAttempt: func(ctx context.Context, a redial.Attempt) {
+				assert.Equal(t, len(seen.began), ctx.Value(dialKey{}), "OnAttempt gets OnDial's context")
+			},
+			MaxElapsed: 3 * time.Second,
+		}
+		_, err := d.Dial("tcp", address)
+		require.NoError(t, err)
+		assert.Equal(t, []error{nil}, seen.ended)
+		_, err = d.Dial("tcp", "b.test:80")
+		require.Error(t, err)
+		assert.Equal(t, []string{"tcp " + address, "tcp b.test:80"}, seen.began)
+		require.Len(t, seen.ended, 2)
+		assert.Same(t, err, seen.ended[1])
+
+		_, err = d.DialContext(canceled(), "tcp", address) // ends before the first attempt
+		require.Len(t, seen.ended, 3)
+		assert.Same(t, err, seen.ended[2])
+		_, err = redial.Do(t.Context(), d, "tcp", address, func(context.Context) (int, error) { return 0, errCustom })
+		require.Len(t, seen.ended, 4)
+		assert.Same(t, err, seen.ended[3])
+		_, err = d.DialUnix(t.Context(), "unix", nil, &net.UnixAddr{Name: "", Net: "tcp"})
+		require.Len(t, seen.ended, 5)
+		assert.Equal(t, err, seen.ended[4])
+		assert.PanicsWithValue(t, "nil context", func() { d.DialContext(nil, "tcp", address) }) //lint:ignore SA1012 that is the point
+		assert.Len(t, seen.began, 5, "no dial has begun")
+	})
+}
+
+// The context that OnDial returns can end the dial.
+func TestOnDialContextEndsDial(t *testing.T) {
+	for name, derive := range map[string]func(context.Context) (context.Context, context.CancelFunc){
+		"deadline": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeoutCause(ctx, 2*time.Second, errCause)
+		},
+		"cancellation": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancelCause(ctx)
+			time.AfterFunc(2*time.Second, func() { cancel(errCause) })
+			return ctx, func() { cancel(nil) }
+		},
+	} {
+		for caller, dial := range map[string]func(context.Context, *redial.Dialer) error{
+			"DialContext": func(ctx context.Context, d *redial.Dialer) error {
+				_, err := d.DialContext(ctx, "tcp", address)
+				return err
+			},
+			"attached": func(ctx context.Context, d *redial.Dialer) error {
+				_, err := d.DialContext(detached(ctx), "tcp", address)
+				return err
+			},
+			"Transport": func(ctx context.Context, d *redial.Dialer) error {
+				_, _, err := testutil.Get(ctx, &http.Client{Transport: redial.NewTransport(d, nil)}, "http://a.test")
+				return err
+			},
+		} {
+			t.Run(name+" of "+caller, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+					defer cancel()
+					d := &redial.Dialer{
+						DialFunc: dialtest.Script(dialtest.Timeout).DialContext,
+						OnDial: func(ctx context.Context, _, _ string) (context.Context, func(error)) {
+							ctx, cancel := derive(ctx)
+							return ctx, func(error) { cancel() }
+						},
+					}
+					start := time.Now()
+					err := dial(ctx, d)
+					assert.ErrorIs(t, err, errCause)
+					assert.Equal(t, 2*time.Second, time.Since(start))
+					assert.NoError(t, ctx.Err())
+				})
+			})
+		}
+	}
+}
+
+// A nil context and a nil function change nothing.
+func TestOnDialReturnsNil(t *testing.T) {
+	d := &redial.Dialer{
+		DialFunc: dialtest.Script(dialtest.OK).DialContext,
+		OnDial:   func(context.Context, string, string) (context.Context, func(error)) { return nil, nil },
+	}
+	_, err := d.Dial("tcp", address)
+	assert.NoError(t, err)
+}
+
+// The time that OnDial takes counts for the dial, but not for its first attempt.
+func TestOnDialTakesTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var first redial.Attempt
+		d := &redial.Dialer{
+			DialFunc: dialtest.Script(dialtest.Refuse.After(time.Second)).DialContext,
+			OnDial: func(ctx context.Context, _, _ string) (context.Context, func(error)) {
+				time.Sleep(5 * time.Second)
+				return ctx, nil
+			},
+			OnAttempt:   func(_ context.Context, a redial.Attempt) { first = a },
+			MaxElapsed:  7 * time.Second,
+			Policy:      redial.Policy{redial.Refused: every(10 * time.Second)},
+			MaxAttempts: 2,
+		}
+		_, err := d.Dial("tcp", address)
+		assert.ErrorIs(t, err, redial.ErrMaxElapsed)
+		assert.Equal(t, time.Second, first.Duration)
+		assert.Equal(t, 6*time.Second, first.Elapsed)
+	})
+}
+
+// OnDial's function is called whatever panics, and a connection that it keeps from being returned
+// is closed.
+func TestOnDialPanics(t *testing.T) {
+	script := counting(dialtest.OK.Forever())
+	for _, end := range []func(){func() { panic("oops") }, runtime.Goexit} {
+		for name, set := range map[string]func(*redial.Dialer){
+			"Verify":    func(d *redial.Dialer) { d.Verify = func(context.Context, net.Conn) error { end(); return nil } },
+			"OnAttempt": func(d *redial.Dialer) { d.OnAttempt = func(context.Context, redial.Attempt) { end() } },
+			"Classifier": func(d *redial.Dialer) {
+				d.Verify = func(context.Context, net.Conn) error { return errCustom }
+				d.Classifier = func(error) redial.Class { end(); return 0 }
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				var seen dials
+				d := &redial.Dialer{DialFunc: script.DialContext, OnDial: seen.onDial}
+				set(d)
+				unwind(func() { d.Dial("tcp", address) })
+				require.Len(t, seen.ended, 1)
+				assert.Error(t, seen.ended[0])
+				assert.Equal(t, redial.Unknown, redial.Classify(seen.ended[0]))
+			})
+		}
+		t.Run("OnDial", func(t *testing.T) {
+			d := &redial.Dialer{
+				DialFunc: script.DialContext,
+				OnDial: func(ctx context.Context, _, _ string) (context.Context, func(error)) {
+					return ctx, func(error) { end() }
+				},
+			}
+			unwind(func() { d.Dial("tcp", address) })
+		})
+	}
+	for i, conn := range script.conns {
+		assert.Equal(t, 1, conn.closed, "connection %d", i)
+	}
+	assert.Len(t, script.conns, 8)
+}
+
+// unwind calls f in a goroutine that f ends by a panic or by runtime.Goexit.
+func unwind(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { _ = recover() }()
+		f()
+	}()
+	<-done
+}
+
+// A dial within another dial's attempt calls its own Dialer's OnDial.
+func TestOnDialNests(t *testing.T) {
+	var outerDials, innerDials dials
+	inner := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse).DialContext, OnDial: innerDials.onDial}
+	outer := &redial.Dialer{
+		DialFunc: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return inner.DialContext(ctx, network, "b.test:80")
+		},
+		OnDial:      outerDials.onDial,
+		MaxAttempts: 2,
+		Policy:      redial.Policy{},
+	}
+	_, err := outer.Dial("tcp", address)
+	assert.Equal(t, []string{"tcp " + address}, outerDials.began)
+	assert.Equal(t, []string{"tcp b.test:80"}, innerDials.began)
+	assert.Equal(t, []error{err}, outerDials.ended)
+	require.Len(t, innerDials.ended, 1)
+	assert.ErrorIs(t, err, innerDials.ended[0])
+}
+
+// Through a Transport, OnDial belongs to the dial: neither its context nor its function knows
+// when the request ends.
+func TestOnDialOutlivesRequest(t *testing.T) {
+	type key struct{}
+	synctest.Test(t, func(t *testing.T) {
+		var of context.Context
+		ended := make(chan error, 1)
+		d := &redial.Dialer{
+			DialFunc: dialtest.Script(dialtest.OK.After(2 * time.Second)).DialContext,
+			OnDial: func(ctx context.Context, _, _ string) (context.Context, func(error)) {
+				assert.Equal(t, "value", ctx.Value(key{}))
+				of = ctx
+				return context.WithValue(ctx, dialKey{}, "dial"), func(err error) {
+					assert.NoError(t, ctx.Err())
+					ended <- err
+				}
+			},
+			OnAttempt: func(ctx context.Context, _ redial.Attempt) { assert.Equal(t, "dial", ctx.Value(dialKey{})) },
+		}
+		transport := redial.NewTransport(d, nil)
+		ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "value"), time.Second)
+		defer cancel()
+		_, _, err := testutil.Get(ctx, &http.Client{Transport: transport}, "http://a.test")
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.NoError(t, of.Err())
+		assert.Empty(t, ended)
+		assert.NoError(t, <-ended)
+		assert.False(t, errors.Is(of.Err(), context.DeadlineExceeded))
+		transport.CloseIdleConnections()
+	})
+}
