@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -113,4 +115,89 @@ func ExamplePolicy() {
 	delete(policy, redial.Reset)
 	d := &redial.Dialer{Policy: policy, MaxElapsed: 5 * time.Minute}
 	_ = d
+}
+
+// Do retries more than a dial: here a handshake, with a server that accepts before it is
+// ready.
+func ExampleDo() {
+	errStarting := errors.New("the database system is starting up")
+	d := &redial.Dialer{
+		Classifier: func(err error) redial.Class {
+			if errors.Is(err, errStarting) {
+				return redial.Refused // retry it as a server that is down
+			}
+			return redial.Unknown // Classify decides
+		},
+	}
+	handshakes := 0
+	session, err := redial.Do(context.Background(), d, "tcp", "db.example:5432", func(ctx context.Context) (string, error) {
+		if handshakes++; handshakes < 3 {
+			return "", errStarting
+		}
+		return "ready", nil
+	})
+	fmt.Println(session, "after", handshakes, "handshakes:", err)
+	// Output: ready after 3 handshakes: <nil>
+}
+
+// A pool hides from its dialer that the caller has given up. Attach ties the dial to the
+// caller's context all the same.
+func ExampleAttach() {
+	d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse.Forever()).DialContext}
+	acquire := func(ctx context.Context) error { // as a pool does
+		_, err := d.DialContext(context.WithoutCancel(ctx), "tcp", "db.example:5432")
+		return err
+	}
+
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	err := acquire(redial.Attach(ctx))
+	fmt.Println(redial.Classify(err), errors.Is(err, redial.ErrDeadline))
+	// Output: refused true
+}
+
+// A program that logs with slog only gets every attempt through OnAttempt.
+func ExampleAttempt_LogValue() {
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: withoutTimes}))
+	d := &redial.Dialer{
+		DialFunc: dialtest.Script(dialtest.ServFail, dialtest.OK).DialContext,
+		OnAttempt: func(ctx context.Context, a redial.Attempt) {
+			level := slog.LevelDebug
+			if a.Err != nil {
+				level = slog.LevelWarn
+			}
+			logger.Log(ctx, level, "dial attempt", slog.Any("", a))
+		},
+	}
+	conn, err := d.Dial("tcp", "db.example:5432")
+	fmt.Println(conn != nil, err)
+	// Output:
+	// level=WARN msg="dial attempt" network=tcp address=db.example:5432 attempt=1 class=dns error="dial tcp: lookup db.example on 192.0.2.53:53: server misbehaving"
+	// true <nil>
+}
+
+// withoutTimes leaves out what differs between two runs.
+func withoutTimes(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey || a.Value.Kind() == slog.KindDuration {
+		return slog.Attr{}
+	}
+	return a
+}
+
+// OnDial sees a dial begin and end, with its waits.
+func ExampleDialer_onDial() {
+	d := &redial.Dialer{
+		DialFunc: dialtest.Script(dialtest.Refuse, dialtest.OK).DialContext,
+		OnDial: func(ctx context.Context, network, address string) (context.Context, func(error)) {
+			fmt.Println("begin", network, address)
+			return ctx, func(err error) { fmt.Println("end", err) }
+		},
+		OnAttempt: func(_ context.Context, a redial.Attempt) { fmt.Println("attempt", a.Number) },
+	}
+	d.Dial("tcp", "db.example:5432")
+	// Output:
+	// begin tcp db.example:5432
+	// attempt 1
+	// attempt 2
+	// end <nil>
 }
