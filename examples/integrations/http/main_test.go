@@ -188,12 +188,13 @@ func TestDeadFirstAddress(t *testing.T) {
 	server := newServer(t)
 	server.Start(t)
 	resolver, name := kit.DeadFirst(t, server.http2)
-	var attempts kit.Attempts
-	d := &redial.Dialer{Dialer: net.Dialer{Resolver: resolver}, OnAttempt: attempts.Add}
-	require.NoError(t, hello(server.client(t, d), name)(t.Context()))
-	require.Len(t, attempts.All(), 1)
-	ours := attempts.All()[0].Duration
-	assert.Less(t, ours, 500*time.Millisecond)
+	ours := kit.Promptly(t, func() time.Duration {
+		var attempts kit.Attempts
+		d := &redial.Dialer{Dialer: net.Dialer{Resolver: resolver}, OnAttempt: attempts.Add}
+		require.NoError(t, hello(server.client(t, d), name)(t.Context()))
+		require.Len(t, attempts.All(), 1)
+		return attempts.All()[0].Duration
+	})
 
 	start := time.Now()
 	plain := server.plainClient(t, &net.Dialer{Resolver: resolver, Timeout: 4 * time.Second})

@@ -38,3 +38,17 @@ func Storm(t *testing.T, newDo func(t *testing.T, d *redial.Dialer) func(context
 	assert.NotZero(t, with.Count())
 	assert.Less(t, 3*with.Count(), without.Count())
 }
+
+// Promptly checks that connect takes less than half a second, by the duration that it returns, and
+// returns it. On a busy machine one of three tries is enough.
+func Promptly(t *testing.T, connect func() time.Duration) (took time.Duration) {
+	t.Helper()
+	const limit = 500 * time.Millisecond
+	for range 3 {
+		if took = connect(); took < limit {
+			return took
+		}
+	}
+	assert.Less(t, took, limit)
+	return took
+}
