@@ -5,6 +5,7 @@ go 1.26.0
 replace github.com/seed-33f8b841/redial => ../..
 
 require (
+	github.com/rabbitmq/amqp091-go v1.16.0
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/seed-33f8b841/redial v0.0.0
 	github.com/stretchr/testify v1.12.1

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/examples/integrations/internal/kit"
+	"github.com/seed-33f8b841/redial/internal/testutil"
+)
+
+// urlOf returns the URL of a broker. RabbitMQ's user guest can connect from the same machine only.
+func urlOf(address string) string { return "amqp://guest:guest@" + address + "/" }
+
+// newServer returns a RabbitMQ server that has not been started, and its address. It has an epmd of its own, which
+// is how Erlang's nodes find each other, because the node would start a daemon otherwise.
+func newServer(t *testing.T) (*kit.Server, string) {
+	t.Helper()
+	path := kit.Binary(t, "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server", "rabbitmq-server")
+	dir, address, distribution, names := kit.Dir(t, ""), kit.FreeAddress(t), kit.FreeAddress(t), kit.FreeAddress(t)
+	env := []string{
+		"HOME=" + dir, // for the cookie
+		"ERL_EPMD_ADDRESS=127.0.0.1", "ERL_EPMD_PORT=" + portOf(names),
+		"RABBITMQ_NODENAME=test@localhost", "RABBITMQ_DIST_PORT=" + portOf(distribution),
+		"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1", "RABBITMQ_NODE_PORT=" + portOf(address),
+		"RABBITMQ_MNESIA_BASE=" + dir, "RABBITMQ_LOG_BASE=" + dir, "RABBITMQ_LOGS=-",
+		"RABBITMQ_ENABLED_PLUGINS_FILE=" + dir + "/plugins", "RABBITMQ_CONFIG_FILE=" + dir + "/none",
+		"RABBITMQ_CONF_ENV_FILE=" + dir + "/none",
+		"RABBITMQ_SCHEDULER_BUSY_WAIT_THRESHOLD=none", // idle schedulers would spin
+	}
+	epmd := &kit.Server{Path: kit.Binary(t, "epmd", "rabbitmq-server"), Env: env, Ready: func(ctx context.Context) error {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", names)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}}
+	epmd.Start(t)
+	return &kit.Server{Path: path, Env: env, Dir: dir, Ready: func(context.Context) error {
+		conn, err := amqp.Dial(urlOf(address))
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}}, address
+}
+
+func portOf(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
+
+func newDialer() *redial.Dialer {
+	return &redial.Dialer{MaxElapsed: time.Minute, Logger: zap.NewNop()} // RabbitMQ boots slowly
+}
+
+func TestDownAtFirst(t *testing.T) {
+	t.Parallel()
+	server, address := newServer(t)
+	go func() {
+		time.Sleep(2 * time.Second)
+		server.Launch(t)
+	}()
+	conn, err := connect(t.Context(), newDialer(), urlOf(address))
+	require.NoError(t, err)
+	assert.NoError(t, conn.Close())
+}
+
+// A link keeps a connection, and connects again when it is closed. amqp091 leaves this to the program.
+type link struct {
+	connect func(context.Context) (*amqp.Connection, error)
+
+	mu   sync.Mutex
+	conn *amqp.Connection // nil at first
+}
+
+func (l *link) get(ctx context.Context) (*amqp.Connection, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn != nil && !l.conn.IsClosed() {
+		return l.conn, nil
+	}
+	conn, err := l.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l.conn = conn
+	return conn, nil
+}
+
+// work asks the broker whether an exchange exists.
+func (l *link) work(ctx context.Context) error {
+	conn, err := l.get(ctx)
+	if err != nil {
+		return err
+	}
+	channel, err := conn.Channel()
+	if err != nil {
+		return err
+	}
+	defer channel.Close()
+	return channel.ExchangeDeclarePassive("amq.direct", amqp.ExchangeDirect, true, false, false, false, nil)
+}
+
+func newContender(t *testing.T, name string, connect func(context.Context) (*amqp.Connection, error)) *kit.Contender {
+	l := &link{connect: connect}
+	t.Cleanup(func() {
+		if l.conn != nil {
+			l.conn.Close()
+		}
+	})
+	return &kit.Contender{Name: name, Do: l.work, PerOp: 30 * time.Second}
+}
+
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	server, address := newServer(t)
+	server.Start(t)
+	plain := newContender(t, "net.Dialer", func(context.Context) (*amqp.Connection, error) {
+		return amqp.Dial(urlOf(address))
+	})
+	d := newDialer()
+	ours := newContender(t, "redial", func(ctx context.Context) (*amqp.Connection, error) {
+		return connect(ctx, d, urlOf(address))
+	})
+	kit.Outage(t, server, plain, ours)
+	assert.Less(t, ours.Failed.Load(), plain.Failed.Load())
+	assert.LessOrEqual(t, ours.Failed.Load(), int64(20), "only what is in flight fails when the broker dies")
+}
+
+func TestNeverUp(t *testing.T) {
+	t.Parallel()
+	address := kit.FreeAddress(t)
+	var connects kit.Connects
+	d := newDialer()
+	d.Control = connects.Control
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	start := time.Now()
+	_, err := connect(ctx, d, urlOf(address))
+	took := time.Since(start)
+	t.Log(took, err)
+	var failed *redial.Error
+	require.ErrorAs(t, err, &failed)
+	assert.Equal(t, redial.Refused, failed.Class)
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.Less(t, took, 3*time.Second)
+	assert.Equal(t, failed.Attempts, connects.Count(), "the retries must not multiply")
+}
+
+// A broker that accepts and says nothing.
+func TestSilentBroker(t *testing.T) {
+	t.Parallel()
+	silence := make(chan struct{})
+	ln := testutil.Listen(t, "tcp", "127.0.0.1:0", func(net.Conn) { <-silence })
+	defer close(silence)
+	url := urlOf(ln.Addr().String())
+
+	// With a Dialer in Config.Dial alone, amqp091 waits for ever.
+	hangs := make(chan error, 1)
+	go func() {
+		var d net.Dialer
+		conn, err := amqp.DialConfig(url, amqp.Config{Dial: d.Dial})
+		if err == nil {
+			conn.Close()
+		}
+		hangs <- err
+	}()
+
+	d := newDialer()
+	d.Timeout, d.MaxAttempts = time.Second, 2
+	start := time.Now()
+	_, err := connect(t.Context(), d, url)
+	took := time.Since(start)
+	t.Log(took, err)
+	var failed *redial.Error
+	require.ErrorAs(t, err, &failed)
+	assert.Equal(t, redial.Timeout, failed.Class)
+	assert.Equal(t, 2, failed.Attempts)
+	assert.Less(t, took, 6*time.Second)
+	select {
+	case err := <-hangs:
+		assert.Fail(t, "amqp091 does not need the deadline any more", "%v", err)
+	default:
+	}
+}
+
+// A broker that drops the connection in the handshake, as one that dies does, or a proxy without a backend.
+func TestBrokerThatDrops(t *testing.T) {
+	t.Parallel()
+	ln := testutil.Listen(t, "tcp", "127.0.0.1:0", func(net.Conn) {})
+	d := newDialer()
+	d.MaxAttempts = 3
+	_, err := connect(t.Context(), d, urlOf(ln.Addr().String()))
+	var failed *redial.Error
+	require.ErrorAs(t, err, &failed)
+	assert.Equal(t, redial.Reset, failed.Class)
+	assert.Equal(t, 3, failed.Attempts)
+}
+
+func TestDeadFirstAddress(t *testing.T) {
+	t.Parallel()
+	server, address := newServer(t)
+	server.Start(t)
+	resolver, name := kit.DeadFirst(t, address)
+
+	var attempts kit.Attempts
+	d := newDialer()
+	d.Resolver, d.OnAttempt = resolver, attempts.Add
+	conn, err := connect(t.Context(), d, urlOf(name))
+	require.NoError(t, err)
+	assert.NoError(t, conn.Close())
+	all := attempts.All()
+	require.Len(t, all, 2, "the dial's, and that of Do")
+	assert.Less(t, all[0].Duration, 500*time.Millisecond, "the dial; Do's attempt includes the handshakes")
+
+	plain := &net.Dialer{Resolver: resolver, Timeout: 4 * time.Second} // half of it for each address
+	start := time.Now()
+	conn, err = amqp.DialConfig(urlOf(name), amqp.Config{Dial: plain.Dial})
+	require.NoError(t, err)
+	assert.Greater(t, time.Since(start), time.Second)
+	assert.NoError(t, conn.Close())
+
+	// What the broker says is not retried: it is of class unknown.
+	_, err = connect(t.Context(), d, fmt.Sprintf("amqp://guest:wrong@%s/", address))
+	var failed *redial.Error
+	require.ErrorAs(t, err, &failed)
+	assert.Equal(t, 1, failed.Attempts)
+	assert.ErrorIs(t, err, amqp.ErrCredentials)
+}
+
+func TestGate(t *testing.T) {
+	t.Parallel()
+	address := kit.FreeAddress(t)
+	count := func(gate *redial.Gate) int {
+		var connects kit.Connects
+		d := newDialer()
+		d.Control, d.Gate = connects.Control, gate
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		for _, err := range testutil.Crowd(50, func(int) error {
+			_, err := connect(ctx, d, urlOf(address))
+			return err
+		}) {
+			assert.Equal(t, redial.Refused, redial.Classify(errors.Unwrap(err)))
+		}
+		return connects.Count()
+	}
+	without, with := count(nil), count(new(redial.Gate))
+	t.Logf("connects: %d without a Gate, %d with a Gate", without, with)
+	assert.Less(t, with, without/2)
+}
