@@ -5,6 +5,7 @@ package kit
 import (
 	"cmp"
 	"context"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -25,6 +26,10 @@ import (
 	"github.com/seed-33f8b841/redial/internal/dnstest"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
+
+// InParallel makes up to 16 parallel tests run at once, because most of them only wait. By default as
+// many run as there are CPUs. Call it from TestMain, before the tests run.
+func InParallel() { flag.Set("test.parallel", "16") }
 
 // requireVariable is the environment variable that makes a missing server a failure. CI sets it.
 const requireVariable = "REDIAL_REQUIRE_SERVERS"
