@@ -7,6 +7,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -346,5 +347,18 @@ func (a *Attempts) All() []redial.Attempt {
 	return append([]redial.Attempt(nil), a.all...)
 }
 
-// FreeAddress returns a loopback address that nothing listens on for now.
-func FreeAddress(t testing.TB) string { return testutil.FreeAddress(t) }
+// FreeAddress returns a loopback address that nothing listens on for now. Its port is not one of
+// those that systems pick for outgoing connections, because a server that starts later could not
+// listen on it then.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(20_000)))
+		if ln, err := net.Listen("tcp", address); err == nil {
+			ln.Close()
+			return address
+		}
+	}
+	require.FailNow(t, "no port is free")
+	return ""
+}
