@@ -21,6 +21,11 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
+func TestMain(m *testing.M) {
+	kit.InParallel()
+	os.Exit(m.Run())
+}
+
 // newServer returns a Redis server that has not been started.
 func newServer(t *testing.T, args ...string) (*kit.Server, string) {
 	t.Helper()
@@ -196,7 +201,7 @@ func TestGate(t *testing.T) {
 	}
 	without := connects(nil, "without a Gate")
 	with := connects(new(redial.Gate), "with a Gate")
-	assert.Less(t, 3*with, without)
+	assert.Less(t, 2*with, without)
 }
 
 // go-redis' pool has a breaker of its own: it opens when as many dials have failed as the pool has
