@@ -322,7 +322,7 @@ func DeadFirst(t testing.TB, address string) (*net.Resolver, string) {
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1", host, "the server must listen on this address only")
 	testutil.ListenSilent(t, net.JoinHostPort("127.0.0.2", port))
-	server := dnstest.Start(t, "127.0.0.1:0")
+	server := dnstest.Start(t, FreeAddress(t)) // the same port for UDP and TCP
 	server.Set("service.test", dnstest.Addrs("127.0.0.2", "127.0.0.1"))
 	return server.Resolver(), net.JoinHostPort("service.test", port)
 }
