@@ -21,6 +21,11 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
+func TestMain(m *testing.M) {
+	kit.InParallel()
+	os.Exit(m.Run())
+}
+
 // blocked is a port that the proxy's rules forbid.
 const blocked = "127.0.0.1:25"
 
