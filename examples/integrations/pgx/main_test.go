@@ -1,0 +1,586 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/examples/integrations/internal/kit"
+	"github.com/seed-33f8b841/redial/internal/dnstest"
+	"github.com/seed-33f8b841/redial/internal/testutil"
+)
+
+func TestMain(m *testing.M) {
+	kit.InParallel()
+	testutil.Main(m)
+}
+
+// owner is the user that PostgreSQL runs as.
+const owner = "postgres"
+
+// A cluster is a PostgreSQL server with its files.
+type cluster struct {
+	*kit.Server
+	address string
+	bin     string // the directory of PostgreSQL's programs
+	data    string // the directory of its files
+}
+
+// newCluster returns a PostgreSQL server that has not been started.
+func newCluster(t *testing.T) cluster {
+	t.Helper()
+	path := kit.Binary(t, "/usr/lib/postgresql/*/bin/postgres", "postgresql")
+	c := cluster{address: kit.FreeAddress(t), bin: filepath.Dir(path), data: filepath.Join(kit.Dir(t, owner), "data")}
+	kit.Run(t, owner, filepath.Join(c.bin, "initdb"), "-D", c.data, "-U", "postgres", "-A", "trust", "--no-sync", "--no-locale")
+	_, port, err := net.SplitHostPort(c.address)
+	require.NoError(t, err)
+	c.Server = &kit.Server{
+		Path: path,
+		Args: []string{"-D", c.data, "-h", "127.0.0.1", "-p", port, "-k", "", "-c", "fsync=off", "-c", "max_connections=200", "-c", "hot_standby=off"},
+		User: owner,
+		Ready: func(ctx context.Context) error {
+			conn, err := pgx.Connect(ctx, connString(c.address, ""))
+			if err != nil {
+				return err
+			}
+			return conn.Close(ctx)
+		},
+	}
+	return c
+}
+
+// connString returns the connection string of the server at address. Settings in more take
+// precedence.
+func connString(address, more string) string {
+	host, port, _ := net.SplitHostPort(address)
+	return "user=postgres dbname=postgres sslmode=disable host=" + host + " port=" + port + " " + more
+}
+
+// configFor returns the configuration of a connection through d.
+func configFor(t *testing.T, d *redial.Dialer, connString string) *pgx.ConnConfig {
+	t.Helper()
+	config, err := pgx.ParseConfig(connString)
+	require.NoError(t, err)
+	dialThrough(d, config)
+	return config
+}
+
+func openPool(t *testing.T, d *redial.Dialer, connString string) *pgxpool.Pool {
+	t.Helper()
+	pool, err := newPool(t.Context(), d, connString)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+func plainConfig(t *testing.T, connString string) *pgxpool.Config {
+	t.Helper()
+	config, err := pgxpool.ParseConfig(connString)
+	require.NoError(t, err)
+	config.ConnConfig.DialFunc = new(net.Dialer).DialContext
+	return config
+}
+
+// An operation is what a program does with one of the ways to connect.
+type operation func(ctx context.Context) error
+
+const query = "SELECT 1"
+
+// These return the operations of the three ways that main.go has, and of a pool whose
+// operations are not retried as a whole.
+
+func byConnect(t *testing.T, d *redial.Dialer, connString string) operation {
+	config := configFor(t, d, connString)
+	return func(ctx context.Context) error {
+		conn, err := connect(ctx, d, config)
+		if err != nil {
+			return err
+		}
+		defer conn.Close(ctx)
+		_, err = conn.Exec(ctx, query)
+		return err
+	}
+}
+
+func byPool(t *testing.T, d *redial.Dialer, connString string) operation {
+	pool := openPool(t, d, connString)
+	return func(ctx context.Context) error {
+		_, err := pool.Exec(redial.Attach(ctx), query)
+		return err
+	}
+}
+
+func byAcquire(t *testing.T, d *redial.Dialer, connString string) operation {
+	pool := openPool(t, d, connString)
+	return func(ctx context.Context) error {
+		conn, err := acquire(ctx, d, pool)
+		if err != nil {
+			return err
+		}
+		defer conn.Release()
+		_, err = conn.Exec(ctx, query)
+		return err
+	}
+}
+
+func byDB(t *testing.T, d *redial.Dialer, connString string) operation {
+	db := openDB(d, configFor(t, d, connString))
+	t.Cleanup(func() { db.Close() })
+	return execIn(db)
+}
+
+func execIn(db *sql.DB) operation {
+	return func(ctx context.Context) error {
+		_, err := db.ExecContext(ctx, query)
+		return err
+	}
+}
+
+var ways = map[string]func(*testing.T, *redial.Dialer, string) operation{
+	"connect": byConnect, "pool": byPool, "acquire": byAcquire, "database/sql": byDB,
+}
+
+func TestDownAtFirst(t *testing.T) {
+	t.Parallel()
+	server := newCluster(t)
+	results := map[string]chan error{}
+	for name, way := range ways {
+		if name == "pool" { // it does not retry a server that accepts while it starts up
+			continue
+		}
+		d := &redial.Dialer{Classifier: startingUp, Logger: zap.NewNop()}
+		do, result := way(t, d, connString(server.address, "")), make(chan error, 1)
+		results[name] = result
+		go func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			result <- do(ctx)
+		}()
+	}
+	time.Sleep(2 * time.Second)
+	server.Launch(t)
+	for name, result := range results {
+		assert.NoError(t, <-result, name)
+	}
+}
+
+// TestStartingUp has a server that accepts and answers 57P03 until it is promoted: a standby that
+// admits no queries.
+func TestStartingUp(t *testing.T) {
+	t.Parallel()
+	server := newCluster(t)
+	require.NoError(t, os.WriteFile(filepath.Join(server.data, "standby.signal"), nil, 0o600))
+	ready := server.Ready
+	server.Ready = func(ctx context.Context) error {
+		err := ready(ctx)
+		if startingUp(err) == redial.Refused {
+			return nil
+		}
+		return errors.Join(errors.New("not starting up"), err)
+	}
+	server.Start(t)
+
+	// A dial alone succeeds, so that the program sees the error at once.
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	plain := configFor(t, &redial.Dialer{Logger: zap.NewNop()}, connString(server.address, ""))
+	_, err := pgx.ConnectConfig(ctx, plain)
+	var e *pgconn.PgError
+	require.ErrorAs(t, err, &e)
+	assert.Equal(t, "57P03", e.Code)
+	err = byPool(t, &redial.Dialer{Classifier: startingUp, Logger: zap.NewNop()}, connString(server.address, ""))(ctx)
+	require.ErrorAs(t, err, &e)
+	assert.Equal(t, "57P03", e.Code)
+
+	var waiting sync.WaitGroup
+	for _, name := range []string{"connect", "acquire", "database/sql"} {
+		var attempts kit.Attempts
+		d := &redial.Dialer{Classifier: startingUp, Logger: zap.NewNop(), OnAttempt: attempts.Add}
+		do := ways[name](t, d, connString(server.address, ""))
+		waiting.Go(func() {
+			assert.NoError(t, do(ctx), name)
+			refused := 0
+			for _, a := range attempts.All() {
+				if a.Class == redial.Refused {
+					refused++
+				}
+			}
+			assert.Greater(t, refused, 1, name)
+			t.Logf("%s: 57P03 %d times", name, refused)
+		})
+	}
+	time.Sleep(1500 * time.Millisecond)
+	kit.Run(t, owner, filepath.Join(server.bin, "pg_ctl"), "promote", "-D", server.data)
+	waiting.Wait()
+}
+
+func TestOutage(t *testing.T) {
+	server := newCluster(t)
+	server.Start(t)
+	to := connString(server.address, "")
+	contender := func(name string, do operation) *kit.Contender { return &kit.Contender{Name: name, Do: do} }
+	dialer := func(g *redial.Gate) *redial.Dialer {
+		return &redial.Dialer{Dialer: net.Dialer{Timeout: 3 * time.Second}, Gate: g, Classifier: startingUp, Logger: zap.NewNop()}
+	}
+
+	plainPool, err := pgxpool.NewWithConfig(t.Context(), plainConfig(t, to))
+	require.NoError(t, err)
+	defer plainPool.Close()
+	plainDB := stdlib.OpenDB(*plainConfig(t, to).ConnConfig)
+	defer plainDB.Close()
+	plainDB.SetMaxIdleConns(10)
+
+	pools := []*kit.Contender{
+		contender("net.Dialer, pool", func(ctx context.Context) error {
+			_, err := plainPool.Exec(ctx, query)
+			return err
+		}),
+		contender("redial, pool", byPool(t, dialer(new(redial.Gate)), to)),
+		contender("redial, acquire", byAcquire(t, dialer(nil), to)),
+	}
+	dbs := []*kit.Contender{
+		contender("net.Dialer, database/sql", execIn(plainDB)),
+		contender("redial, database/sql", byDB(t, dialer(new(redial.Gate)), to)),
+	}
+	kit.Outage(t, server.Server, append(pools, dbs...)...)
+	for _, group := range [][]*kit.Contender{pools, dbs} {
+		for _, ours := range group[1:] {
+			assert.Less(t, ours.Failed.Load(), group[0].Failed.Load()/2, ours.Name)
+		}
+	}
+}
+
+func TestNeverUp(t *testing.T) {
+	t.Parallel()
+	for name, way := range ways {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var connects kit.Connects
+			d := &redial.Dialer{Dialer: net.Dialer{Control: connects.Control}, Classifier: startingUp, Logger: zap.NewNop()}
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			defer cancel()
+			err := way(t, d, connString(testutil.RefusingAddress(t, "tcp4"), ""))(ctx)
+			assert.NoError(t, ctx.Err(), "it ends before its deadline")
+			t.Log(err)
+			var failed *redial.Error
+			require.ErrorAs(t, err, &failed)
+			assert.Equal(t, redial.Refused, failed.Class)
+			assert.Equal(t, redial.Refused, redial.Classify(err))
+			assert.Greater(t, failed.Attempts, 2)
+			assert.Equal(t, failed.Attempts, connects.Count(), "the client must not multiply the retries")
+		})
+	}
+}
+
+// TestPreferTLS has pgx dial twice: with TLS, and then without.
+func TestPreferTLS(t *testing.T) {
+	t.Parallel()
+	for name, do := range map[string]func(context.Context, *redial.Dialer, *pgx.ConnConfig) (*pgx.Conn, error){
+		"connect": connect,
+		"without Do": func(ctx context.Context, _ *redial.Dialer, config *pgx.ConnConfig) (*pgx.Conn, error) {
+			return pgx.ConnectConfig(ctx, config)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var connects kit.Connects
+			var dials inFlight
+			d := &redial.Dialer{
+				Dialer: net.Dialer{Control: connects.Control}, Logger: zap.NewNop(), OnDial: dials.onDial,
+				MaxElapsed: time.Second,
+			}
+			start := time.Now()
+			_, err := do(t.Context(), d, configFor(t, d, connString(testutil.RefusingAddress(t, "tcp4"), "sslmode=prefer")))
+			took := time.Since(start)
+			var failed *redial.Error
+			require.ErrorAs(t, err, &failed)
+			assert.Equal(t, redial.Refused, failed.Class)
+			if name == "connect" {
+				assert.Equal(t, 2*failed.Attempts, connects.Count(), "an attempt of Do connects twice")
+				return
+			}
+			assert.EqualValues(t, 2, dials.begun.Load())
+			assert.Greater(t, took, 1700*time.Millisecond, "each dial has MaxElapsed for itself")
+		})
+	}
+}
+
+// TestAddresses has one server and several ways to say where it is.
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	server := newCluster(t)
+	server.Start(t)
+	soon := func(t *testing.T) context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		t.Cleanup(cancel)
+		return ctx
+	}
+
+	resolver, name := kit.DeadFirst(t, server.address)
+	t.Run("dead first", func(t *testing.T) {
+		fastest := time.Hour
+		for range 3 { // the machine may be busy
+			var attempts kit.Attempts
+			d := &redial.Dialer{Dialer: net.Dialer{Resolver: resolver}, Logger: zap.NewNop(), OnAttempt: attempts.Add}
+			require.NoError(t, byPool(t, d, connString(name, ""))(t.Context()))
+			require.Len(t, attempts.All(), 1)
+			if fastest = min(fastest, attempts.All()[0].Duration); fastest < 500*time.Millisecond {
+				break
+			}
+		}
+		assert.Less(t, fastest, 500*time.Millisecond)
+	})
+	t.Run("dead first, with net.Dialer", func(t *testing.T) {
+		t.Parallel()
+		config := plainConfig(t, connString(name, ""))
+		config.ConnConfig.LookupFunc = resolver.LookupHost
+		_, err := pgx.ConnectConfig(soon(t), config.ConnConfig)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+
+	// The first address refuses, as ::1 does if a server listens on 127.0.0.1 only.
+	dns := dnstest.Start(t, "127.0.0.1:0")
+	dns.Set("service.test", dnstest.Addrs("127.0.0.3", "127.0.0.1"))
+	t.Run("refused first", func(t *testing.T) {
+		d := &redial.Dialer{Dialer: net.Dialer{Resolver: dns.Resolver()}, Logger: zap.NewNop(), MaxAttempts: 1}
+		assert.NoError(t, byPool(t, d, connString(name, ""))(t.Context()))
+	})
+	t.Run("refused first, without our LookupFunc", func(t *testing.T) {
+		t.Parallel()
+		config := configFor(t, &redial.Dialer{Logger: zap.NewNop()}, connString(name, ""))
+		config.LookupFunc = dns.Resolver().LookupHost
+		start := time.Now()
+		conn, err := pgx.ConnectConfig(soon(t), config)
+		assert.Greater(t, time.Since(start), time.Second, "pgx gives nearly all the time to the first address")
+		if err == nil { // the dial has left its last moments to the second address
+			conn.Close(t.Context())
+		}
+	})
+
+	hosts := connString(server.address, "host=127.0.0.3,127.0.0.1")
+	for _, way := range []string{"connect", "acquire", "database/sql"} {
+		t.Run("list of hosts, "+way, func(t *testing.T) {
+			var attempts kit.Attempts
+			d := &redial.Dialer{Logger: zap.NewNop(), OnAttempt: attempts.Add}
+			require.NoError(t, ways[way](t, d, hosts)(t.Context()))
+			all := attempts.All()
+			require.Len(t, all, 3, "one dial for each host, and the attempt that has both")
+			assert.Equal(t, 1, all[2].Number)
+		})
+	}
+	t.Run("list of hosts, pool", func(t *testing.T) {
+		t.Parallel()
+		d := &redial.Dialer{Logger: zap.NewNop(), MaxElapsed: 500 * time.Millisecond}
+		assert.NoError(t, byPool(t, d, hosts)(soon(t)), "the first host gets only MaxElapsed")
+	})
+
+	t.Run("sslmode=prefer", func(t *testing.T) {
+		d := &redial.Dialer{Logger: zap.NewNop(), MaxAttempts: 1}
+		assert.NoError(t, byPool(t, d, connString(server.address, "sslmode=prefer"))(t.Context()))
+	})
+}
+
+// inFlight counts the dials of a Dialer. Its method onDial goes into the field OnDial.
+type inFlight struct{ begun, ended atomic.Int64 }
+
+func (f *inFlight) onDial(context.Context, string, string) (context.Context, func(error)) {
+	f.begun.Add(1)
+	return nil, func(error) { f.ended.Add(1) }
+}
+
+func (f *inFlight) count() int { return int(f.begun.Load() - f.ended.Load()) }
+
+// A storm is what fifty operations at once have seen of a dead server.
+type storm struct {
+	refused  int // errors that match ECONNREFUSED
+	typed    int // errors that hold a *redial.Error
+	connects int
+	dials    inFlight
+	counter  kit.Connects
+}
+
+// dialer returns a Dialer that the storm counts.
+func (s *storm) dialer() *redial.Dialer {
+	return &redial.Dialer{
+		Dialer:     net.Dialer{Timeout: 3 * time.Second, Control: s.counter.Control},
+		Classifier: startingUp, Logger: zap.NewNop(), OnDial: s.dials.onDial,
+	}
+}
+
+// run runs the operations, which have the given time.
+func (s *storm) run(t *testing.T, perOp time.Duration, do operation) {
+	t.Helper()
+	errs := make(chan error)
+	for range 50 {
+		go func() {
+			ctx, cancel := context.WithTimeout(t.Context(), perOp)
+			defer cancel()
+			errs <- do(ctx)
+		}()
+	}
+	for range 50 {
+		err := <-errs
+		assert.Error(t, err)
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			s.refused++
+		}
+		if _, ok := errors.AsType[*redial.Error](err); ok {
+			s.typed++
+		}
+	}
+	s.connects = s.counter.Count()
+	t.Logf("%v: %d of 50 saw the errno, %d connects", perOp, s.refused, s.connects)
+}
+
+// runToTheEnd runs storms with operations of one second, and asserts that all of them see the cause,
+// and that nothing dials after the last. A dial fails a twentieth of its time before the operation's
+// end. If this is too short for a busy machine, the operations get more time.
+func runToTheEnd(t *testing.T, operationOf func(d *redial.Dialer) operation) *storm {
+	t.Helper()
+	for _, perOp := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
+		s := new(storm)
+		s.run(t, perOp, operationOf(s.dialer()))
+		assert.Eventually(t, func() bool { return s.dials.count() == 0 }, time.Second, time.Millisecond, "the dials end with the operations")
+		connects := s.counter.Count()
+		time.Sleep(500 * time.Millisecond)
+		assert.Equal(t, connects, s.counter.Count(), "nothing dials any more")
+		if s.refused == 50 && s.typed == 50 {
+			return s
+		}
+	}
+	require.Fail(t, "not all operations have seen the cause")
+	return nil
+}
+
+func TestDeadServer(t *testing.T) {
+	t.Parallel()
+	t.Run("a pool of 50", func(t *testing.T) {
+		t.Parallel()
+		to := connString(testutil.RefusingAddress(t, "tcp4"), "pool_max_conns=50")
+		runToTheEnd(t, func(d *redial.Dialer) operation { return byPool(t, d, to) })
+	})
+	t.Run("a pool of 4 with a Gate", func(t *testing.T) {
+		t.Parallel()
+		to := connString(testutil.RefusingAddress(t, "tcp4"), "pool_max_conns=4")
+		s := runToTheEnd(t, func(d *redial.Dialer) operation {
+			d.Gate = new(redial.Gate)
+			return byPool(t, d, to)
+		})
+		assert.Less(t, s.connects, 50, "most operations share a failure")
+	})
+	t.Run("a pool of 4, acquire", func(t *testing.T) {
+		t.Parallel()
+		to := connString(testutil.RefusingAddress(t, "tcp4"), "pool_max_conns=4")
+		runToTheEnd(t, func(d *redial.Dialer) operation { return byAcquire(t, d, to) })
+	})
+	t.Run("database/sql", func(t *testing.T) {
+		t.Parallel()
+		to := connString(testutil.RefusingAddress(t, "tcp4"), "")
+		runToTheEnd(t, func(d *redial.Dialer) operation { return byDB(t, d, to) })
+	})
+	t.Run("database/sql over a pool of 4 with a Gate", func(t *testing.T) {
+		t.Parallel()
+		to := connString(testutil.RefusingAddress(t, "tcp4"), "pool_max_conns=4")
+		runToTheEnd(t, func(d *redial.Dialer) operation {
+			d.Gate = new(redial.Gate)
+			db := stdlib.OpenDBFromPool(openPool(t, d, to))
+			t.Cleanup(func() { db.Close() })
+			return func(ctx context.Context) error { return db.PingContext(redial.Attach(ctx)) }
+		})
+	})
+
+	// What happens otherwise.
+	t.Run("a pool of 4 without Attach", func(t *testing.T) {
+		t.Parallel()
+		var s storm
+		core, logs := observer.New(zapcore.DebugLevel)
+		d := s.dialer()
+		d.Logger = zap.New(core)
+		pool := openPool(t, d, connString(testutil.RefusingAddress(t, "tcp4"), "pool_max_conns=4"))
+		s.run(t, time.Second, pool.Ping)
+		assert.Zero(t, s.refused, "the pool drops the cause")
+		assert.Equal(t, 4, s.dials.count(), "the dials live on")
+		require.NotZero(t, logs.Len())
+		last := logs.All()[logs.Len()-1]
+		assert.Equal(t, "dial attempt failed, will retry", last.Message)
+		assert.Equal(t, "refused", last.ContextMap()["class"], "the log has the cause")
+	})
+	t.Run("database/sql with MaxOpenConns 4", func(t *testing.T) {
+		t.Parallel()
+		var s storm
+		d := s.dialer()
+		d.MaxElapsed = time.Second
+		db := openDB(d, configFor(t, d, connString(testutil.RefusingAddress(t, "tcp4"), "")))
+		defer db.Close()
+		db.SetMaxOpenConns(4)
+		s.run(t, time.Second, db.PingContext)
+		assert.Less(t, s.refused, 50, "those who wait for a place see only the end of their context")
+		assert.Eventually(t, func() bool { return s.dials.count() == 0 && db.Stats().OpenConnections == 0 },
+			20*time.Second, 10*time.Millisecond, "four dials go on, one after the other, each for MaxElapsed")
+	})
+}
+
+// TestSilentServer has two hosts that answer nothing, so that an attempt is in flight when the
+// operation ends, and pgx would go on with the other host.
+func TestSilentServer(t *testing.T) {
+	t.Parallel()
+	address := testutil.ListenSilent(t, "127.0.0.1:0")
+	for _, name := range []string{"pool", "acquire", "database/sql"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var s storm
+			d := s.dialer()
+			d.Timeout = 1500 * time.Millisecond
+			do := ways[name](t, d, connString(address, "host=127.0.0.1,127.0.0.1"))
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+			assert.Error(t, do(ctx))
+			assert.Less(t, time.Since(start), 1200*time.Millisecond)
+			// Within acquire, the dial in flight is the pool's own. It ends by its Timeout.
+			time.Sleep(time.Until(start.Add(2500 * time.Millisecond)))
+			assert.Zero(t, s.dials.count())
+			assert.Equal(t, 1, s.counter.Count())
+		})
+	}
+}
+
+func TestGate(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"connect", "pool", "database/sql"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			to := connString(testutil.RefusingAddress(t, "tcp4"), "")
+			if name == "pool" {
+				to += "pool_max_conns=50"
+			}
+			var without, with storm
+			gated := with.dialer()
+			gated.Gate = new(redial.Gate)
+			var running sync.WaitGroup
+			running.Go(func() { without.run(t, 2*time.Second, ways[name](t, without.dialer(), to)) })
+			running.Go(func() { with.run(t, 2*time.Second, ways[name](t, gated, to)) })
+			running.Wait()
+			assert.Less(t, with.connects, without.connects/3)
+		})
+	}
+}
