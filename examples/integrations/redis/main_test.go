@@ -2,7 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -13,18 +18,23 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/examples/integrations/internal/kit"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
+func TestMain(m *testing.M) {
+	kit.InParallel()
+	os.Exit(m.Run())
+}
+
 // newServer returns a Redis server that has not been started.
-func newServer(t *testing.T) (*kit.Server, string) {
+func newServer(t *testing.T, args ...string) (*kit.Server, string) {
 	t.Helper()
-	path := kit.Binary(t, "redis-server", "redis-server")
 	address := kit.FreeAddress(t)
 	_, port, err := net.SplitHostPort(address)
 	require.NoError(t, err)
 	return &kit.Server{
-		Path: path,
-		Args: []string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", kit.Dir(t, "")},
+		Path: kit.Binary(t, "redis-server", "redis-server"),
+		Args: append([]string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", kit.Dir(t, "")}, args...),
 		Ready: func(ctx context.Context) error {
 			client := redis.NewClient(&redis.Options{Addr: address, MaxRetries: -1, ContextTimeoutEnabled: true})
 			defer client.Close()
@@ -33,52 +43,293 @@ func newServer(t *testing.T) (*kit.Server, string) {
 	}, address
 }
 
-func newClient(t *testing.T, o *redis.Options) *redis.Client {
+func closing(t *testing.T, client *redis.Client) *redis.Client {
 	t.Helper()
-	client := redis.NewClient(o)
 	t.Cleanup(func() { client.Close() })
 	return client
 }
 
+func newClient(t *testing.T, d *redial.Dialer, address string) *redis.Client {
+	t.Helper()
+	return closing(t, withRetries(redis.NewClient(options(d, address)), d))
+}
+
 func ping(client *redis.Client) func(context.Context) error {
-	return func(ctx context.Context) error { return client.Ping(redial.Attach(ctx)).Err() }
+	return func(ctx context.Context) error { return client.Ping(ctx).Err() }
+}
+
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 func TestDownAtFirst(t *testing.T) {
+	t.Parallel()
 	server, address := newServer(t)
-	client := newClient(t, options(&redial.Dialer{Logger: zap.NewNop()}, address))
-	go func() {
-		time.Sleep(2 * time.Second)
-		server.Launch(t)
-	}()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	assert.NoError(t, ping(client)(ctx))
+	client := newClient(t, &redial.Dialer{Logger: zap.NewNop()}, address)
+	time.AfterFunc(2*time.Second, func() { server.Launch(t) })
+	ctx := within(t, 20*time.Second)
+	_, err := client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		return p.Set(ctx, "key", "value", 0).Err()
+	})
+	require.NoError(t, err)
+	value, err := client.Get(ctx, "key").Result()
+	assert.NoError(t, err)
+	assert.Equal(t, "value", value)
+	assert.ErrorIs(t, client.Get(ctx, "no key").Err(), redis.Nil)
 }
 
 func TestOutage(t *testing.T) {
 	server, address := newServer(t)
 	server.Start(t)
-	plain := newClient(t, &redis.Options{Addr: address, Dialer: new(net.Dialer).DialContext, ContextTimeoutEnabled: true, MaxRetries: 1, DialerRetries: 1})
-	ours := newClient(t, options(&redial.Dialer{Logger: zap.NewNop()}, address))
+	plain := closing(t, redis.NewClient(&redis.Options{
+		Addr: address, Dialer: new(net.Dialer).DialContext, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
+	}))
+	defaults := closing(t, redis.NewClient(&redis.Options{Addr: address, ContextTimeoutEnabled: true}))
+	ours := newClient(t, &redial.Dialer{Logger: zap.NewNop()}, address)
 	a := &kit.Contender{Name: "net.Dialer", Do: ping(plain)}
-	b := &kit.Contender{Name: "redial", Do: ping(ours)}
-	kit.Outage(t, server, a, b)
-	assert.Less(t, b.Failed.Load(), a.Failed.Load())
+	b := &kit.Contender{Name: "net.Dialer, with go-redis' retries", Do: ping(defaults)}
+	c := &kit.Contender{Name: "redial", Do: ping(ours)}
+	kit.Outage(t, server, a, b, c)
+	assert.Less(t, c.Failed.Load(), a.Failed.Load())
+	assert.Zero(t, c.Failed.Load())
 }
 
 func TestNeverUp(t *testing.T) {
+	t.Parallel()
 	address := kit.FreeAddress(t)
 	var connects kit.Connects
 	d := &redial.Dialer{Dialer: net.Dialer{Control: connects.Control}, Logger: zap.NewNop()}
-	client := newClient(t, options(d, address))
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	start := time.Now()
+	client := newClient(t, d, address)
+	ctx := within(t, 2*time.Second)
 	err := ping(client)(ctx)
-	t.Log(time.Since(start), err)
+	assert.NoError(t, ctx.Err(), "it fails in time to tell why")
+	t.Log(err)
 	var failed *redial.Error
 	require.ErrorAs(t, err, &failed)
 	assert.Equal(t, redial.Refused, failed.Class)
-	assert.Equal(t, failed.Attempts, connects.Count(), "the client must not multiply the retries")
+	assert.ErrorIs(t, err, syscall.ECONNREFUSED)
+	assert.ErrorIs(t, err, redial.ErrDeadline)
+	assert.Greater(t, failed.Attempts, 2)
+	assert.Equal(t, failed.Attempts, connects.Count(), "the client must not multiply the attempts")
+}
+
+// A server that does not answer at all is known by the Timeout of the Dialer, which must be shorter
+// than the operation's time.
+func TestSilent(t *testing.T) {
+	t.Parallel()
+	address := testutil.ListenSilent(t, "127.0.0.1:0")
+	d := &redial.Dialer{Dialer: net.Dialer{Timeout: 500 * time.Millisecond}, Logger: zap.NewNop()}
+	err := ping(newClient(t, d, address))(within(t, 2*time.Second))
+	t.Log(err)
+	var failed *redial.Error
+	require.ErrorAs(t, err, &failed)
+	assert.Equal(t, redial.Timeout, failed.Class)
+}
+
+// Without the hook, the pool's dial retries, and the program learns the cause only if the dial ends
+// before the program's own time does: go-redis' DialTimeout must be shorter.
+func TestWithoutTheHook(t *testing.T) {
+	t.Parallel()
+	address := kit.FreeAddress(t)
+	for _, test := range []struct {
+		dialTimeout time.Duration
+		class       redial.Class
+		stop        error
+	}{
+		{time.Second, redial.Refused, redial.ErrDeadline},
+		{5 * time.Second, redial.Timeout, context.DeadlineExceeded},
+	} {
+		t.Run(test.dialTimeout.String(), func(t *testing.T) {
+			t.Parallel()
+			d := &redial.Dialer{Logger: zap.NewNop()}
+			client := closing(t, redis.NewClient(&redis.Options{
+				Addr: address, Dialer: d.DialContext, DialTimeout: test.dialTimeout,
+				DialerRetries: 1, MaxRetries: -1, ContextTimeoutEnabled: true,
+			}))
+			err := ping(client)(within(t, 2*time.Second))
+			t.Log(err)
+			assert.Equal(t, test.class, redial.Classify(err))
+			assert.ErrorIs(t, err, test.stop)
+		})
+	}
+}
+
+func TestDeadFirstAddress(t *testing.T) {
+	t.Parallel()
+	server, address := newServer(t)
+	server.Start(t)
+	resolver, name := kit.DeadFirst(t, address)
+	took := func(client *redis.Client) time.Duration {
+		start := time.Now()
+		require.NoError(t, ping(client)(within(t, 20*time.Second)))
+		return time.Since(start)
+	}
+	dialer := net.Dialer{Resolver: resolver, Timeout: 5 * time.Second}
+	ours := took(newClient(t, &redial.Dialer{Dialer: dialer, Logger: zap.NewNop()}, name))
+	plain := took(closing(t, redis.NewClient(&redis.Options{Addr: name, Dialer: dialer.DialContext})))
+	t.Logf("redial took %v, net.Dialer %v", ours, plain)
+	assert.Less(t, ours, 500*time.Millisecond)
+	assert.Greater(t, plain, time.Second)
+}
+
+func TestGate(t *testing.T) {
+	t.Parallel()
+	address := kit.FreeAddress(t)
+	connects := func(gate *redial.Gate, name string) int {
+		var connects kit.Connects
+		d := &redial.Dialer{Dialer: net.Dialer{Control: connects.Control}, Gate: gate, Logger: zap.NewNop()}
+		o := options(d, address)
+		// After as many failed dials as its pool has places, go-redis dials once a second only. The
+		// default, ten for each CPU, would show that, and not the Gate.
+		o.PoolSize = 1000
+		client := closing(t, redis.NewClient(o))
+		hook := newRetries(d, address)
+		hook.dialer.Gate = gate
+		client.AddHook(hook)
+		ctx := within(t, 2*time.Second)
+		errs := testutil.Crowd(50, func(int) error { return ping(client)(ctx) })
+		for _, err := range errs {
+			var failed *redial.Error
+			require.ErrorAs(t, err, &failed)
+			assert.Equal(t, redial.Refused, failed.Class)
+		}
+		t.Logf("%s: %d connects", name, connects.Count())
+		return connects.Count()
+	}
+	without := connects(nil, "without a Gate")
+	with := connects(new(redial.Gate), "with a Gate")
+	assert.Less(t, 2*with, without)
+}
+
+// go-redis' pool has a breaker of its own: it opens when as many dials have failed as the pool has
+// places, and then the pool dials once a second. The commands wait all the same, and go on after it.
+func TestBreaker(t *testing.T) {
+	t.Parallel()
+	server, address := newServer(t)
+	var connects kit.Connects
+	d := &redial.Dialer{Dialer: net.Dialer{Control: connects.Control}, Logger: zap.NewNop()}
+	client := newClient(t, d, address)
+	time.AfterFunc(3*time.Second, func() { server.Launch(t) })
+	ctx := within(t, 25*time.Second)
+	for _, err := range testutil.Crowd(100, func(int) error { return ping(client)(ctx) }) {
+		assert.NoError(t, err)
+	}
+	t.Logf("%d connects, of which at most %d are the pool's", connects.Count(), client.Options().PoolSize)
+	assert.Less(t, connects.Count(), 4*client.Options().PoolSize)
+}
+
+// While Redis loads its data, it accepts and answers LOADING.
+func TestLoading(t *testing.T) {
+	t.Parallel()
+	dir := kit.Dir(t, "")
+	server, address := newServer(t, "--dir", dir, "--appendonly", "yes", "--enable-debug-command", "yes")
+	server.Start(t)
+	client := newClient(t, &redial.Dialer{Logger: zap.NewNop()}, address)
+	ctx := within(t, 30*time.Second)
+	require.NoError(t, client.Set(ctx, "key", "value", 0).Err())
+	require.NoError(t, client.Do(ctx, "DEBUG", "POPULATE", "2000").Err())
+	require.NoError(t, client.BgSave(ctx).Err())
+	require.Eventually(t, func() bool {
+		_, err := os.Stat(filepath.Join(dir, "dump.rdb"))
+		return err == nil
+	}, 20*time.Second, 10*time.Millisecond)
+	server.Kill()
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "appendonlydir")))
+	// Redis waits this many microseconds after each key that it loads, and answers meanwhile.
+	server.Args = append(server.Args, "--appendonly", "no", "--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")
+	server.Launch(t)
+	var loading error
+	require.Eventually(t, func() bool {
+		plain := redis.NewClient(&redis.Options{Addr: address, MaxRetries: -1})
+		defer plain.Close()
+		loading = plain.Get(ctx, "key").Err()
+		return redis.IsLoadingError(loading)
+	}, 10*time.Second, 5*time.Millisecond)
+	t.Log(loading)
+	start := time.Now()
+	value, err := client.Get(ctx, "key").Result()
+	t.Log(time.Since(start))
+	assert.NoError(t, err)
+	assert.Equal(t, "value", value)
+}
+
+// A blocking command outlives the time of an attempt.
+func TestBlockingCommand(t *testing.T) {
+	t.Parallel()
+	server, address := newServer(t)
+	d := &redial.Dialer{Dialer: net.Dialer{Timeout: 200 * time.Millisecond}, Logger: zap.NewNop()}
+	client := newClient(t, d, address)
+	time.AfterFunc(300*time.Millisecond, func() { server.Launch(t) })
+	assert.ErrorIs(t, client.BLPop(within(t, 20*time.Second), time.Second, "list").Err(), redis.Nil)
+}
+
+// TestSentinel kills the master for good. Sentinel makes the replica the master.
+func TestSentinel(t *testing.T) {
+	master, masterAddress := newServer(t)
+	master.Start(t)
+	host, port, err := net.SplitHostPort(masterAddress)
+	require.NoError(t, err)
+	replica, replicaAddress := newServer(t, "--replicaof", host+" "+port)
+	replica.Start(t)
+	var sentinels []string
+	for i := range 3 {
+		address := kit.FreeAddress(t)
+		_, sentinelPort, err := net.SplitHostPort(address)
+		require.NoError(t, err)
+		config := filepath.Join(kit.Dir(t, ""), "sentinel.conf") // Sentinel writes to it
+		require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `bind 127.0.0.1
+port %s
+dir %s
+sentinel monitor mymaster %s %s 2
+sentinel down-after-milliseconds mymaster 500
+sentinel failover-timeout mymaster 3000
+`, sentinelPort, filepath.Dir(config), host, port), 0o600))
+		sentinel := &kit.Server{
+			Path: kit.Binary(t, "redis-sentinel", "redis-sentinel"),
+			Args: []string{config},
+			Ready: func(ctx context.Context) error {
+				client := redis.NewSentinelClient(&redis.Options{Addr: address, MaxRetries: -1})
+				defer client.Close()
+				replicas, err := client.Replicas(ctx, "mymaster").Result()
+				if err == nil && len(replicas) == 0 {
+					err = fmt.Errorf("Sentinel %d knows no replica yet", i)
+				}
+				return err
+			},
+		}
+		sentinel.Start(t)
+		sentinels = append(sentinels, address)
+	}
+	require.Eventually(t, func() bool { // the Sentinels know each other
+		client := redis.NewSentinelClient(&redis.Options{Addr: sentinels[0]})
+		defer client.Close()
+		others, err := client.Sentinels(t.Context(), "mymaster").Result()
+		return err == nil && len(others) == 2
+	}, 20*time.Second, 50*time.Millisecond)
+
+	plain := closing(t, redis.NewFailoverClient(&redis.FailoverOptions{
+		MasterName: "mymaster", SentinelAddrs: sentinels, Dialer: new(net.Dialer).DialContext, ContextTimeoutEnabled: true,
+	}))
+	d := &redial.Dialer{Logger: zap.NewNop()}
+	ours := closing(t, redis.NewFailoverClient(failoverOptions(d, "mymaster", sentinels...)))
+	withRetries(ours, d)
+	write := func(client *redis.Client) func(context.Context) error {
+		var n atomic.Int64
+		return func(ctx context.Context) error { return client.Set(ctx, "key", n.Add(1), 0).Err() }
+	}
+	a := &kit.Contender{Name: "net.Dialer, with go-redis' retries", Do: write(plain)}
+	b := &kit.Contender{Name: "redial", Do: write(ours)}
+	kit.Through(t, func() {
+		master.Kill()
+		require.Eventually(t, func() bool {
+			client := redis.NewClient(&redis.Options{Addr: replicaAddress})
+			defer client.Close()
+			return client.Set(t.Context(), "other", 1, 0).Err() == nil
+		}, 30*time.Second, 20*time.Millisecond)
+	}, a, b)
+	assert.LessOrEqual(t, b.Failed.Load(), a.Failed.Load())
+	assert.Zero(t, b.Failed.Load())
 }

@@ -25,7 +25,10 @@ import (
 // dirVariable is the environment variable with the directory of the server's certificate.
 const dirVariable = "REDIAL_TLS_DIR"
 
-func TestMain(m *testing.M) { kit.Main(m, serve) }
+func TestMain(m *testing.M) {
+	kit.InParallel()
+	kit.Main(m, serve)
+}
 
 // serve echoes what clients send.
 func serve(address string) error {

@@ -322,7 +322,7 @@ func DeadFirst(t testing.TB, address string) (*net.Resolver, string) {
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1", host, "the server must listen on this address only")
 	testutil.ListenSilent(t, net.JoinHostPort("127.0.0.2", port))
-	server := dnstest.Start(t, "127.0.0.1:0")
+	server := dnstest.Start(t, FreeAddress(t)) // the same port for UDP and TCP
 	server.Set("service.test", dnstest.Addrs("127.0.0.2", "127.0.0.1"))
 	return server.Resolver(), net.JoinHostPort("service.test", port)
 }
@@ -347,17 +347,18 @@ func (a *Attempts) All() []redial.Attempt {
 	return append([]redial.Attempt(nil), a.all...)
 }
 
-// FreeAddress returns a loopback address that nothing listens on for now. No connection gets its
-// port as the local one: systems pick those from 32768 or higher.
+// FreeAddress returns a loopback address that nothing listens on for now. Its port is not one of
+// those that systems pick for outgoing connections, because a server that starts later could not
+// listen on it then.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	for range 100 {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(22_000)))
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(20_000)))
 		if ln, err := net.Listen("tcp", address); err == nil {
 			ln.Close()
 			return address
 		}
 	}
-	require.Fail(t, "no free port")
+	require.FailNow(t, "no port is free")
 	return ""
 }

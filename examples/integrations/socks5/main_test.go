@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"golang.org/x/net/proxy"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/examples/integrations/internal/kit"
+	"github.com/seed-33f8b841/redial/internal/testutil"
+)
+
+func TestMain(m *testing.M) {
+	kit.InParallel()
+	os.Exit(m.Run())
+}
+
+// blocked is a port that the proxy's rules forbid.
+const blocked = "127.0.0.1:25"
+
+// newProxy returns a Dante server that has not been started.
+func newProxy(t *testing.T) (server *kit.Server, address string) {
+	t.Helper()
+	path := kit.Binary(t, "danted", "dante-server")
+	const user = "nobody"
+	dir := kit.Dir(t, user)
+	address = kit.FreeAddress(t)
+	_, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	config := filepath.Join(dir, "danted.conf")
+	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
+logoutput: stderr
+internal: 127.0.0.1 port = %s
+external: 127.0.0.1
+clientmethod: none
+socksmethod: none
+client pass { from: 127.0.0.0/8 to: 0.0.0.0/0 }
+socks block { from: 0.0.0.0/0 to: 127.0.0.1/32 port = 25 command: connect }
+socks pass { from: 0.0.0.0/0 to: 0.0.0.0/0 command: connect }
+`, port), 0o644))
+	return &kit.Server{
+		Path: path,
+		Args: []string{"-f", config, "-p", filepath.Join(dir, "pid")},
+		Env:  []string{"TMPDIR=" + dir},
+		User: user,
+		Ready: func(ctx context.Context) error {
+			return hello(plain(t, address, new(net.Dialer)), echo(t))(ctx)
+		},
+	}, address
+}
+
+// echo returns the address of a server behind the proxy.
+func echo(t *testing.T) string {
+	return testutil.Listen(t, "tcp", "127.0.0.1:0", testutil.Echo).Addr().String()
+}
+
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// plain returns the dial function of x/net/proxy itself, over forward.
+func plain(t *testing.T, address string, forward proxy.Dialer) dialFunc {
+	t.Helper()
+	dialer, err := proxy.SOCKS5("tcp", address, nil, forward)
+	require.NoError(t, err)
+	return dialer.(proxy.ContextDialer).DialContext
+}
+
+// ours returns the dial function of the program.
+func ours(t *testing.T, address string, d *redial.Dialer) dialFunc {
+	t.Helper()
+	with, err := throughSOCKS(d, address, nil)
+	require.NoError(t, err)
+	return with.DialContext
+}
+
+// hello dials the target, and has it echo five bytes.
+func hello(dial dialFunc, target string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		conn, err := dial(ctx, "tcp", target)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if deadline, ok := ctx.Deadline(); ok {
+			if err := conn.SetDeadline(deadline); err != nil {
+				return err
+			}
+		}
+		if _, err := conn.Write([]byte("hello")); err != nil {
+			return err
+		}
+		_, err = io.ReadFull(conn, make([]byte, 5))
+		return err
+	}
+}
+
+func TestDownAtFirst(t *testing.T) {
+	t.Parallel()
+	t.Run("proxy", func(t *testing.T) {
+		server, address := newProxy(t)
+		target := echo(t)
+		time.AfterFunc(2*time.Second, func() { server.Launch(t) })
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		errs := testutil.Crowd(2, func(i int) error {
+			if i == 0 {
+				return hello(ours(t, address, &redial.Dialer{}), target)(ctx)
+			}
+			return hello(plain(t, address, &redial.Dialer{}), target)(ctx)
+		})
+		assert.NoError(t, errs[0], "SOCKS5 in DialFunc")
+		assert.NoError(t, errs[1], "redial as the forward dialer")
+	})
+	t.Run("target", func(t *testing.T) {
+		server, address := newProxy(t)
+		server.Start(t)
+		target := kit.FreeAddress(t)
+		up := time.AfterFunc(2*time.Second, func() { testutil.Listen(t, "tcp", target, testutil.Echo) })
+		defer up.Stop()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		err := hello(plain(t, address, &redial.Dialer{}), target)(ctx)
+		assert.Error(t, err, "a forward dialer has connected when the proxy answers")
+		assert.Equal(t, redial.Unknown, redial.Classify(err), "x/net/proxy has the reply as text only")
+		assert.NoError(t, hello(ours(t, address, &redial.Dialer{}), target)(ctx))
+	})
+}
+
+func TestOutage(t *testing.T) {
+	server, address := newProxy(t)
+	server.Start(t)
+	target := echo(t)
+	a := &kit.Contender{Name: "net.Dialer as forward", Do: hello(plain(t, address, new(net.Dialer)), target)}
+	b := &kit.Contender{Name: "redial as forward", Do: hello(plain(t, address, new(redial.Dialer)), target)}
+	c := &kit.Contender{Name: "redial, SOCKS5 in DialFunc", Do: hello(ours(t, address, new(redial.Dialer)), target)}
+	kit.Outage(t, server, a, b, c)
+	assert.LessOrEqual(t, c.Failed.Load(), int64(20), "only what was in flight when the proxy died")
+	assert.Less(t, b.Failed.Load(), a.Failed.Load())
+	assert.Less(t, c.Failed.Load(), a.Failed.Load())
+}
+
+func TestNeverUp(t *testing.T) {
+	t.Parallel()
+	server, address := newProxy(t)
+	server.Start(t)
+	for name, test := range map[string]struct {
+		proxy, target string
+		reply         byte
+	}{
+		"proxy":  {proxy: kit.FreeAddress(t), target: echo(t)},
+		"target": {proxy: address, target: kit.FreeAddress(t), reply: 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var connects kit.Connects
+			d := &redial.Dialer{Dialer: net.Dialer{Control: connects.Control}, Logger: zap.NewNop()}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			err := hello(ours(t, test.proxy, d), test.target)(ctx)
+			t.Log(err)
+			var failed *redial.Error
+			require.ErrorAs(t, err, &failed)
+			assert.Equal(t, redial.Refused, failed.Class)
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.Greater(t, failed.Attempts, 2)
+			assert.Equal(t, failed.Attempts, connects.Count(), "the dial to the proxy must not multiply the retries")
+			if test.reply == 0 {
+				assert.ErrorIs(t, err, syscall.ECONNREFUSED)
+				return
+			}
+			var said *socksError
+			require.ErrorAs(t, err, &said)
+			assert.Equal(t, test.reply, said.reply)
+		})
+	}
+}
+
+// TestReplies has a real proxy say why it did not connect.
+func TestReplies(t *testing.T) {
+	t.Parallel()
+	server, address := newProxy(t)
+	server.Start(t)
+	d := &redial.Dialer{MaxAttempts: 2, Policy: redial.Policy{}, Logger: zap.NewNop()}
+	for target, class := range map[string]redial.Class{
+		kit.FreeAddress(t):  redial.Refused,
+		blocked:             redial.Denied,
+		"no-such.invalid:1": redial.Unreachable,
+	} {
+		_, err := ours(t, address, d)(t.Context(), "tcp", target)
+		var failed *redial.Error
+		require.ErrorAs(t, err, &failed, target)
+		assert.Equal(t, class, failed.Class, "%s: %v", target, err)
+	}
+}
+
+// TestReplyAfterPassword has a proxy that asks for a password before it says why it does not connect.
+func TestReplyAfterPassword(t *testing.T) {
+	t.Parallel()
+	server := testutil.Listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+		request := make([]byte, 512)
+		for _, answer := range []string{"\x05\x02", "\x01\x00", "\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00"} {
+			conn.Read(request)
+			io.WriteString(conn, answer)
+		}
+		conn.Read(request)
+	})
+	d, err := throughSOCKS(&redial.Dialer{Policy: redial.Policy{}, Logger: zap.NewNop()}, server.Addr().String(),
+		&proxy.Auth{User: "user", Password: "secret"})
+	require.NoError(t, err)
+	_, err = d.DialContext(t.Context(), "tcp", "192.0.2.1:80")
+	var failed *redial.Error
+	require.ErrorAs(t, err, &failed)
+	assert.Equal(t, redial.Unreachable, failed.Class)
+}
+
+func TestDeadFirstAddress(t *testing.T) {
+	t.Parallel()
+	server, address := newProxy(t)
+	server.Start(t)
+	target := echo(t)
+	resolver, name := kit.DeadFirst(t, address)
+	took := kit.Promptly(t, func() time.Duration {
+		var attempts kit.Attempts
+		d := &redial.Dialer{Dialer: net.Dialer{Resolver: resolver}, OnAttempt: attempts.Add}
+		require.NoError(t, hello(ours(t, name, d), target)(t.Context()))
+		require.Len(t, attempts.All(), 1)
+		return attempts.All()[0].Duration
+	})
+	start := time.Now()
+	require.NoError(t, hello(plain(t, name, &net.Dialer{Resolver: resolver, Timeout: 4 * time.Second}), target)(t.Context()))
+	assert.Greater(t, time.Since(start), time.Second)
+	t.Logf("connected after %v; with net.Dialer and a Timeout of 4s after %v", took, time.Since(start))
+}
+
+func TestGate(t *testing.T) {
+	t.Parallel()
+	server, address := newProxy(t)
+	server.Start(t)
+	target := kit.FreeAddress(t)
+	kit.Storm(t, func(t *testing.T, d *redial.Dialer) func(context.Context) error {
+		return hello(ours(t, address, d), target)
+	})
+}
