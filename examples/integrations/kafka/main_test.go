@@ -167,6 +167,22 @@ func TestDeadFirstAddress(t *testing.T) {
 	assert.Greater(t, time.Since(start), time.Second)
 }
 
+// The client tries one broker after the other. MaxElapsed bounds how long the first keeps it from the second.
+func TestFirstBrokerFails(t *testing.T) {
+	t.Parallel()
+	server, address := newServer(t)
+	server.Start(t)
+	d := newDialer()
+	client := newClient(t, options(d, testutil.RefusingAddress(t, "tcp"), address)...)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	start := time.Now()
+	require.NoError(t, produce(client)(ctx))
+	took := time.Since(start)
+	t.Log(took)
+	assert.Less(t, took, 2*d.MaxElapsed+4*time.Second, "the client dials it twice")
+}
+
 // The client shares a connection among requests. Fifty clients of the program do not.
 func TestGate(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,61 @@
+// Command websocket opens a WebSocket through redial, once with each of two clients:
+//
+//	go run ./websocket ws://127.0.0.1:8080/
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	coder "github.com/coder/websocket"
+	gorilla "github.com/gorilla/websocket"
+	"go.uber.org/zap"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+// coderOptions returns the options of a coder/websocket that dials through d.
+func coderOptions(d *redial.Dialer) *coder.DialOptions {
+	return &coder.DialOptions{HTTPClient: &http.Client{Transport: redial.NewTransport(d, nil)}}
+}
+
+// gorillaDialer returns a gorilla/websocket that dials through d.
+func gorillaDialer(d *redial.Dialer) *gorilla.Dialer {
+	return &gorilla.Dialer{
+		Proxy:          http.ProxyFromEnvironment,
+		NetDialContext: d.DialContext,
+		// This includes the dial with its retries, as the deadline of the ctx does.
+		HandshakeTimeout: 45 * time.Second,
+	}
+}
+
+func main() {
+	log, err := zap.NewProduction()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	url := "ws://127.0.0.1:8080/"
+	if len(os.Args) > 1 {
+		url = os.Args[1]
+	}
+	d := &redial.Dialer{Logger: log}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	first, _, err := coder.Dial(ctx, url, coderOptions(d))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	defer first.CloseNow()
+	second, _, err := gorillaDialer(d).DialContext(ctx, url, nil)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	defer second.Close()
+	fmt.Println("connected twice")
+}

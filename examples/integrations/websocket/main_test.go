@@ -1,0 +1,281 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	coder "github.com/coder/websocket"
+	gorilla "github.com/gorilla/websocket"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/examples/integrations/internal/kit"
+	"github.com/seed-33f8b841/redial/internal/testutil"
+)
+
+func TestMain(m *testing.M) { kit.Main(m, serve) }
+
+// serve runs a server that sends back each message.
+func serve(address string) error {
+	return http.ListenAndServe(address, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := coder.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.CloseNow()
+		for {
+			kind, message, err := conn.Read(r.Context())
+			if err == nil {
+				err = conn.Write(r.Context(), kind, message)
+			}
+			if err != nil {
+				return
+			}
+		}
+	}))
+}
+
+// An open function opens a WebSocket.
+type open func(ctx context.Context, address string) (socket, error)
+
+// A socket is one client's WebSocket.
+type socket interface {
+	echo(ctx context.Context) error
+	Close() error
+}
+
+type coderSocket struct{ *coder.Conn }
+
+func (s coderSocket) Close() error { return s.CloseNow() }
+
+func (s coderSocket) echo(ctx context.Context) error {
+	if err := s.Write(ctx, coder.MessageText, []byte("hello")); err != nil {
+		return err
+	}
+	_, _, err := s.Read(ctx)
+	return err
+}
+
+type gorillaSocket struct{ *gorilla.Conn }
+
+func (s gorillaSocket) echo(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		s.SetReadDeadline(deadline)
+	}
+	if err := s.WriteMessage(gorilla.TextMessage, []byte("hello")); err != nil {
+		return err
+	}
+	_, _, err := s.ReadMessage()
+	return err
+}
+
+func openCoder(o *coder.DialOptions) open {
+	return func(ctx context.Context, address string) (socket, error) {
+		conn, _, err := coder.Dial(ctx, "ws://"+address, o)
+		if err != nil {
+			return nil, err
+		}
+		return coderSocket{conn}, nil
+	}
+}
+
+func openGorilla(d *gorilla.Dialer) open {
+	return func(ctx context.Context, address string) (socket, error) {
+		conn, _, err := d.DialContext(ctx, "ws://"+address, nil)
+		if err != nil {
+			return nil, err
+		}
+		return gorillaSocket{conn}, nil
+	}
+}
+
+// clients are the clients under test: how each opens a WebSocket with redial, and with a net.Dialer.
+var clients = map[string]struct {
+	redial func(*redial.Dialer) open
+	plain  func(*net.Dialer) open
+}{
+	"coder": {
+		func(d *redial.Dialer) open { return openCoder(coderOptions(d)) },
+		func(d *net.Dialer) open {
+			return openCoder(&coder.DialOptions{HTTPClient: &http.Client{Transport: &http.Transport{DialContext: d.DialContext}}})
+		},
+	},
+	"gorilla": {
+		func(d *redial.Dialer) open { return openGorilla(gorillaDialer(d)) },
+		func(d *net.Dialer) open { return openGorilla(&gorilla.Dialer{NetDialContext: d.DialContext}) },
+	},
+}
+
+func newDialer() *redial.Dialer { return &redial.Dialer{Logger: zap.NewNop()} }
+
+// exchange opens a WebSocket, and sends and receives one message.
+func exchange(ctx context.Context, open open, address string) error {
+	s, err := open(ctx, address)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.echo(ctx)
+}
+
+// forEach runs a subtest for each client.
+func forEach(t *testing.T, f func(t *testing.T, name string)) {
+	t.Parallel()
+	for name := range clients {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f(t, name)
+		})
+	}
+}
+
+func TestDownAtFirst(t *testing.T) {
+	forEach(t, func(t *testing.T, name string) {
+		address := kit.FreeAddress(t)
+		server := kit.Self(t, address)
+		go func() {
+			time.Sleep(2 * time.Second)
+			server.Launch(t)
+		}()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		assert.NoError(t, exchange(ctx, clients[name].redial(newDialer()), address))
+	})
+}
+
+// keeping returns a function that exchanges one message. It keeps the WebSockets that work, and opens another if all
+// are in use. The clients leave this to the program.
+func keeping(t *testing.T, open open, address string) func(context.Context) error {
+	kept := make(chan socket, 100)
+	t.Cleanup(func() {
+		close(kept)
+		for s := range kept {
+			s.Close()
+		}
+	})
+	return func(ctx context.Context) (err error) {
+		var s socket
+		select {
+		case s = <-kept:
+		default:
+			if s, err = open(ctx, address); err != nil {
+				return err
+			}
+		}
+		if err := s.echo(ctx); err != nil {
+			s.Close()
+			return err
+		}
+		kept <- s
+		return nil
+	}
+}
+
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	address := kit.FreeAddress(t)
+	server := kit.Self(t, address)
+	server.Start(t)
+	var all []*kit.Contender
+	for name, c := range clients {
+		all = append(all,
+			&kit.Contender{Name: name + ", net.Dialer", Do: keeping(t, c.plain(new(net.Dialer)), address)},
+			&kit.Contender{Name: name + ", redial", Do: keeping(t, c.redial(newDialer()), address)})
+	}
+	kit.Outage(t, server, all...)
+	for i := 0; i < len(all); i += 2 {
+		plain, ours := all[i], all[i+1]
+		assert.Less(t, ours.Failed.Load(), plain.Failed.Load())
+		assert.LessOrEqual(t, ours.Failed.Load(), int64(10), "only the WebSockets that are open fail when the server dies")
+	}
+}
+
+func TestNeverUp(t *testing.T) {
+	forEach(t, func(t *testing.T, name string) {
+		address := kit.FreeAddress(t)
+		var connects kit.Connects
+		d := newDialer()
+		d.Control = connects.Control
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		start := time.Now()
+		err := exchange(ctx, clients[name].redial(d), address)
+		took := time.Since(start)
+		t.Log(took, err)
+		var failed *redial.Error
+		require.ErrorAs(t, err, &failed)
+		assert.Equal(t, redial.Refused, failed.Class)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Less(t, took, 3*time.Second)
+		assert.Equal(t, failed.Attempts, connects.Count(), "the retries must not multiply")
+	})
+}
+
+func TestDeadFirstAddress(t *testing.T) {
+	forEach(t, func(t *testing.T, name string) {
+		address := kit.FreeAddress(t)
+		kit.Self(t, address).Start(t)
+		resolver, service := kit.DeadFirst(t, address)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+
+		var attempts kit.Attempts
+		d := newDialer()
+		d.Resolver, d.OnAttempt = resolver, attempts.Add
+		require.NoError(t, exchange(ctx, clients[name].redial(d), service))
+		require.Len(t, attempts.All(), 1)
+		assert.Less(t, attempts.All()[0].Duration, 500*time.Millisecond)
+
+		plain := &net.Dialer{Resolver: resolver, Timeout: 4 * time.Second} // half of it for each address
+		start := time.Now()
+		require.NoError(t, exchange(ctx, clients[name].plain(plain), service))
+		assert.Greater(t, time.Since(start), time.Second)
+	})
+}
+
+// The handshake is not part of the dial. Do makes it part of an attempt, and retries it.
+func TestHandshakeFailsAtFirst(t *testing.T) {
+	forEach(t, func(t *testing.T, name string) {
+		var connects kit.Connects
+		ln := testutil.Listen(t, "tcp", "127.0.0.1:0", func(net.Conn) {}) // drops each connection
+		address := ln.Addr().String()
+		d := newDialer()
+		d.Control, d.MaxAttempts = connects.Control, 3
+		open := clients[name].redial(d)
+		require.Error(t, exchange(t.Context(), open, address))
+		assert.Equal(t, 1, connects.Count())
+
+		_, err := redial.Do(t.Context(), d, "tcp", address, func(ctx context.Context) (socket, error) { return open(ctx, address) })
+		var failed *redial.Error
+		require.ErrorAs(t, err, &failed)
+		assert.Equal(t, redial.Reset, failed.Class)
+		assert.Equal(t, 3, failed.Attempts)
+		assert.Equal(t, 1+3, connects.Count(), "the retries must not multiply")
+	})
+}
+
+func TestGate(t *testing.T) {
+	forEach(t, func(t *testing.T, name string) {
+		address := kit.FreeAddress(t)
+		count := func(gate *redial.Gate) int {
+			var connects kit.Connects
+			d := newDialer()
+			d.Control, d.Gate = connects.Control, gate
+			open := clients[name].redial(d)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			for _, err := range testutil.Crowd(50, func(int) error { return exchange(ctx, open, address) }) {
+				assert.Equal(t, redial.Refused, redial.Classify(err))
+			}
+			return connects.Count()
+		}
+		without, with := count(nil), count(new(redial.Gate))
+		t.Logf("connects: %d without a Gate, %d with a Gate", without, with)
+		assert.Less(t, with, without/2)
+	})
+}
