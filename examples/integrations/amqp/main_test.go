@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -72,6 +71,10 @@ func TestDownAtFirst(t *testing.T) {
 	conn, err := connect(t.Context(), newDialer(), urlOf(address))
 	require.NoError(t, err)
 	assert.NoError(t, conn.Close())
+
+	// RabbitMQ boots slowly, so that the broker serves other tests too.
+	t.Run("dead first address", func(t *testing.T) { testDeadFirstAddress(t, address) })
+	t.Run("wrong password", func(t *testing.T) { testWrongPassword(t, address) })
 }
 
 // A link keeps a connection, and connects again when it is closed. amqp091 leaves this to the program.
@@ -206,12 +209,8 @@ func TestBrokerThatDrops(t *testing.T) {
 	assert.Equal(t, 3, failed.Attempts)
 }
 
-func TestDeadFirstAddress(t *testing.T) {
-	t.Parallel()
-	server, address := newServer(t)
-	server.Start(t)
+func testDeadFirstAddress(t *testing.T, address string) {
 	resolver, name := kit.DeadFirst(t, address)
-
 	var attempts kit.Attempts
 	d := newDialer()
 	d.Resolver, d.OnAttempt = resolver, attempts.Add
@@ -228,11 +227,14 @@ func TestDeadFirstAddress(t *testing.T) {
 	require.NoError(t, err)
 	assert.Greater(t, time.Since(start), time.Second)
 	assert.NoError(t, conn.Close())
+}
 
-	// What the broker says is not retried: it is of class unknown.
-	_, err = connect(t.Context(), d, fmt.Sprintf("amqp://guest:wrong@%s/", address))
+// What the broker says is of class unknown, and not retried.
+func testWrongPassword(t *testing.T, address string) {
+	_, err := connect(t.Context(), newDialer(), "amqp://guest:wrong@"+address+"/")
 	var failed *redial.Error
 	require.ErrorAs(t, err, &failed)
+	assert.Equal(t, redial.Unknown, failed.Class)
 	assert.Equal(t, 1, failed.Attempts)
 	assert.ErrorIs(t, err, amqp.ErrCredentials)
 }
