@@ -191,9 +191,8 @@ func TestReplies(t *testing.T) {
 	server.Start(t)
 	d := &redial.Dialer{MaxAttempts: 2, Policy: redial.Policy{}, Logger: zap.NewNop()}
 	for target, class := range map[string]redial.Class{
-		kit.FreeAddress(t):  redial.Refused,
-		blocked:             redial.Denied,
-		"no-such.invalid:1": redial.Unreachable,
+		kit.FreeAddress(t): redial.Refused,
+		blocked:            redial.Denied,
 	} {
 		_, err := ours(t, address, d)(t.Context(), "tcp", target)
 		var failed *redial.Error
@@ -202,24 +201,42 @@ func TestReplies(t *testing.T) {
 	}
 }
 
-// TestReplyAfterPassword has a proxy that asks for a password before it says why it does not connect.
-func TestReplyAfterPassword(t *testing.T) {
+// TestScriptedReplies has the replies that need a network of their own, with and without a password.
+func TestScriptedReplies(t *testing.T) {
 	t.Parallel()
-	server := testutil.Listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
-		request := make([]byte, 512)
-		for _, answer := range []string{"\x05\x02", "\x01\x00", "\x05\x03\x00\x01\x00\x00\x00\x00\x00\x00"} {
-			conn.Read(request)
-			io.WriteString(conn, answer)
+	for reply, class := range map[byte]redial.Class{
+		1: redial.Unknown, // any failure of the proxy
+		2: redial.Denied,
+		3: redial.Unreachable,
+		4: redial.Unreachable,
+		5: redial.Refused,
+		6: redial.Timeout,
+		7: redial.Invalid,
+		8: redial.Invalid,
+	} {
+		for _, auth := range []*proxy.Auth{nil, {User: "user", Password: "secret"}} {
+			answers := []string{"\x05\x00"}
+			if auth != nil {
+				answers = []string{"\x05\x02", "\x01\x00"}
+			}
+			answers = append(answers, string([]byte{5, reply, 0, 1, 0, 0, 0, 0, 0, 0}))
+			server := testutil.Listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
+				request := make([]byte, 512)
+				for _, answer := range answers {
+					conn.Read(request)
+					io.WriteString(conn, answer)
+				}
+				conn.Read(request)
+			})
+			d := &redial.Dialer{Policy: redial.Policy{}, Logger: zap.NewNop()}
+			with, err := throughSOCKS(d, server.Addr().String(), auth)
+			require.NoError(t, err)
+			_, err = with.DialContext(t.Context(), "tcp", "192.0.2.1:80") // which nobody dials
+			var failed *redial.Error
+			require.ErrorAs(t, err, &failed)
+			assert.Equal(t, class, failed.Class, "reply %d: %v", reply, err)
 		}
-		conn.Read(request)
-	})
-	d, err := throughSOCKS(&redial.Dialer{Policy: redial.Policy{}, Logger: zap.NewNop()}, server.Addr().String(),
-		&proxy.Auth{User: "user", Password: "secret"})
-	require.NoError(t, err)
-	_, err = d.DialContext(t.Context(), "tcp", "192.0.2.1:80")
-	var failed *redial.Error
-	require.ErrorAs(t, err, &failed)
-	assert.Equal(t, redial.Unreachable, failed.Class)
+	}
 }
 
 func TestDeadFirstAddress(t *testing.T) {
