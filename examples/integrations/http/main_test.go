@@ -37,7 +37,7 @@ type nginx struct {
 // newServer returns an nginx that has not been started.
 func newServer(t *testing.T) *nginx {
 	t.Helper()
-	path := kit.Binary(t, "nginx", "nginx-light")
+	path := kit.Binary(t, "nginx", "nginx")
 	dir := kit.Dir(t, "www-data")
 	s := &nginx{
 		Certificate: kit.NewCertificate(t, dir),
