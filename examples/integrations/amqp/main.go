@@ -44,10 +44,10 @@ func connect(ctx context.Context, d *redial.Dialer, url string) (*amqp.Connectio
 }
 
 // withCause adds to err what Classify can tell. If the connection breaks in a handshake, amqp091 keeps only the text
-// of the cause.
+// of the cause, or nothing.
 func withCause(ctx context.Context, err error) error {
 	failure, ok := errors.AsType[*amqp.Error](err)
-	if !ok || failure.Code != amqp.FrameError {
+	if !ok || failure.Code != amqp.FrameError && failure != amqp.ErrClosed {
 		return err
 	}
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {

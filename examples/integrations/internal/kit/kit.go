@@ -143,6 +143,23 @@ func (s *Server) Launch(t testing.TB) {
 	t.Cleanup(s.Kill)
 }
 
+// LaunchAfter launches the server when the delay is over, unless t has ended by then.
+func (s *Server) LaunchAfter(t testing.TB, delay time.Duration) {
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-time.After(delay):
+			s.Launch(t)
+		case <-ended:
+		}
+	}()
+	t.Cleanup(func() {
+		close(ended)
+		<-done
+	})
+}
+
 // Await waits until the server is ready.
 func (s *Server) Await(t testing.TB) {
 	t.Helper()

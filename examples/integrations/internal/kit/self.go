@@ -21,6 +21,7 @@ const serveVariable = "REDIAL_SERVE"
 func Main(m *testing.M, serve func(address string) error) {
 	address := os.Getenv(serveVariable)
 	if address == "" {
+		InParallel()
 		os.Exit(m.Run())
 	}
 	go func() { // a test binary that panics does not kill its servers
