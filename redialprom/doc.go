@@ -1,0 +1,45 @@
+// Package redialprom counts and times what a [redial.Dialer] does, for Prometheus:
+//
+//	d := &redial.Dialer{}
+//	m := redialprom.New(redialprom.Opts{Name: "postgres"})
+//	m.Instrument(d)
+//	prometheus.MustRegister(m)
+//
+// Every metric has the label dialer, with the Name that the program gave. The other labels
+// have few values, and never an address:
+//
+//	redial_dials_total{outcome}              counter    dials that have ended
+//	redial_dials_stopped_total{stop}         counter    failed dials, by why they made no other attempt
+//	redial_dials_in_progress                 gauge      dials that have begun and not ended
+//	redial_dial_duration_seconds{outcome}    histogram  time of a dial, with its attempts and its waits
+//	redial_attempts_total{outcome}           counter    attempts to connect
+//	redial_attempts_shared_total             counter    failures of another dial's probe, shared at a redial.Gate
+//	redial_attempt_duration_seconds{outcome} histogram  time of an attempt, with name resolution and Verify
+//	redial_resolve_duration_seconds{outcome} histogram  time of resolving a name, within an attempt
+//	redial_addresses_tried_total{family,outcome} counter addresses that attempts have tried
+//
+// The label outcome is ok or the name of a [redial.Class]. The outcome of a dial is the class of
+// its [redial.Error], which comes from the last attempt that tells something. A dial that its
+// caller has canceled is canceled, even if its attempts were refused. A dial that panicked is
+// unknown.
+//
+// The label stop is permanent, max_attempts, max_elapsed, deadline or canceled, as in
+// Error.Stop, or panic. A dial that may make only one attempt, because MaxAttempts is 1 or because it is
+// within another dial's attempt, stops with permanent or max_attempts.
+//
+// The label family is ipv4, ipv6, unix or other. Each address of a name that is raced counts. An
+// address that was still in flight when another one won is canceled. An attempt that raced no
+// addresses counts with the remote address of its connection, or with the address in its error;
+// if there is none, as when a name was not found, it does not count.
+//
+// An attempt that a dial shared at a Gate ([redial.Attempt].Shared) opened no socket.
+// Only redial_attempts_shared_total counts it. The attempt of the dial that made the probe is
+// in the other metrics.
+//
+// A dial within another dial's attempt counts for its own Dialer. If both Dialers are instrumented,
+// give them Metrics with different Names, or both dials count as dials of the one Name.
+//
+// The counters of dials and attempts begin at zero. The other series appear when they are first
+// used. The histograms have classic buckets, and native buckets for a Prometheus server that scrapes
+// these.
+package redialprom

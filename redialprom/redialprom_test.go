@@ -1,0 +1,603 @@
+package redialprom_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	promtest "github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/dialtest"
+	"github.com/seed-33f8b841/redial/internal/dnstest"
+	"github.com/seed-33f8b841/redial/internal/testutil"
+	"github.com/seed-33f8b841/redial/redialprom"
+)
+
+// Everything that a dial which recovers leaves, with exact times.
+func TestRecovery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.Timeout, dialtest.OK.After(time.Second))
+		d, m := instrumented(redial.Dialer{
+			DialFunc: script.DialContext,
+			Policy:   redial.Policy{redial.Refused: every(time.Second), redial.Timeout: every(2 * time.Second)},
+			Dialer:   net.Dialer{Timeout: 5 * time.Second},
+		})
+		go func() {
+			time.Sleep(1500 * time.Millisecond)
+			assert.Equal(t, series{
+				"redial_dials_in_progress{}":                                1,
+				"redial_attempts_total{outcome=refused}":                    2,
+				"redial_attempt_duration_seconds_count{outcome=refused}":    2,
+				"redial_addresses_tried_total{family=ipv4,outcome=refused}": 2,
+			}, seriesOf(t, m))
+		}()
+		conn, err := d.Dial("tcp", address)
+		require.NoError(t, err)
+		conn.Close()
+		assert.Equal(t, series{
+			"redial_dials_total{outcome=ok}":                            1,
+			"redial_dial_duration_seconds_count{outcome=ok}":            1,
+			"redial_dial_duration_seconds_sum{outcome=ok}":              1 + 1 + 5 + 2 + 1,
+			"redial_attempts_total{outcome=refused}":                    2,
+			"redial_attempts_total{outcome=timeout}":                    1,
+			"redial_attempts_total{outcome=ok}":                         1,
+			"redial_attempt_duration_seconds_count{outcome=refused}":    2,
+			"redial_attempt_duration_seconds_count{outcome=timeout}":    1,
+			"redial_attempt_duration_seconds_sum{outcome=timeout}":      5,
+			"redial_attempt_duration_seconds_count{outcome=ok}":         1,
+			"redial_attempt_duration_seconds_sum{outcome=ok}":           1,
+			"redial_addresses_tried_total{family=ipv4,outcome=refused}": 2,
+			"redial_addresses_tried_total{family=ipv4,outcome=ok}":      1,
+			"redial_addresses_tried_total{family=ipv4,outcome=timeout}": 1,
+		}, seriesOf(t, m))
+	})
+}
+
+// Why dials end, by outcome and by stop reason.
+func TestStops(t *testing.T) {
+	forever := redial.Policy{redial.Refused: every(time.Second), redial.Timeout: every(time.Second)}
+	inTime := func(d time.Duration) func(t *testing.T) context.Context {
+		return func(t *testing.T) context.Context {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			t.Cleanup(cancel)
+			return ctx
+		}
+	}
+	canceledAfter := func(d time.Duration, cause error) func(t *testing.T) context.Context {
+		return func(t *testing.T) context.Context {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(d, func() { cancel(cause) })
+			return ctx
+		}
+	}
+	// As errgroup does: the cause is another dial's failure, which must not be taken for this one's.
+	_, othersFailure := (&redial.Dialer{DialFunc: dialtest.Script(dialtest.NXDomain).DialContext, Logger: zap.NewNop()}).Dial("tcp", address)
+	require.ErrorIs(t, othersFailure, redial.ErrPermanent)
+
+	for name, test := range map[string]struct {
+		script  dialtest.Outcome
+		dialer  redial.Dialer
+		ctx     func(t *testing.T) context.Context
+		outcome string
+		stop    string
+	}{
+		"not in the policy": {script: dialtest.NXDomain, outcome: "not_found", stop: "permanent"},
+		"the schedule has ended": {script: dialtest.Refuse, outcome: "refused", stop: "permanent", dialer: redial.Dialer{Policy: redial.Policy{
+			redial.Refused: func() backoff.BackOff { return &backoff.StopBackOff{} }}}},
+		"MaxAttempts":                   {script: dialtest.Refuse, dialer: redial.Dialer{MaxAttempts: 3}, outcome: "refused", stop: "max_attempts"},
+		"MaxElapsed":                    {script: dialtest.Refuse, dialer: redial.Dialer{MaxElapsed: 3 * time.Second}, outcome: "refused", stop: "max_elapsed"},
+		"Deadline":                      {script: dialtest.Refuse, ctx: inTime(3 * time.Second), outcome: "refused", stop: "deadline"},
+		"cut off by the deadline":       {script: dialtest.Timeout, ctx: inTime(3 * time.Second), outcome: "timeout", stop: "deadline"},
+		"canceled in a wait":            {script: dialtest.Refuse, ctx: canceledAfter(2500*time.Millisecond, nil), outcome: "canceled", stop: "canceled"},
+		"canceled in an attempt":        {script: dialtest.Timeout, ctx: canceledAfter(2500*time.Millisecond, nil), outcome: "canceled", stop: "canceled"},
+		"canceled at once":              {script: dialtest.Refuse, ctx: canceledAfter(-1, nil), outcome: "canceled", stop: "canceled"},
+		"canceled by a cause":           {script: dialtest.Refuse, ctx: canceledAfter(2500*time.Millisecond, errors.New("why")), outcome: "canceled", stop: "canceled"},
+		"canceled by another's failure": {script: dialtest.Refuse, ctx: canceledAfter(2500*time.Millisecond, othersFailure), outcome: "canceled", stop: "canceled"},
+		"a deadline with a cause": {script: dialtest.Timeout, outcome: "timeout", stop: "deadline", ctx: func(t *testing.T) context.Context {
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, errors.New("too slow"))
+			t.Cleanup(cancel)
+			return ctx
+		}},
+		"time is up before the first attempt": {script: dialtest.Refuse, dialer: redial.Dialer{Dialer: net.Dialer{Timeout: -1}}, outcome: "timeout", stop: "deadline"},
+		"one attempt":                         {script: dialtest.Refuse, dialer: redial.Dialer{MaxAttempts: 1}, outcome: "refused", stop: "max_attempts"},
+		"one attempt, not in the policy":      {script: dialtest.NXDomain, dialer: redial.Dialer{MaxAttempts: 1}, outcome: "not_found", stop: "permanent"},
+		"one attempt, canceled": {script: dialtest.Timeout, dialer: redial.Dialer{MaxAttempts: 1},
+			ctx: canceledAfter(2500*time.Millisecond, errors.New("why")), outcome: "canceled", stop: "canceled"},
+		"one attempt, cut off": {script: dialtest.Timeout, dialer: redial.Dialer{MaxAttempts: 1}, ctx: inTime(time.Second), outcome: "timeout", stop: "deadline"},
+		// Only the Dialer knows the class: its error is returned as it is.
+		"one attempt, with a Classifier": {script: dialtest.Fail(errors.New("starting up")), outcome: "refused", stop: "max_attempts", dialer: redial.Dialer{
+			MaxAttempts: 1, Classifier: func(error) redial.Class { return redial.Refused }}},
+		"a class that is none": {script: dialtest.Fail(errors.New("odd")), outcome: "unknown", stop: "permanent", dialer: redial.Dialer{
+			Classifier: func(error) redial.Class { return 200 }}},
+	} {
+		testutil.Bubble(t, name, func(t *testing.T) {
+			ctx := t.Context()
+			if test.ctx != nil {
+				ctx = test.ctx(t)
+				time.Sleep(1) // lets a context that is canceled at once be canceled
+			}
+			test.dialer.DialFunc = dialtest.Script(test.script.Forever()).DialContext
+			if test.dialer.Policy == nil {
+				test.dialer.Policy = forever
+			}
+			d, m := instrumented(test.dialer)
+			_, err := d.DialContext(ctx, "tcp", address)
+			require.Error(t, err)
+			assert.Equal(t, series{
+				"redial_dials_total{outcome=" + test.outcome + "}":   1,
+				"redial_dials_stopped_total{stop=" + test.stop + "}": 1,
+			}, seriesOf(t, m).of("redial_dials_"), "%v", err)
+		})
+	}
+}
+
+// With net.Dialer, a dial that is over before its only attempt returns net.Dialer's own error.
+func TestOverBeforeTheOnlyAttempt(t *testing.T) {
+	d, m := instrumented(redial.Dialer{MaxAttempts: 1})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := d.DialContext(ctx, "tcp", "127.0.0.1:1")
+	require.ErrorIs(t, err, context.Canceled)
+	d.Timeout = -1
+	_, err = d.Dial("tcp", "127.0.0.1:1")
+	require.Error(t, err)
+	assert.Equal(t, series{
+		"redial_dials_total{outcome=canceled}":      1,
+		"redial_dials_total{outcome=timeout}":       1,
+		"redial_dials_stopped_total{stop=canceled}": 1,
+		"redial_dials_stopped_total{stop=deadline}": 1,
+	}, seriesOf(t, m).of("redial_dials_", "redial_attempts"))
+}
+
+// Whatever ends a dial, no dial stays in progress.
+func TestPanics(t *testing.T) {
+	explode := func() { panic("boom") }
+	for name, end := range map[string]func(){"panic": explode, "Goexit": runtime.Goexit} {
+		for where, d := range map[string]*redial.Dialer{
+			"DialFunc":  {DialFunc: func(context.Context, string, string) (net.Conn, error) { end(); return nil, nil }},
+			"OnAttempt": {DialFunc: dialtest.Script(dialtest.Refuse, dialtest.OK).DialContext, OnAttempt: func(context.Context, redial.Attempt) { end() }},
+			"Verify":    {DialFunc: dialtest.Script(dialtest.OK).DialContext, Verify: func(context.Context, net.Conn) error { end(); return nil }},
+		} {
+			t.Run(name+" in "+where, func(t *testing.T) {
+				d, m := instrumented(*d)
+				dialUnwound(d)
+				assert.Equal(t, series{
+					"redial_dials_total{outcome=unknown}":    1,
+					"redial_dials_stopped_total{stop=panic}": 1,
+				}, seriesOf(t, m).of("redial_dials_"))
+			})
+		}
+		t.Run(name+" in OnDial", func(t *testing.T) {
+			d, m := instrumented(redial.Dialer{OnDial: func(context.Context, string, string) (context.Context, func(error)) { end(); return nil, nil }})
+			dialUnwound(d)
+			assert.Empty(t, seriesOf(t, m)) // a dial that did not begin
+		})
+		t.Run(name+" in OnDial's function", func(t *testing.T) {
+			d, m := instrumented(redial.Dialer{
+				DialFunc: dialtest.Script(dialtest.OK).DialContext,
+				OnDial: func(context.Context, string, string) (context.Context, func(error)) {
+					return nil, func(error) { end() }
+				},
+			})
+			dialUnwound(d)
+			assert.Equal(t, series{"redial_dials_total{outcome=ok}": 1}, seriesOf(t, m).of("redial_dials_"))
+		})
+	}
+}
+
+// dialUnwound dials in a goroutine that a panic or runtime.Goexit ends.
+func dialUnwound(d *redial.Dialer) {
+	var wg sync.WaitGroup
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		defer func() { _ = recover() }()
+		d.Dial("tcp", address)
+	}()
+	wg.Wait()
+}
+
+// Functions that were set before are called, with the context of the dial, and two Metrics count
+// the same dials.
+func TestChain(t *testing.T) {
+	type key struct{}
+	var attempts []any
+	var ended []error
+	d := &redial.Dialer{
+		DialFunc: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			assert.Equal(t, "derived", ctx.Value(key{}))
+			return nil, errors.New("no")
+		},
+		OnDial: func(ctx context.Context, network, address string) (context.Context, func(error)) {
+			assert.Equal(t, "tcp a.test:80", network+" "+address)
+			return context.WithValue(ctx, key{}, "derived"), func(err error) { ended = append(ended, err) }
+		},
+		OnAttempt:   func(ctx context.Context, a redial.Attempt) { attempts = append(attempts, ctx.Value(key{})) },
+		MaxAttempts: 1,
+		Logger:      zap.NewNop(),
+	}
+	a, b := redialprom.New(redialprom.Opts{Name: "a"}), redialprom.New(redialprom.Opts{Name: "b"})
+	a.Instrument(d)
+	b.Instrument(d)
+	_, err := d.Dial("tcp", address)
+	assert.Equal(t, []any{"derived"}, attempts)
+	assert.Equal(t, []error{err}, ended)
+	for _, m := range []*redialprom.Metrics{a, b} {
+		assert.Equal(t, series{
+			"redial_dials_total{outcome=unknown}":        1,
+			"redial_dials_stopped_total{stop=permanent}": 1,
+			"redial_attempts_total{outcome=unknown}":     1,
+		}, seriesOf(t, m).of("redial_dials_", "redial_attempts"))
+	}
+	assert.NoError(t, promtest.CollectAndCompare(join{a, b}, strings.NewReader(`
+# HELP redial_attempts_shared_total Failures of another dial's attempt that dials shared at a Gate instead of connecting.
+# TYPE redial_attempts_shared_total counter
+redial_attempts_shared_total{dialer="a"} 0
+redial_attempts_shared_total{dialer="b"} 0
+`), "redial_attempts_shared_total"))
+}
+
+// A dial whose OnDial was set without a context or a function.
+func TestChainOfNothing(t *testing.T) {
+	d, m := instrumented(redial.Dialer{
+		DialFunc: dialtest.Script(dialtest.OK).DialContext,
+		OnDial:   func(context.Context, string, string) (context.Context, func(error)) { return nil, nil },
+	})
+	conn, err := d.Dial("tcp", address)
+	require.NoError(t, err)
+	conn.Close()
+	assert.Equal(t, series{"redial_dials_total{outcome=ok}": 1}, seriesOf(t, m).of("redial_dials_"))
+}
+
+// A dial within another's attempt counts for its own Dialer. Its failure is final for it, but not
+// for the other dial.
+func TestNested(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner, proxy := instrumented(redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse, dialtest.OK).DialContext})
+		outer, server := instrumented(redial.Dialer{DialFunc: inner.DialContext})
+		conn, err := outer.Dial("tcp", address)
+		require.NoError(t, err)
+		conn.Close()
+		assert.Equal(t, series{
+			"redial_dials_total{outcome=refused}":           1,
+			"redial_dials_total{outcome=ok}":                1,
+			"redial_dials_stopped_total{stop=max_attempts}": 1,
+			"redial_attempts_total{outcome=refused}":        1,
+			"redial_attempts_total{outcome=ok}":             1,
+		}, seriesOf(t, proxy).of("redial_dials_", "redial_attempts"))
+		assert.Equal(t, series{
+			"redial_dials_total{outcome=ok}":         1,
+			"redial_attempts_total{outcome=refused}": 1,
+			"redial_attempts_total{outcome=ok}":      1,
+		}, seriesOf(t, server).of("redial_dials_", "redial_attempts"))
+	})
+}
+
+// Nested dials that share their Metrics keep their own outcomes.
+func TestNestedInOneMetrics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := redialprom.New(redialprom.Opts{})
+		inner := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse.Forever()).DialContext, Logger: zap.NewNop()}
+		outer := &redial.Dialer{DialFunc: inner.DialContext, Logger: zap.NewNop(), MaxAttempts: 2}
+		m.Instrument(inner)
+		m.Instrument(outer)
+		_, err := outer.Dial("tcp", address)
+		require.Error(t, err)
+		assert.Equal(t, series{
+			"redial_dials_total{outcome=refused}":           3,
+			"redial_dials_stopped_total{stop=max_attempts}": 3,
+		}, seriesOf(t, m).of("redial_dials_"))
+	})
+}
+
+// Attempts that dials share at a Gate open no socket.
+func TestGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dials = 50
+		script := dialtest.Script(dialtest.Refuse.Forever())
+		d, m := instrumented(redial.Dialer{DialFunc: script.DialContext, Gate: new(redial.Gate), MaxElapsed: 5 * time.Second})
+		var mu sync.Mutex
+		shared := 0.0
+		onAttempt := d.OnAttempt
+		d.OnAttempt = func(ctx context.Context, a redial.Attempt) {
+			onAttempt(ctx, a)
+			if a.Shared {
+				mu.Lock()
+				defer mu.Unlock()
+				shared++
+			}
+		}
+		testutil.Crowd(dials, func(int) error {
+			_, err := d.Dial("tcp", address)
+			return err
+		})
+		connects := float64(len(script.Dials()))
+		assert.Positive(t, shared)
+		got := seriesOf(t, m)
+		assert.Equal(t, series{
+			"redial_dials_total{outcome=refused}":                       dials,
+			"redial_dials_stopped_total{stop=max_elapsed}":              dials,
+			"redial_attempts_total{outcome=refused}":                    connects,
+			"redial_attempts_shared_total{}":                            shared,
+			"redial_addresses_tried_total{family=ipv4,outcome=refused}": connects,
+		}, got.of("redial_dials_", "redial_attempts", "redial_addresses"))
+		assert.Equal(t, connects, got["redial_attempt_duration_seconds_count{outcome=refused}"])
+	})
+}
+
+// A dial that may make one attempt, and shares another's failure instead of making it.
+func TestGateWithOneAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.After(500 * time.Millisecond).Forever())
+		prober := redial.Dialer{
+			DialFunc: script.DialContext, Gate: new(redial.Gate), MaxAttempts: 2, Logger: zap.NewNop(),
+			Policy: redial.Policy{redial.Refused: every(time.Second)},
+		}
+		go prober.Dial("tcp", address)
+		time.Sleep(1700 * time.Millisecond) // the second attempt, a probe, is in flight
+		d, m := instrumented(redial.Dialer{DialFunc: script.DialContext, Gate: prober.Gate, MaxAttempts: 1})
+		_, err := d.Dial("tcp", address)
+		require.Error(t, err)
+		assert.Equal(t, series{
+			"redial_dials_total{outcome=refused}":           1,
+			"redial_dials_stopped_total{stop=max_attempts}": 1,
+			"redial_attempts_shared_total{}":                1,
+		}, seriesOf(t, m).of("redial_dials_", "redial_attempts"))
+	})
+}
+
+// The families of the addresses that real dials try, each with its outcome.
+func TestFamilies(t *testing.T) {
+	hold := func(conn net.Conn) { conn.Read(make([]byte, 1)) }
+	v4 := testutil.Listen(t, "tcp", "127.0.0.1:0", hold).Addr().String()
+	socket := filepath.Join(t.TempDir(), "socket")
+	testutil.Listen(t, "unix", socket, hold)
+	d, m := instrumented(redial.Dialer{MaxAttempts: 1})
+	dial := func(network, address string) {
+		if conn, err := d.Dial(network, address); err == nil {
+			conn.Close()
+		}
+	}
+	dial("tcp", v4)
+	dial("tcp", testutil.RefusingAddress(t, "tcp"))
+	dial("udp", v4)
+	dial("unix", socket)
+	dial("unix", socket+".missing")
+	dial("tcp", "127.0.0.1:99999") // no address
+	assert.Equal(t, series{
+		"redial_addresses_tried_total{family=ipv4,outcome=ok}":      2,
+		"redial_addresses_tried_total{family=ipv4,outcome=refused}": 1,
+		"redial_addresses_tried_total{family=unix,outcome=ok}":      1,
+		"redial_addresses_tried_total{family=unix,outcome=refused}": 1,
+	}, seriesOf(t, m).of("redial_addresses"))
+
+	pipe, other := net.Pipe()
+	defer other.Close()
+	d.DialFunc = func(context.Context, string, string) (net.Conn, error) { return pipe, nil }
+	dial("tcp", "tunnel.test:80")
+	d.DialFunc = func(context.Context, string, string) (net.Conn, error) { return struct{ net.Conn }{}, nil }
+	_, err := d.Dial("tcp", "double.test:80")
+	require.NoError(t, err)
+	assert.Equal(t, 1.0, seriesOf(t, m)["redial_addresses_tried_total{family=other,outcome=ok}"])
+}
+
+func TestFamilyOfIPv6(t *testing.T) {
+	refusing := testutil.RefusingAddress(t, "tcp6")
+	d, m := instrumented(redial.Dialer{MaxAttempts: 1})
+	_, err := d.Dial("tcp", refusing)
+	require.Error(t, err)
+	assert.Equal(t, series{"redial_addresses_tried_total{family=ipv6,outcome=refused}": 1}, seriesOf(t, m).of("redial_addresses"))
+}
+
+// Each address of a name that is raced counts, and so does the time of the look-up.
+func TestRace(t *testing.T) {
+	dnstest.SkipWithout(t)
+	dns := dnstest.Start(t, "127.0.0.1:0")
+	ln := testutil.Listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { conn.Read(make([]byte, 1)) })
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	dns.Set("both.test", dnstest.Addrs("127.0.0.2", "127.0.0.1")) // nothing listens on the first
+	dns.Set("broken.test", dnstest.ServFail)
+	d, m := instrumented(redial.Dialer{Dialer: net.Dialer{Resolver: dns.Resolver(), Timeout: 20 * time.Second}, MaxAttempts: 1})
+
+	conn, err := d.Dial("tcp4", "both.test:"+port)
+	require.NoError(t, err)
+	conn.Close()
+	_, err = d.Dial("tcp", "broken.test:80")
+	require.Error(t, err)
+	_, err = d.Dial("tcp", "missing.test:80")
+	require.Error(t, err)
+	got := seriesOf(t, m)
+	assert.Equal(t, 1.0, got["redial_addresses_tried_total{family=ipv4,outcome=ok}"])
+	assert.LessOrEqual(t, got["redial_addresses_tried_total{family=ipv4,outcome=refused}"], 1.0) // none if the other came first
+	for _, outcome := range []string{"ok", "dns", "not_found"} {
+		assert.Equal(t, 1.0, got["redial_resolve_duration_seconds_count{outcome="+outcome+"}"], outcome)
+		assert.Equal(t, 1.0, got["redial_attempts_total{outcome="+outcome+"}"], outcome)
+		assert.GreaterOrEqual(t, got["redial_attempt_duration_seconds_sum{outcome="+outcome+"}"], got["redial_resolve_duration_seconds_sum{outcome="+outcome+"}"])
+	}
+}
+
+// A dial that a Transport ends because its request was canceled, is canceled.
+func TestTransport(t *testing.T) {
+	server := httptest.NewServer(testutil.Hello)
+	defer server.Close()
+	d, m := instrumented(redial.Dialer{})
+	transport := redial.NewTransport(d, nil)
+	client := &http.Client{Transport: transport}
+	defer client.CloseIdleConnections()
+	_, _, err := testutil.Get(t.Context(), client, server.URL)
+	require.NoError(t, err)
+	assert.Equal(t, series{"redial_dials_total{outcome=ok}": 1}, seriesOf(t, m).of("redial_dials_"))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	onAttempt := d.OnAttempt
+	d.OnAttempt = func(ctx context.Context, a redial.Attempt) {
+		onAttempt(ctx, a)
+		cancel()
+	}
+	_, _, err = testutil.Get(ctx, client, "http://"+testutil.RefusingAddress(t, "tcp"))
+	require.ErrorIs(t, err, context.Canceled)
+	require.Eventually(t, func() bool { return seriesOf(t, m)["redial_dials_in_progress{}"] == 0 }, 10*time.Second, time.Millisecond)
+	assert.Equal(t, series{
+		"redial_dials_total{outcome=ok}":            1,
+		"redial_dials_total{outcome=canceled}":      1,
+		"redial_dials_stopped_total{stop=canceled}": 1,
+	}, seriesOf(t, m).of("redial_dials_"))
+}
+
+// Do's attempts count as a Dialer's do.
+func TestDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, m := instrumented(redial.Dialer{})
+		script := dialtest.Script(dialtest.Refuse, dialtest.OK)
+		_, err := redial.Do(t.Context(), d, "tcp", address, func(ctx context.Context) (string, error) {
+			_, err := script.DialContext(ctx, "tcp", address)
+			return "a client", err
+		})
+		require.NoError(t, err)
+		assert.Equal(t, series{
+			"redial_dials_total{outcome=ok}":                            1,
+			"redial_attempts_total{outcome=refused}":                    1,
+			"redial_attempts_total{outcome=ok}":                         1,
+			"redial_addresses_tried_total{family=ipv4,outcome=refused}": 1,
+		}, seriesOf(t, m).of("redial_dials_", "redial_attempts", "redial_addresses"))
+	})
+}
+
+// Many dials at once, through several Dialers, each counted once.
+func TestConcurrent(t *testing.T) {
+	const dialers, dials = 4, 50
+	m := redialprom.New(redialprom.Opts{})
+	address := testutil.Listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { conn.Read(make([]byte, 1)) }).Addr().String()
+	refusing := testutil.RefusingAddress(t, "tcp")
+	all := make([]*redial.Dialer, dialers)
+	for i := range all {
+		all[i] = &redial.Dialer{Logger: zap.NewNop(), MaxAttempts: 1}
+		m.Instrument(all[i])
+	}
+	stop := make(chan struct{})
+	var scraper sync.WaitGroup
+	scraper.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				seriesOf(t, m)
+			}
+		}
+	})
+	testutil.Crowd(dialers*dials, func(i int) error {
+		d := all[i%dialers]
+		d.Dial("tcp", refusing)
+		conn, err := d.Dial("tcp", address)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	})
+	close(stop)
+	scraper.Wait()
+	got := seriesOf(t, m)
+	assert.Equal(t, series{
+		"redial_dials_total{outcome=ok}":                dialers * dials,
+		"redial_dials_total{outcome=refused}":           dialers * dials,
+		"redial_dials_stopped_total{stop=max_attempts}": dialers * dials,
+	}, got.of("redial_dials_"))
+	assert.Equal(t, float64(dialers*dials), got["redial_dial_duration_seconds_count{outcome=ok}"])
+}
+
+// Histograms have classic and native buckets.
+func TestBuckets(t *testing.T) {
+	for name, test := range map[string]struct {
+		buckets []float64
+		classic int
+	}{"default": {nil, 15}, "own": {[]float64{1, 2}, 2}, "native only": {[]float64{}, 0}} {
+		t.Run(name, func(t *testing.T) {
+			m := redialprom.New(redialprom.Opts{Buckets: test.buckets})
+			d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.OK).DialContext, Logger: zap.NewNop()}
+			m.Instrument(d)
+			_, err := d.Dial("tcp", address)
+			require.NoError(t, err)
+			registry := prometheus.NewRegistry()
+			registry.MustRegister(m)
+			families, err := registry.Gather()
+			require.NoError(t, err)
+			histograms := 0
+			for _, f := range families {
+				for _, metric := range f.GetMetric() {
+					if h := metric.GetHistogram(); h != nil {
+						histograms++
+						assert.Len(t, h.GetBucket(), test.classic)
+						assert.NotEmpty(t, h.GetPositiveSpan())
+						assert.EqualValues(t, 3, h.GetSchema()) // a factor of at most 1.1
+					}
+				}
+			}
+			assert.Equal(t, 2, histograms)
+		})
+	}
+}
+
+// Prometheus' conventions for names, units and help.
+func TestLint(t *testing.T) {
+	m := used(t)
+	problems, err := promtest.CollectAndLint(m)
+	require.NoError(t, err)
+	assert.Empty(t, problems)
+}
+
+// Two Metrics with different Names can be in one registry, two with the same can't.
+func TestRegistry(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	require.NoError(t, registry.Register(redialprom.New(redialprom.Opts{Name: "a"})))
+	require.NoError(t, registry.Register(redialprom.New(redialprom.Opts{Name: "b"})))
+	require.NoError(t, registry.Register(redialprom.New(redialprom.Opts{})))
+	assert.ErrorAs(t, registry.Register(redialprom.New(redialprom.Opts{Name: "a"})), new(prometheus.AlreadyRegisteredError))
+	_, err := registry.Gather()
+	assert.NoError(t, err)
+}
+
+// New's arrays are as long as the classes are many.
+func TestEveryClassHasItsSeries(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(redialprom.New(redialprom.Opts{}))
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	want := []string{"ok"}
+	for class := redial.Class(0); ; class++ {
+		name, err := class.MarshalText()
+		if err != nil {
+			break
+		}
+		want = append(want, string(name))
+	}
+	for _, f := range families {
+		if f.GetName() != "redial_dials_total" && f.GetName() != "redial_attempts_total" {
+			continue
+		}
+		var got []string
+		for _, metric := range f.GetMetric() {
+			for _, l := range metric.GetLabel() {
+				if l.GetName() == "outcome" {
+					got = append(got, l.GetValue())
+				}
+			}
+		}
+		assert.ElementsMatch(t, want, got, f.GetName())
+	}
+}
