@@ -21,7 +21,7 @@ const (
 
 // failed returns the outcome of a failure.
 func failed(class redial.Class) outcome {
-	if class > redial.Canceled { // a Classifier may return anything
+	if class > redial.Canceled { // newer than this package
 		class = redial.Unknown
 	}
 	return outcome(class) + 1
@@ -66,28 +66,24 @@ var stopNames = [numStops]string{
 
 func (s stop) String() string { return stopNames[s] }
 
-// stopOf returns the label for why, which is the Stop of an Attempt or an Error. If why is none of
-// package redial's reasons, it is the cause of a context that has ended, and canceled says whether
-// the context was canceled. The cause can be any error, even another dial's, so stopOf does
-// not look at the errors that it wraps.
-func stopOf(why error, canceled bool) stop {
+// stopOf returns the label for why, which is the Stop of an Attempt or an Error. It returns false
+// if why is none of package redial's reasons, but the cause of a context that has ended. A cause
+// can be any error, even another dial's, so stopOf does not look at the errors that it wraps.
+func stopOf(why error) (stop, bool) {
 	switch why {
-	case redial.ErrMaxAttempts:
-		return stopMaxAttempts
-	case redial.ErrMaxElapsed:
-		return stopMaxElapsed
-	case redial.ErrDeadline:
-		return stopDeadline
 	case redial.ErrPermanent:
-		return stopPermanent
+		return stopPermanent, true
+	case redial.ErrMaxAttempts:
+		return stopMaxAttempts, true
+	case redial.ErrMaxElapsed:
+		return stopMaxElapsed, true
+	case redial.ErrDeadline:
+		return stopDeadline, true
 	}
 	if r, ok := why.(interface{ Is(error) bool }); ok && r.Is(redial.ErrPermanent) {
-		return stopPermanent // the schedule has ended
+		return stopPermanent, true // the schedule has ended
 	}
-	if canceled {
-		return stopCanceled
-	}
-	return stopDeadline
+	return 0, false
 }
 
 // A family is the kind of an address.

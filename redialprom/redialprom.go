@@ -25,7 +25,7 @@ type Opts struct {
 	Buckets []float64
 }
 
-var defaultBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+var defaultBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30}
 
 // Metrics are the metrics of the Dialers that it has instrumented. It is a
 // prometheus.Collector. Make one with [New]. It can be used concurrently.
@@ -87,7 +87,7 @@ func New(opts Opts) *Metrics {
 		Namespace: "redial", Name: "dials_in_progress", Help: "Dials that have begun and not ended, including those that wait.", ConstLabels: labels,
 	})
 	m.collectors = append(m.collectors, m.inProgress)
-	m.dialTime.make = histogram("dial_duration_seconds", "Time from the begin of a dial to its end, including attempts and waits.")
+	m.dialTime.make = histogram("dial_duration_seconds", "Time from the start of a dial to its end, including attempts and waits.")
 	m.attemptTime.make = histogram("attempt_duration_seconds", "Time of an attempt, including name resolution and Verify.")
 	m.resolveTime.make = histogram("resolve_duration_seconds", "Time that an attempt took to resolve a name.")
 	return m
@@ -181,7 +181,14 @@ func (d *dial) end(err error) {
 func (d *dial) failure(err error) (outcome, stop) {
 	if op, ok := err.(*net.OpError); ok {
 		if e, ok := op.Err.(*redial.Error); ok {
-			s := stopOf(e.Stop, errors.Is(e, context.Canceled) || !errors.Is(e, context.DeadlineExceeded))
+			s, known := stopOf(e.Stop)
+			switch {
+			case known:
+			case errors.Is(e, context.DeadlineExceeded) && !errors.Is(e, context.Canceled):
+				s = stopDeadline
+			default:
+				s = stopCanceled
+			}
 			return outcomeOf(e.Class, s), s
 		}
 	}
@@ -198,19 +205,29 @@ func (d *dial) failure(err error) (outcome, stop) {
 	}
 }
 
-// attempt counts a, and keeps for the end of its dial what the dial's error might not tell.
+// attempted keeps why a was the last attempt, if it was.
+func (d *dial) attempted(a *redial.Attempt) {
+	if d.final = a.Stop != nil; !d.final {
+		return
+	}
+	s, known := stopOf(a.Stop)
+	if !known { // the context has ended
+		s = stopDeadline
+		if a.Class == redial.Canceled {
+			s = stopCanceled
+		}
+	}
+	d.outcome, d.stop = outcomeOf(a.Class, s), s
+}
+
+// attempt counts a.
 func (m *Metrics) attempt(ctx context.Context, a *redial.Attempt) {
 	o := ok
 	if a.Err != nil {
 		o = failed(a.Class)
 	}
 	if d, ok := ctx.Value(m).(*dial); ok {
-		d.final = a.Stop != nil
-		if d.final {
-			canceled := a.Class == redial.Canceled || a.Shared && !errors.Is(a.Stop, context.DeadlineExceeded)
-			d.stop = stopOf(a.Stop, canceled)
-			d.outcome = outcomeOf(a.Class, d.stop)
-		}
+		d.attempted(a)
 	}
 	if a.Shared {
 		m.shared.Inc()

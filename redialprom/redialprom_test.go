@@ -3,6 +3,8 @@ package redialprom_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -99,15 +101,16 @@ func TestStops(t *testing.T) {
 		"not in the policy": {script: dialtest.NXDomain, outcome: "not_found", stop: "permanent"},
 		"the schedule has ended": {script: dialtest.Refuse, outcome: "refused", stop: "permanent", dialer: redial.Dialer{Policy: redial.Policy{
 			redial.Refused: func() backoff.BackOff { return &backoff.StopBackOff{} }}}},
-		"MaxAttempts":                   {script: dialtest.Refuse, dialer: redial.Dialer{MaxAttempts: 3}, outcome: "refused", stop: "max_attempts"},
-		"MaxElapsed":                    {script: dialtest.Refuse, dialer: redial.Dialer{MaxElapsed: 3 * time.Second}, outcome: "refused", stop: "max_elapsed"},
-		"Deadline":                      {script: dialtest.Refuse, ctx: inTime(3 * time.Second), outcome: "refused", stop: "deadline"},
-		"cut off by the deadline":       {script: dialtest.Timeout, ctx: inTime(3 * time.Second), outcome: "timeout", stop: "deadline"},
-		"canceled in a wait":            {script: dialtest.Refuse, ctx: canceledAfter(2500*time.Millisecond, nil), outcome: "canceled", stop: "canceled"},
-		"canceled in an attempt":        {script: dialtest.Timeout, ctx: canceledAfter(2500*time.Millisecond, nil), outcome: "canceled", stop: "canceled"},
-		"canceled at once":              {script: dialtest.Refuse, ctx: canceledAfter(-1, nil), outcome: "canceled", stop: "canceled"},
-		"canceled by a cause":           {script: dialtest.Refuse, ctx: canceledAfter(2500*time.Millisecond, errors.New("why")), outcome: "canceled", stop: "canceled"},
-		"canceled by another's failure": {script: dialtest.Refuse, ctx: canceledAfter(2500*time.Millisecond, othersFailure), outcome: "canceled", stop: "canceled"},
+		"MaxAttempts":                    {script: dialtest.Refuse, dialer: redial.Dialer{MaxAttempts: 3}, outcome: "refused", stop: "max_attempts"},
+		"MaxElapsed":                     {script: dialtest.Refuse, dialer: redial.Dialer{MaxElapsed: 3 * time.Second}, outcome: "refused", stop: "max_elapsed"},
+		"Deadline":                       {script: dialtest.Refuse, ctx: inTime(3 * time.Second), outcome: "refused", stop: "deadline"},
+		"cut off by the deadline":        {script: dialtest.Timeout, ctx: inTime(3 * time.Second), outcome: "timeout", stop: "deadline"},
+		"canceled in a wait":             {script: dialtest.Refuse, ctx: canceledAfter(2500*time.Millisecond, nil), outcome: "canceled", stop: "canceled"},
+		"canceled in an attempt":         {script: dialtest.Timeout, ctx: canceledAfter(2500*time.Millisecond, nil), outcome: "canceled", stop: "canceled"},
+		"canceled at once":               {script: dialtest.Refuse, ctx: canceledAfter(-1, nil), outcome: "canceled", stop: "canceled"},
+		"canceled by a cause":            {script: dialtest.Refuse, ctx: canceledAfter(2500*time.Millisecond, errors.New("why")), outcome: "canceled", stop: "canceled"},
+		"canceled by another's failure":  {script: dialtest.Refuse, ctx: canceledAfter(2500*time.Millisecond, othersFailure), outcome: "canceled", stop: "canceled"},
+		"canceled by another's deadline": {script: dialtest.Refuse, ctx: canceledAfter(2500*time.Millisecond, fmt.Errorf("another: %w", context.DeadlineExceeded)), outcome: "canceled", stop: "canceled"},
 		"a deadline with a cause": {script: dialtest.Timeout, outcome: "timeout", stop: "deadline", ctx: func(t *testing.T) context.Context {
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, errors.New("too slow"))
 			t.Cleanup(cancel)
@@ -129,7 +132,7 @@ func TestStops(t *testing.T) {
 			ctx := t.Context()
 			if test.ctx != nil {
 				ctx = test.ctx(t)
-				time.Sleep(1) // lets a context that is canceled at once be canceled
+				synctest.Wait() // until a context that is canceled at once is canceled
 			}
 			test.dialer.DialFunc = dialtest.Script(test.script.Forever()).DialContext
 			if test.dialer.Policy == nil {
@@ -411,6 +414,7 @@ func TestRace(t *testing.T) {
 	ln := testutil.Listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { conn.Read(make([]byte, 1)) })
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
 	dns.Set("both.test", dnstest.Addrs("127.0.0.2", "127.0.0.1")) // nothing listens on the first
+	dns.Set("one.test", dnstest.Addrs("127.0.0.1"))
 	dns.Set("broken.test", dnstest.ServFail)
 	d, m := instrumented(redial.Dialer{Dialer: net.Dialer{Resolver: dns.Resolver(), Timeout: 20 * time.Second}, MaxAttempts: 1})
 
@@ -421,11 +425,19 @@ func TestRace(t *testing.T) {
 	require.Error(t, err)
 	_, err = d.Dial("tcp", "missing.test:80")
 	require.Error(t, err)
+	d.Verify = func(context.Context, net.Conn) error { return io.EOF }
+	_, err = d.Dial("tcp4", "one.test:"+port)
+	require.Error(t, err)
+
 	got := seriesOf(t, m)
-	assert.Equal(t, 1.0, got["redial_addresses_tried_total{family=ipv4,outcome=ok}"])
+	assert.Equal(t, 1.0, got["redial_attempts_total{outcome=reset}"])
+	assert.NotContains(t, got, "redial_addresses_tried_total{family=ipv4,outcome=reset}") // it connected
+	assert.Equal(t, 2.0, got["redial_addresses_tried_total{family=ipv4,outcome=ok}"])
 	assert.LessOrEqual(t, got["redial_addresses_tried_total{family=ipv4,outcome=refused}"], 1.0) // none if the other came first
-	for _, outcome := range []string{"ok", "dns", "not_found"} {
-		assert.Equal(t, 1.0, got["redial_resolve_duration_seconds_count{outcome="+outcome+"}"], outcome)
+	assert.Equal(t, 2.0, got["redial_resolve_duration_seconds_count{outcome=ok}"])
+	assert.Equal(t, 1.0, got["redial_resolve_duration_seconds_count{outcome=dns}"])
+	assert.Equal(t, 1.0, got["redial_resolve_duration_seconds_count{outcome=not_found}"])
+	for _, outcome := range []string{"dns", "not_found"} {
 		assert.Equal(t, 1.0, got["redial_attempts_total{outcome="+outcome+"}"], outcome)
 		assert.GreaterOrEqual(t, got["redial_attempt_duration_seconds_sum{outcome="+outcome+"}"], got["redial_resolve_duration_seconds_sum{outcome="+outcome+"}"])
 	}
@@ -526,7 +538,7 @@ func TestBuckets(t *testing.T) {
 	for name, test := range map[string]struct {
 		buckets []float64
 		classic int
-	}{"default": {nil, 15}, "own": {[]float64{1, 2}, 2}, "native only": {[]float64{}, 0}} {
+	}{"default": {nil, 16}, "own": {[]float64{1, 2}, 2}, "native only": {[]float64{}, 0}} {
 		t.Run(name, func(t *testing.T) {
 			m := redialprom.New(redialprom.Opts{Buckets: test.buckets})
 			d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.OK).DialContext, Logger: zap.NewNop()}
@@ -578,14 +590,6 @@ func TestEveryClassHasItsSeries(t *testing.T) {
 	registry.MustRegister(redialprom.New(redialprom.Opts{}))
 	families, err := registry.Gather()
 	require.NoError(t, err)
-	want := []string{"ok"}
-	for class := redial.Class(0); ; class++ {
-		name, err := class.MarshalText()
-		if err != nil {
-			break
-		}
-		want = append(want, string(name))
-	}
 	for _, f := range families {
 		if f.GetName() != "redial_dials_total" && f.GetName() != "redial_attempts_total" {
 			continue
@@ -598,6 +602,18 @@ func TestEveryClassHasItsSeries(t *testing.T) {
 				}
 			}
 		}
-		assert.ElementsMatch(t, want, got, f.GetName())
+		assert.ElementsMatch(t, outcomes(), got, f.GetName())
+	}
+}
+
+// outcomes returns all values of the label outcome.
+func outcomes() []string {
+	all := []string{"ok"}
+	for class := redial.Class(0); ; class++ {
+		name, err := class.MarshalText()
+		if err != nil {
+			return all
+		}
+		all = append(all, string(name))
 	}
 }
