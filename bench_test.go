@@ -37,8 +37,8 @@ func discard(b *testing.B) string {
 
 // dialAndDrop connects and resets the connection. A closed connection would keep its
 // port in TIME_WAIT, and the ports would run out.
-func dialAndDrop(b *testing.B, dial dialFunc, address string) {
-	conn, err := dial(context.Background(), "tcp", address)
+func dialAndDrop(ctx context.Context, b *testing.B, dial dialFunc, address string) {
+	conn, err := dial(ctx, "tcp", address)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -47,38 +47,48 @@ func dialAndDrop(b *testing.B, dial dialFunc, address string) {
 }
 
 // BenchmarkDial compares a successful dial to an IP address, with a logger that logs
-// nothing, with net.Dialer with the same Timeout. "overhead" alternates between the two,
-// so that the machine's noise is the same for both. It reports the difference of the
-// medians.
+// nothing, with net.Dialer: with the same Timeout, and with none. The context can be
+// canceled, as it can in programs. "overhead" alternates between them, so that the
+// machine's noise is the same for all. It reports the differences of the medians.
 func BenchmarkDial(b *testing.B) {
 	address := discard(b)
-	plain := &net.Dialer{Timeout: 10 * time.Second}
-	ours := &redial.Dialer{Dialer: *plain, Logger: zap.NewNop()}
-	for name, dial := range map[string]dialFunc{"net": plain.DialContext, "redial": ours.DialContext} {
-		b.Run(name, func(b *testing.B) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	plain := net.Dialer{Timeout: 10 * time.Second}
+	dials := []struct {
+		name string
+		dial dialFunc
+	}{
+		{"redial", (&redial.Dialer{Dialer: plain, Logger: zap.NewNop()}).DialContext},
+		{"net", plain.DialContext},
+		{"net-no-timeout", new(net.Dialer).DialContext},
+	}
+	for _, d := range dials {
+		b.Run(d.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				dialAndDrop(b, dial, address)
+				dialAndDrop(ctx, b, d.dial, address)
 			}
 		})
 	}
 	b.Run("overhead", func(b *testing.B) {
-		dials := [2]dialFunc{plain.DialContext, ours.DialContext}
-		var took [2][]time.Duration
+		took := make([][]time.Duration, len(dials))
 		for i := 0; b.Loop(); i++ {
 			for j := range dials {
-				which := (i + j) % 2 // each is first in every other round
+				which := (i + j) % len(dials) // each is first in its turn
 				start := time.Now()
-				dialAndDrop(b, dials[which], address)
+				dialAndDrop(ctx, b, dials[which].dial, address)
 				took[which] = append(took[which], time.Since(start))
 			}
 		}
 		for i := range took {
 			slices.Sort(took[i])
 		}
-		theirs, our := took[0][len(took[0])/2], took[1][len(took[1])/2]
-		b.ReportMetric(float64(our-theirs), "ns-more/op")
-		b.ReportMetric(100*float64(our-theirs)/float64(theirs), "%-more")
+		ours := took[0][len(took[0])/2]
+		for i, theirs := range took[1:] {
+			theirs := theirs[len(theirs)/2]
+			b.ReportMetric(100*float64(ours-theirs)/float64(theirs), "%-more-than-"+dials[i+1].name)
+		}
 	})
 }
 
@@ -117,37 +127,32 @@ func BenchmarkWaiting(b *testing.B) {
 
 func benchmarkWaiting(b *testing.B, attempts int) {
 	const dials = 1000
-	delays := append(slices.Repeat([]time.Duration{time.Millisecond}, attempts-1), time.Hour)
+	policy := redial.Policy{redial.Refused: redial.Exponential(time.Hour, 2*time.Hour)}
+	if attempts > 1 {
+		policy[redial.Refused] = after(append(slices.Repeat([]time.Duration{time.Millisecond}, attempts-1), time.Hour)...)
+	}
 	var failed sync.WaitGroup
 	d := &redial.Dialer{
 		Logger:    zap.NewNop(),
-		Policy:    redial.Policy{redial.Refused: after(delays...)},
+		Policy:    policy,
 		OnAttempt: func(context.Context, redial.Attempt) { failed.Done() },
 	}
 	d.MaxElapsed = -1
 	closed := testutil.RefusingAddress(b, "tcp")
 	for b.Loop() {
 		ctx, cancel := context.WithCancel(context.Background())
-		before, goroutines := memory(), runtime.NumGoroutine()
+		before, goroutines := testutil.Memory(), runtime.NumGoroutine()
 		var ended sync.WaitGroup
 		failed.Add(dials * attempts)
 		for range dials {
 			ended.Go(func() { d.DialContext(ctx, "tcp", closed) })
 		}
 		failed.Wait()
-		after := memory()
+		after := testutil.Memory()
 		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/dials, "heap-B/dial")
 		b.ReportMetric(float64(after.StackInuse-before.StackInuse)/dials, "stack-B/dial")
 		b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/dials, "goroutines/dial")
 		cancel()
 		ended.Wait()
 	}
-}
-
-func memory() (m runtime.MemStats) {
-	for range 3 { // the second cycle shrinks the stacks that the first one found too large
-		runtime.GC()
-	}
-	runtime.ReadMemStats(&m)
-	return m
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -143,6 +144,8 @@ func (d *Dialer) dial(c caller, network, address string) (net.Conn, error) {
 		l.local, l.by, l.connect = nil, byFunc, connectByFunc
 	} else if _, _, ok := d.races(network, address); ok {
 		l.connect = connectByRace
+	} else if _, err := netip.ParseAddrPort(address); err == nil {
+		l.literal = true
 	}
 	return l.dial()
 }
@@ -157,7 +160,7 @@ func (d *Dialer) dialBy(ctx context.Context, w way) (net.Conn, error) {
 // DialTCP acts as net.Dialer's DialTCP and retries as DialContext does. It
 // ignores DialFunc.
 func (d *Dialer) DialTCP(ctx context.Context, network string, laddr, raddr netip.AddrPort) (*net.TCPConn, error) {
-	w := way{network: network, address: raddr.String(), local: net.TCPAddrFromAddrPort(laddr)}
+	w := way{network: network, address: raddr.String(), local: net.TCPAddrFromAddrPort(laddr), literal: true}
 	w.connect = func(ctx context.Context, d *Dialer, w way, _ plan) (net.Conn, *lookup, error) {
 		inner := d.unbound()
 		return alone(inner.DialTCP(ctx, network, laddr, raddr))
@@ -168,7 +171,7 @@ func (d *Dialer) DialTCP(ctx context.Context, network string, laddr, raddr netip
 // DialUDP acts as net.Dialer's DialUDP and retries as DialContext does. It
 // ignores DialFunc.
 func (d *Dialer) DialUDP(ctx context.Context, network string, laddr, raddr netip.AddrPort) (*net.UDPConn, error) {
-	w := way{network: network, address: raddr.String()}
+	w := way{network: network, address: raddr.String(), literal: true}
 	w.connect = func(ctx context.Context, d *Dialer, w way, _ plan) (net.Conn, *lookup, error) {
 		inner := d.unbound()
 		return alone(inner.DialUDP(ctx, network, laddr, raddr))
@@ -179,7 +182,7 @@ func (d *Dialer) DialUDP(ctx context.Context, network string, laddr, raddr netip
 // DialIP acts as net.Dialer's DialIP and retries as DialContext does. It
 // ignores DialFunc.
 func (d *Dialer) DialIP(ctx context.Context, network string, laddr, raddr netip.Addr) (*net.IPConn, error) {
-	w := way{network: network, address: raddr.String()}
+	w := way{network: network, address: raddr.String(), literal: true}
 	w.connect = func(ctx context.Context, d *Dialer, w way, _ plan) (net.Conn, *lookup, error) {
 		inner := d.unbound()
 		return alone(inner.DialIP(ctx, network, laddr, raddr))
@@ -190,7 +193,7 @@ func (d *Dialer) DialIP(ctx context.Context, network string, laddr, raddr netip.
 // DialUnix acts as net.Dialer's DialUnix and retries as DialContext does. It
 // ignores DialFunc.
 func (d *Dialer) DialUnix(ctx context.Context, network string, laddr, raddr *net.UnixAddr) (*net.UnixConn, error) {
-	w := way{network: network, address: raddr.String()}
+	w := way{network: network, address: raddr.String(), literal: true}
 	if laddr != nil {
 		w.local = laddr
 	}
@@ -227,11 +230,12 @@ type way struct {
 	network, address string
 	local            net.Addr // the address that connect binds to; nil if none or unknown
 	by               maker
+	literal          bool // there is nothing to look up
 	connect          connectFunc
 }
 
 // A maker is the code that makes the connections of a dial.
-type maker int
+type maker uint8
 
 const (
 	byNet  maker = iota // net.Dialer, or the race of its addresses
@@ -272,7 +276,7 @@ var (
 // attempt connects and verifies, until end at the latest; a zero end means no
 // limit. A connection that it does not return is closed, even if Verify panics.
 func (d *Dialer) attempt(ctx context.Context, end time.Time, w way, p plan) (_ net.Conn, _ *lookup, err error) {
-	ctx, mark := d.attemptContext(ctx, end)
+	ctx, mark := d.attemptContext(ctx, end, &w)
 	defer mark.end()
 	conn, seen, err := w.connect(ctx, d, w, p)
 	switch {
@@ -311,8 +315,9 @@ func (d *Dialer) attempt(ctx context.Context, end time.Time, w way, p plan) (_ n
 // has ended, because the values can live on in a session.
 type attemptContext struct {
 	context.Context
-	ended   atomic.Bool
-	cancels [2]context.CancelFunc // nil where there is nothing to cancel
+	deadline time.Time // zero: the parent's
+	ended    atomic.Bool
+	cancels  [2]context.CancelFunc // nil where there is nothing to cancel
 }
 
 type attemptKey struct{}
@@ -322,6 +327,13 @@ func (c *attemptContext) Value(key any) any {
 		return c
 	}
 	return c.Context.Value(key)
+}
+
+func (c *attemptContext) Deadline() (time.Time, bool) {
+	if c.deadline.IsZero() {
+		return c.Context.Deadline()
+	}
+	return c.deadline, true
 }
 
 // withinAttempt reports whether ctx belongs to a live attempt of any Dialer.
@@ -341,11 +353,15 @@ func withinAttempt(ctx context.Context) bool {
 // attemptContext derives the context of an attempt from parent. The context also ends
 // at end, if end is not zero, and when Cancel is closed. The caller must call end on
 // the attemptContext.
-func (d *Dialer) attemptContext(parent context.Context, end time.Time) (context.Context, *attemptContext) {
+func (d *Dialer) attemptContext(parent context.Context, end time.Time, w *way) (context.Context, *attemptContext) {
 	mark := &attemptContext{Context: parent}
 	var ctx context.Context = mark
 	if deadline, ok := ctx.Deadline(); !end.IsZero() && (!ok || end.Before(deadline)) {
-		ctx, mark.cancels[0] = context.WithDeadline(ctx, end)
+		if d.needsTimer(parent, w) {
+			ctx, mark.cancels[0] = context.WithDeadline(ctx, end)
+		} else {
+			mark.deadline = end
+		}
 	}
 	if d.Cancel != nil {
 		ctx, mark.cancels[1] = context.WithCancel(ctx)
@@ -359,6 +375,18 @@ func (d *Dialer) attemptContext(parent context.Context, end time.Time) (context.
 	}
 	return ctx, mark
 }
+
+// needsTimer reports whether a timer must end the attempt's context. It need not if package
+// net does nothing but connect a socket: then it makes the deadline of the context that
+// of the socket, if the context can end at all. A timer would cost more than all else that
+// a dial adds to net.Dialer.
+func (d *Dialer) needsTimer(parent context.Context, w *way) bool {
+	return !w.literal || parent.Done() == nil || d.Verify != nil || d.ControlContext != nil || !socketDeadlines
+}
+
+// socketDeadlines reports whether package net uses the poller's deadlines to connect. On
+// the other systems it waits for the context to be done.
+const socketDeadlines = runtime.GOOS != "plan9" && runtime.GOOS != "js" && runtime.GOOS != "wasip1"
 
 func (c *attemptContext) end() {
 	c.ended.Store(true)

@@ -574,6 +574,33 @@ func (c *deadlineCounter) SetDeadline(at time.Time) error {
 
 // However Verify ends, nothing stays registered with the caller's context, which may
 // live much longer than the dial. Canceling it later does not touch the connection.
+// Timeout ends the context of a callback that waits for it, also where no look-up and no
+// other wait needs a timer.
+func TestTimeoutEndsCallbacks(t *testing.T) {
+	await := func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Second):
+			return errors.New("ctx has not ended")
+		}
+	}
+	address := testutil.Listen(t, "tcp", "127.0.0.1:0", testutil.Echo).Addr().String()
+	for name, d := range map[string]*redial.Dialer{
+		"Verify": {Verify: func(ctx context.Context, _ net.Conn) error { return await(ctx) }},
+		"ControlContext": {Dialer: net.Dialer{ControlContext: func(ctx context.Context, _, _ string, _ syscall.RawConn) error {
+			return await(ctx)
+		}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d.Timeout = 20 * time.Millisecond
+			d.MaxAttempts = 1
+			_, err := d.DialContext(t.Context(), "tcp", address)
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+		})
+	}
+}
+
 func TestVerifyLeavesTheContext(t *testing.T) {
 	for name, verify := range map[string]func(context.Context, net.Conn) error{
 		"verified": func(context.Context, net.Conn) error { return nil },

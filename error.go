@@ -68,7 +68,8 @@ type Error struct {
 	Stop             error         // ErrPermanent, ErrMaxAttempts, ErrMaxElapsed, ErrDeadline, or the cause of ctx; errors.Is compares it
 	History          []Attempt     // the first attempts and the latest, at most 16, in order
 
-	ctxErr error // the Err of the caller's context if it ended the dial; Stop holds its cause, which need not match Err
+	ctxErr error    // the Err of the caller's context if it ended the dial; Stop holds its cause, which need not match Err
+	kept   *history // what History is made of, until it is
 }
 
 // Error returns the last attempt's message, followed by the class, the number of
@@ -143,9 +144,17 @@ func (e *Error) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	return addAll(enc, "history", e.History)
 }
 
+// complete makes History.
+func (e *Error) complete() {
+	if e.kept != nil {
+		e.History, e.kept = e.kept.all(e), nil
+	}
+}
+
 // asOpError returns e within a *net.OpError, which is where callers of
 // net.Dialer look for an error.
 func (e *Error) asOpError() *net.OpError {
+	e.complete()
 	op := opOf(e.Err)
 	if op.Op == "" {
 		op.Op, op.Net = "dial", e.Network

@@ -89,7 +89,7 @@ type target struct {
 	news     int       // the number of failures reported to the Gate
 	outage   *outage   // nil while the target is not backing off
 	// The schedules of the outage. If dials still wait, a relapse continues them.
-	schedules []schedule
+	schedules schedules
 
 	// After a target has answered, a failure halves the window once for all
 	// attempts that were in flight together. It begins an outage only if no
@@ -238,8 +238,8 @@ func (g *Gate) acquire(t *target, p patience) (pass, *sharedFailure) {
 	}
 	w := &waiter{patience: p, wake: make(chan struct{}, 1)}
 	w.place = t.waiting.PushBack(w)
-	t.wakeFirst() // one more waits, so the next probe may be due sooner
-	timer := time.NewTimer(time.Hour)
+	t.wakeFirst()                                // one more waits, so the next probe may be due sooner
+	timer := time.AfterFunc(time.Hour, w.wakeUp) // one channel less to wait for than with time.NewTimer
 	defer timer.Stop()
 	for {
 		now := time.Now()
@@ -256,7 +256,6 @@ func (g *Gate) acquire(t *target, p patience) (pass, *sharedFailure) {
 		g.mu.Unlock()
 		select {
 		case <-w.wake:
-		case <-timer.C:
 		case <-w.done:
 		case <-w.cancel:
 		}
@@ -471,7 +470,7 @@ func (p *pass) succeeded() {
 	}
 	t.admitWaiting()
 	if t.waiting.Len() == 0 {
-		t.schedules = nil // the target can serve all who want it
+		t.schedules = schedules{} // the target can serve all who want it
 	}
 }
 
@@ -553,8 +552,8 @@ func (t *target) slowDown(round int) {
 
 // nextDelay returns the next delay of the schedule for class. It is negative if
 // the schedule has ended, or there is none.
-func nextDelay(schedules *[]schedule, class Class, policy Policy) time.Duration {
-	schedule := scheduleOf(schedules, class, policy)
+func nextDelay(s *schedules, class Class, policy Policy) time.Duration {
+	schedule := s.of(class, policy)
 	if schedule == nil {
 		return -1
 	}
@@ -593,7 +592,7 @@ func (t *target) backOff(o *outage, early bool) {
 		e = next
 	}
 	if o.delay < 0 {
-		t.outage, t.schedules, t.window = nil, nil, t.gate.burst()
+		t.outage, t.schedules, t.window = nil, schedules{}, t.gate.burst()
 		t.epoch++
 		return
 	}

@@ -2,6 +2,8 @@ package redial
 
 import (
 	"maps"
+	"math"
+	"math/rand/v2"
 	"reflect"
 	"time"
 
@@ -58,26 +60,27 @@ func Exponential(initial, max time.Duration) func() backoff.BackOff {
 	if max < initial {
 		max = initial
 	}
+	initial, max = min(initial, longest), min(max, longest)
 	return func() backoff.BackOff {
-		return &exponential{backoff.ExponentialBackOff{
-			InitialInterval:     initial,
-			RandomizationFactor: 0.5,
-			Multiplier:          2,
-			MaxInterval:         max,
-			Stop:                backoff.Stop,
-			Clock:               backoff.SystemClock,
-		}}
+		return &exponential{initial, max, initial}
 	}
 }
 
-// exponential keeps the drawn delay within MaxInterval.
-// backoff.ExponentialBackOff applies MaxInterval before it draws.
-type exponential struct{ backoff.ExponentialBackOff }
+// longest is the longest nominal delay, 73 years. It leaves room for the jitter.
+const longest time.Duration = math.MaxInt64 / 4
+
+// An exponential is a schedule of Exponential. It is not a
+// backoff.ExponentialBackOff, which applies its MaxInterval before it draws and takes
+// four times the memory of a dial that waits.
+type exponential struct{ initial, max, nominal time.Duration }
+
+func (e *exponential) Reset() { e.nominal = e.initial }
 
 func (e *exponential) NextBackOff() time.Duration {
-	delay := e.ExponentialBackOff.NextBackOff()
-	if delay > e.MaxInterval {
-		delay = 2*e.MaxInterval - delay
+	delay := e.nominal/2 + rand.N(e.nominal+1)
+	e.nominal += min(e.nominal, e.max-e.nominal)
+	if delay > e.max {
+		delay = 2*e.max - delay
 	}
 	return delay
 }
@@ -155,22 +158,26 @@ func complete(e *backoff.ExponentialBackOff) {
 	}
 }
 
-// A schedule is the started schedule of a class.
-type schedule struct {
-	backoff.BackOff
-	class Class
+// schedules is the list of the started schedules of a dial or an outage, one for each
+// class that has occurred. The first one is part of it, because most see one class only.
+type schedules struct {
+	backoff.BackOff // nil if the class is not to be retried
+	class           Class
+	started         bool
+	next            *schedules
 }
 
-// scheduleOf returns the schedule of class among schedules. If the schedule is not there
-// yet, scheduleOf starts it by policy and adds it. It returns nil if the class is not to
-// be retried.
-func scheduleOf(schedules *[]schedule, class Class, policy Policy) backoff.BackOff {
-	for _, s := range *schedules {
-		if s.class == class {
-			return s.BackOff
+// of returns the schedule of class. It starts the schedule by policy if that has not
+// happened yet. It returns nil if the class is not to be retried.
+func (s *schedules) of(class Class, policy Policy) backoff.BackOff {
+	for s.started && s.class != class {
+		if s.next == nil {
+			s.next = new(schedules)
 		}
+		s = s.next
 	}
-	started := policy.start(class)
-	*schedules = append(*schedules, schedule{started, class})
-	return started
+	if !s.started {
+		s.BackOff, s.class, s.started = policy.start(class), class, true
+	}
+	return s.BackOff
 }

@@ -34,23 +34,18 @@ type loop struct {
 	way
 	also context.Context // ctx is canceled with it, and its deadline counts too; nil: none
 
-	start       time.Time
 	end         time.Time // no attempt begins then or later; zero: no such time
-	endReason   error     // why end ends the dial: ErrDeadline or ErrMaxElapsed
 	maxAttempts int       // zero: no limit
 	policy      Policy
-	nested      bool    // within another dial's attempt, which may hold a pass of the same Gate
 	target      *target // what the Gate knows about the target; nil without a Gate
+	nested      bool    // within another dial's attempt, which may hold a pass of the same Gate
+	atGate      bool    // the Gate says when the next attempt is due
 
-	attempts     int
-	schedules    []schedule    // of the classes that have occurred; most dials see only one
-	lastDuration time.Duration // of the latest attempt
-	due          time.Time     // of the next attempt; zero: now, or when the Gate says
-	finalAt      time.Time     // when to begin the last attempt, if a wait was shortened for it; zero: no wait was
+	schedules    schedules     // of the classes that have occurred; most dials see only one
+	lastDuration time.Duration // of the latest attempt of its own
+	finalAt      time.Duration // from start until the last attempt begins, if a wait was shortened for it; 0: no wait was
 	heard        int           // target.news at the latest failure that this dial knows
-	class        Class         // of err
-	err          error         // of the latest attempt that tells something
-	history      []Attempt
+	history
 }
 
 // bound sets the bounds of the dial, in time and in attempts.
@@ -63,10 +58,22 @@ func (l *loop) bound() {
 	if l.nested = withinAttempt(l.attemptCtx); l.nested {
 		l.maxAttempts = 1 // the outer dial retries; retries here would multiply with it
 	}
-	l.end, l.endReason = l.ownEnd()
-	if deadline, ok := l.ctx.Deadline(); ok && (l.end.IsZero() || deadline.Before(l.end)) {
-		l.end, l.endReason = deadline, ErrDeadline
+	l.end, _ = l.bounds()
+}
+
+// bounds returns when the dial ends, and why: ErrDeadline or ErrMaxElapsed. Zero means
+// never.
+func (l *loop) bounds() (end time.Time, reason error) {
+	end, reason = l.ownEnd()
+	if deadline, ok := l.ctx.Deadline(); ok && (end.IsZero() || deadline.Before(end)) {
+		return deadline, ErrDeadline
 	}
+	return end, reason
+}
+
+func (l *loop) endReason() error {
+	_, reason := l.bounds()
+	return reason
 }
 
 // ownEnd returns when the dial ends by its own bounds, and why. These leave out the
@@ -183,7 +190,7 @@ func (l *loop) over(now time.Time) ending {
 	case isClosed(l.dialer.Cancel):
 		return ending{context.Canceled, nil, true}
 	case !l.end.IsZero() && !now.Before(l.end):
-		return ending{l.endReason, nil, false}
+		return ending{l.endReason(), nil, false}
 	}
 	return ending{}
 }
@@ -306,9 +313,6 @@ func (l *loop) failed(p *pass, err error, start time.Time, seen *lookup) error {
 		a.Class = l.dialer.classify(err)
 	}
 	telling := over.stop == nil || !cutOff(&a)
-	if telling || l.err == nil {
-		l.class, l.err = a.Class, a.Err
-	}
 
 	var delay time.Duration
 	shared := false
@@ -318,18 +322,17 @@ func (l *loop) failed(p *pass, err error, start time.Time, seen *lookup) error {
 		}
 		p.release()
 	}
+	l.atGate = shared
 	switch {
 	case over.stop != nil:
 		a.Stop = over.stop
 	case shared:
 		l.heard = p.heard
-		l.due = time.Time{}
 		a.Delay, a.Stop = l.next(a.Class, now, delay, l.dialer.Gate.minInterval())
 	default:
 		a.Delay, a.Stop = l.next(a.Class, now, ownSchedule, 0)
-		l.due = now.Add(a.Delay)
 	}
-	return l.settle(&a, over)
+	return l.settle(&a, over, !telling)
 }
 
 // cutOff reports whether an attempt that failed at the end of the dial tells nothing
@@ -346,28 +349,33 @@ func (l *loop) share(s *sharedFailure) error {
 	now := time.Now()
 	a := s.attempt
 	a.Number, a.Elapsed, a.Shared, a.Delay, a.Stop = l.attempts, now.Sub(l.start), true, 0, nil
-	l.class, l.err = a.Class, a.Err
 	over := l.over(now)
+	l.atGate = true
 	if a.Stop = over.stop; a.Stop == nil {
-		l.due = time.Time{}
 		a.Delay, a.Stop = l.next(a.Class, now, s.delay, l.dialer.Gate.minInterval())
 	}
-	return l.settle(&a, over)
+	return l.settle(&a, over, false)
 }
 
-// settle keeps the record of a failed attempt. It returns the error of the
-// dial, if that attempt was its last.
-func (l *loop) settle(a *Attempt, over ending) error {
-	l.remember(*a)
-	if l.report != nil && l.maxAttempts != 1 {
-		l.report(l.newError(nil, nil, a.Elapsed))
+// settle keeps the record of a failed attempt, which is mute if it tells nothing about
+// the target. It returns the error of the dial, if that attempt was its last.
+func (l *loop) settle(a *Attempt, over ending, mute bool) error {
+	if l.maxAttempts == 1 {
+		l.record(a)
+		return a.Err // the caller or the outer dial retries, and needs the inner dialer's own error
+	}
+	r := newRecord(a, l.start)
+	r.mute = mute
+	if a.Stop == nil && l.by == byNet {
+		r.compact() // an error of DialFunc stays as it is: somebody might compare it
+	}
+	l.add(r)
+	if l.report != nil {
+		l.report(l.newError(a.Stop, nil, a.Elapsed))
 	}
 	l.record(a)
 	if a.Stop == nil {
 		return nil
-	}
-	if l.maxAttempts == 1 {
-		return a.Err // the caller or the outer dial retries, and needs the inner dialer's own error
 	}
 	return l.newError(a.Stop, over.ctxErr, a.Elapsed).asOpError()
 }
@@ -402,7 +410,7 @@ func (l *loop) next(class Class, now time.Time, delay, least time.Duration) (_ t
 		return 0, ErrMaxAttempts
 	}
 	if delay == ownSchedule {
-		schedule := scheduleOf(&l.schedules, class, l.policy)
+		schedule := l.schedules.of(class, l.policy)
 		if schedule == nil {
 			return 0, ErrPermanent
 		}
@@ -412,16 +420,17 @@ func (l *loop) next(class Class, now time.Time, delay, least time.Duration) (_ t
 	case delay < 0:
 		return 0, errScheduleEnded
 	case l.isFinal(now):
-		return 0, l.endReason
+		return 0, l.endReason()
 	}
 	delay = max(delay, minDelay)
-	if l.finalAt.IsZero() && (l.end.IsZero() || now.Add(delay).Before(l.end)) {
+	if l.finalAt == 0 && (l.end.IsZero() || now.Add(delay).Before(l.end)) {
 		return delay, nil
 	}
-	l.finalAt = l.lastChance()
-	delay = l.finalAt.Sub(now)
+	lastChance := l.lastChance()
+	l.finalAt = lastChance.Sub(l.start)
+	delay = lastChance.Sub(now)
 	if delay < minDelay || !now.Add(max(delay, least)).Before(l.end) {
-		return 0, l.endReason
+		return 0, l.endReason()
 	}
 	return max(delay, least), nil
 }
@@ -429,15 +438,18 @@ func (l *loop) next(class Class, now time.Time, delay, least time.Duration) (_ t
 // isFinal reports whether an attempt that starts at now is the last one, for which a
 // wait was shortened.
 func (l *loop) isFinal(now time.Time) bool {
-	return !l.finalAt.IsZero() && !now.Before(l.finalAt)
+	return l.finalAt != 0 && now.Sub(l.start) >= l.finalAt
 }
 
 // lastChance returns the latest time at which to begin an attempt, so that it has
 // enough time: a twentieth of the dial's whole time, or twice the duration of the
 // latest attempt if that is longer. It returns zero if the dial has no end.
 func (l *loop) lastChance() time.Time {
-	if l.end.IsZero() || !l.finalAt.IsZero() {
-		return l.finalAt
+	switch {
+	case l.end.IsZero():
+		return time.Time{}
+	case l.finalAt != 0:
+		return l.start.Add(l.finalAt)
 	}
 	return l.end.Add(-max(l.end.Sub(l.start)/20, 2*l.lastDuration))
 }
@@ -449,11 +461,9 @@ func (l *loop) patience() patience {
 
 // wait returns when the next attempt is due, or as soon as the caller gives up.
 func (l *loop) wait() {
-	if l.due.IsZero() {
-		return
-	}
-	delay := time.Until(l.due) // the logger and OnAttempt have used up some of it
-	if delay <= 0 {
+	due := l.start.Add(l.latest.elapsed + l.latest.delay)
+	delay := time.Until(due) // the logger and OnAttempt have used up some of it
+	if l.atGate || delay <= 0 {
 		return
 	}
 	timer := time.NewTimer(delay)
@@ -474,9 +484,9 @@ func (l *loop) abandonIfOver() error {
 		return nil
 	}
 	if l.attempts == 0 {
-		l.class, l.err = Timeout, over.stop
+		l.latest.class, l.latest.err = Timeout, over.stop
 		if over.canceled {
-			l.class = Canceled
+			l.latest.class = Canceled
 		}
 	}
 	e := l.newError(over.stop, over.ctxErr, now.Sub(l.start))
@@ -504,33 +514,20 @@ func (l *loop) netError(over ending) error {
 	return err
 }
 
+// newError returns the error of the dial so far. Its History is made by complete.
 func (l *loop) newError(stop, ctxErr error, elapsed time.Duration) *Error {
+	kept := l.history
+	kept.earlier = slices.Clone(kept.earlier)
+	last := kept.telling()
 	return &Error{
 		Network:  l.network,
 		Address:  l.address,
 		Attempts: l.attempts,
 		Elapsed:  elapsed,
-		Class:    l.class,
-		Err:      l.err,
+		Class:    last.class,
+		Err:      asMade(last.err),
 		Stop:     stop,
-		History:  slices.Clone(l.history),
 		ctxErr:   ctxErr,
+		kept:     &kept,
 	}
-}
-
-// historyMax is the length of a full History: half of it are the first attempts, and
-// half the latest.
-const historyMax = 16
-
-func (l *loop) remember(a Attempt) {
-	if l.maxAttempts == 1 {
-		return // the dial returns no Error
-	}
-	if len(l.history) < historyMax {
-		l.history = append(l.history, a)
-		return
-	}
-	latest := l.history[historyMax/2:]
-	copy(latest, latest[1:])
-	latest[len(latest)-1] = a
 }

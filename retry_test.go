@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/dialtest"
+	"github.com/seed-33f8b841/redial/internal/dnstest"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
@@ -653,6 +655,43 @@ func TestErrorHistory(t *testing.T) {
 			assert.Equal(t, attempts, e.Attempts)
 		}
 	})
+}
+
+// History has the attempts as OnAttempt saw them, though a dial that waits does not keep all
+// their parts.
+func TestErrorHistoryIsWhatOnAttemptSaw(t *testing.T) {
+	dnstest.SkipWithout(t)
+	refusing := testutil.RefusingAddress(t, "tcp")
+	_, port, err := net.SplitHostPort(refusing)
+	require.NoError(t, err)
+	server := dnstest.Start(t, "127.0.0.1:0")
+	server.Set("two.test", dnstest.Addrs("127.0.0.1", "127.0.0.1"))
+	server.Set("gone.test", dnstest.ServFail)
+	for _, target := range []string{refusing, "two.test:" + port, "gone.test:" + port} {
+		for _, gate := range []*redial.Gate{nil, {MinInterval: time.Millisecond}} {
+			t.Run(fmt.Sprintf("%s at a Gate: %v", target, gate != nil), func(t *testing.T) {
+				var seen []redial.Attempt
+				d := &redial.Dialer{
+					Dialer:      net.Dialer{Resolver: server.Resolver()},
+					Policy:      redial.Policy{redial.Refused: every(time.Millisecond), redial.DNS: every(time.Millisecond)},
+					Gate:        gate,
+					MaxAttempts: 20,
+					OnAttempt:   func(_ context.Context, a redial.Attempt) { seen = append(seen, a) },
+				}
+				_, err := d.Dial("tcp", target)
+				e := asError(t, err)
+				require.Len(t, seen, 20)
+				want := slices.Delete(seen, 8, 12)
+				require.Len(t, e.History, len(want))
+				for i, got := range e.History {
+					assert.True(t, want[i].Start.Equal(got.Start))
+					got.Start = want[i].Start // the same time, perhaps with another reading of the wall clock
+					assert.Equal(t, want[i], got, "attempt %d", want[i].Number)
+				}
+				assert.Same(t, want[15].Err, e.Err, "the last error is the attempt's own")
+			})
+		}
+	}
 }
 
 // Many goroutines use one Dialer at once. Each dial has its own schedule and history.

@@ -195,6 +195,7 @@ func (r *request) withFailure(err error) error {
 		return err
 	}
 	e := *r.dial.failed
+	e.complete()
 	e.Stop, e.ctxErr = err, r.Err()
 	if deadline, ok := r.Deadline(); e.ctxErr != nil {
 		e.Stop = stopOf(r.Context)

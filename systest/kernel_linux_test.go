@@ -57,7 +57,11 @@ func TestFullBacklog(t *testing.T) {
 			d.OnAttempt = func(_ context.Context, a redial.Attempt) {
 				outcomes[i].records = append(outcomes[i].records, a)
 			}
-			conn, err := d.DialContext(t.Context(), "tcp", address)
+			ctx := context.Background() // a timer ends the attempt
+			if i%2 == 0 {
+				ctx = t.Context() // the socket's deadline does
+			}
+			conn, err := d.DialContext(ctx, "tcp", address)
 			if err == nil {
 				conn.Close()
 			}

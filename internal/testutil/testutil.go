@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -117,4 +118,13 @@ func Get(ctx context.Context, client *http.Client, url string) (body, proto stri
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	return string(text), resp.Proto, err
+}
+
+// Memory returns what memory is in use after a garbage collection, stacks included.
+func Memory() (m runtime.MemStats) {
+	for range 3 { // the second cycle shrinks the stacks that the first one found too large
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&m)
+	return m
 }

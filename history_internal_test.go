@@ -1,0 +1,89 @@
+package redial
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// What kept keeps of an error of package net is enough to make the same error again. All
+// other errors stay as they are.
+func TestKeptErrors(t *testing.T) {
+	refused := os.NewSyscallError("connect", errnoRefused)
+	addr := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}
+	op := func(edit func(*net.OpError)) error {
+		e := &net.OpError{Op: "dial", Net: "tcp", Addr: addr, Err: refused}
+		edit(e)
+		return e
+	}
+	for _, test := range []struct {
+		name string
+		err  error
+		kept bool
+	}{
+		{"IPv4", op(func(e *net.OpError) { e.Addr = &net.TCPAddr{IP: net.IP{192, 0, 2, 1}, Port: 1} }), true},
+		{"IPv4 within IPv6", op(func(*net.OpError) {}), true},
+		{"IPv6", op(func(e *net.OpError) { e.Addr = &net.TCPAddr{IP: net.ParseIP("2001:db8::1"), Port: 65535} }), true},
+		{"a zone", op(func(e *net.OpError) { e.Addr = &net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 80, Zone: "eth0"} }), true},
+		{"another operation", op(func(e *net.OpError) { e.Op, e.Net = "read", "tcp6" }), true},
+		{"no errno", op(func(e *net.OpError) { e.Err = &os.SyscallError{Syscall: "connect"} }), false},
+		{"an IPv4 address with a zone", op(func(e *net.OpError) { e.Addr = &net.TCPAddr{IP: net.IP{192, 0, 2, 1}, Port: 1, Zone: "x"} }), false},
+		{"a source", op(func(e *net.OpError) { e.Source = addr }), false},
+		{"no address", op(func(e *net.OpError) { e.Addr = nil }), false},
+		{"a nil address", op(func(e *net.OpError) { e.Addr = (*net.TCPAddr)(nil) }), false},
+		{"an empty address", op(func(e *net.OpError) { e.Addr = &net.TCPAddr{} }), false},
+		{"a port out of range", op(func(e *net.OpError) { e.Addr = &net.TCPAddr{IP: addr.IP, Port: 70000} }), false},
+		{"another kind of address", op(func(e *net.OpError) { e.Addr = &net.UDPAddr{IP: addr.IP, Port: 80} }), false},
+		{"no system call", op(func(e *net.OpError) { e.Err = os.ErrDeadlineExceeded }), false},
+		{"a nil system call", op(func(e *net.OpError) { e.Err = (*os.SyscallError)(nil) }), false},
+		{"an errno that cannot be compared", op(func(e *net.OpError) { e.Err = os.NewSyscallError("connect", errorList{}) }), false},
+		{"nil", nil, false},
+		{"a nil operation", (*net.OpError)(nil), false},
+		{"wrapped", fmt.Errorf("%w", op(func(*net.OpError) {})), false},
+		{"a dialer's own", errors.New("own"), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			k := kept(test.err)
+			_, ok := k.(keptError)
+			assert.Equal(t, test.kept, ok)
+			assert.Equal(t, test.err, asMade(k))
+			if test.kept {
+				assert.EqualError(t, k, test.err.Error())
+				assert.Equal(t, k, kept(asMade(k)), "equal errors share their parts")
+			}
+		})
+	}
+}
+
+// A record keeps all of an Attempt that the dial does not know by itself.
+func TestRecord(t *testing.T) {
+	start := time.Now()
+	refused := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IP{192, 0, 2, 1}, Port: 80}, Err: os.NewSyscallError("connect", errnoRefused)}
+	own := Attempt{Network: "tcp", Address: "a.test:80", Number: 3, Start: start.Add(time.Second), Duration: 2 * time.Second,
+		Elapsed: 3 * time.Second, Err: refused, Class: Refused, Delay: time.Minute}
+	raced := own
+	raced.Resolve = time.Millisecond
+	raced.Addrs = []AddrResult{{Addr: netip.MustParseAddrPort("192.0.2.1:80"), Start: start, Duration: 1, Err: refused, Class: Refused}}
+	shared := own
+	shared.Start, shared.Elapsed, shared.Shared = start.Add(-time.Second), time.Hour, true // heard of long after it ended
+	last := own
+	last.Delay, last.Stop = 0, ErrMaxAttempts
+	for name, a := range map[string]Attempt{"own": own, "raced": raced, "shared": shared, "last": last} {
+		r := newRecord(&a, start)
+		e := &Error{Network: "tcp", Address: "a.test:80", Stop: ErrMaxAttempts}
+		assert.Equal(t, a, r.attempt(e, start, 3), name)
+		r.compact()
+		assert.Equal(t, a, r.attempt(e, start, 3), name)
+		assert.Same(t, refused, raced.Addrs[0].Err, "OnAttempt may have kept the addresses")
+	}
+}
+
+type errorList []error
+
+func (errorList) Error() string { return "a list" }
