@@ -47,7 +47,8 @@ func connect(ctx context.Context, d *redial.Dialer, url string) (*amqp.Connectio
 // of the cause, or nothing.
 func withCause(ctx context.Context, err error) error {
 	failure, ok := errors.AsType[*amqp.Error](err)
-	if !ok || failure.Code != amqp.FrameError && failure != amqp.ErrClosed {
+	broke := ok && failure.Code == amqp.FrameError || errors.Is(err, amqp.ErrClosed) || errors.Is(err, net.ErrClosed)
+	if !broke {
 		return err
 	}
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {

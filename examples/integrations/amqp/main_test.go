@@ -208,7 +208,7 @@ func TestBrokerThatDrops(t *testing.T) {
 	_, err := connect(t.Context(), d, urlOf(ln.Addr().String()))
 	var failed *redial.Error
 	require.ErrorAs(t, err, &failed)
-	assert.Equal(t, redial.Reset, failed.Class)
+	assert.Equal(t, redial.Reset, failed.Class, "%v", err)
 	assert.Equal(t, 3, failed.Attempts)
 }
 
