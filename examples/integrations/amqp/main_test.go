@@ -144,7 +144,7 @@ func TestOutage(t *testing.T) {
 
 func TestNeverUp(t *testing.T) {
 	t.Parallel()
-	address := kit.FreeAddress(t)
+	address := testutil.RefusingAddress(t, "tcp")
 	var connects kit.Connects
 	d := newDialer()
 	d.Control = connects.Control
@@ -246,7 +246,7 @@ func testWrongPassword(t *testing.T, address string) {
 
 func TestGate(t *testing.T) {
 	t.Parallel()
-	address := kit.FreeAddress(t)
+	address := testutil.RefusingAddress(t, "tcp")
 	count := func(gate *redial.Gate) int {
 		var connects kit.Connects
 		d := newDialer()

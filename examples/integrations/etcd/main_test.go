@@ -85,7 +85,7 @@ func TestOutage(t *testing.T) {
 // A request fails with the error of its ctx. The logs have the class and the cause.
 func TestNeverUp(t *testing.T) {
 	t.Parallel()
-	address := kit.FreeAddress(t)
+	address := testutil.RefusingAddress(t, "tcp")
 	var connects kit.Connects
 	var attempts kit.Attempts
 	core, logs := observer.New(zap.InfoLevel)
@@ -164,7 +164,7 @@ func TestFirstEndpointFails(t *testing.T) {
 // The requests of one client share its connection. Fifty clients of the program do not.
 func TestGate(t *testing.T) {
 	t.Parallel()
-	address := kit.FreeAddress(t)
+	address := testutil.RefusingAddress(t, "tcp")
 	count := func(gate *redial.Gate) int {
 		var connects kit.Connects
 		d := newDialer()

@@ -87,7 +87,7 @@ func TestOutage(t *testing.T) {
 // A call does not return the error of the dial. Its text has the cause, and the log has the class.
 func TestNeverUp(t *testing.T) {
 	t.Parallel()
-	address := kit.FreeAddress(t)
+	address := testutil.RefusingAddress(t, "tcp")
 	var connects kit.Connects
 	var attempts kit.Attempts
 	core, logs := observer.New(zap.InfoLevel)
@@ -171,7 +171,7 @@ func TestFirstAddressFailsAndGRPCResolves(t *testing.T) {
 // Calls of one client share its connection. Fifty clients of the program do not.
 func TestGate(t *testing.T) {
 	t.Parallel()
-	address := kit.FreeAddress(t)
+	address := testutil.RefusingAddress(t, "tcp")
 	count := func(gate *redial.Gate) int {
 		var connects kit.Connects
 		d := newDialer()

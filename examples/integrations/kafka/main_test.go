@@ -102,7 +102,7 @@ func TestOutage(t *testing.T) {
 // A request returns the error of the dial. A record waits until its ctx ends; the log has the class.
 func TestNeverUp(t *testing.T) {
 	t.Parallel()
-	address := kit.FreeAddress(t)
+	address := testutil.RefusingAddress(t, "tcp")
 	for name, check := range map[string]func(t *testing.T, client *kgo.Client) error{
 		"request": func(t *testing.T, client *kgo.Client) error {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -185,7 +185,7 @@ func TestFirstBrokerFails(t *testing.T) {
 // The client shares a connection among requests. Fifty clients of the program do not.
 func TestGate(t *testing.T) {
 	t.Parallel()
-	address := kit.FreeAddress(t)
+	address := testutil.RefusingAddress(t, "tcp")
 	count := func(gate *redial.Gate) int {
 		var connects kit.Connects
 		d := newDialer()

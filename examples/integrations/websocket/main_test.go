@@ -194,7 +194,7 @@ func TestOutage(t *testing.T) {
 
 func TestNeverUp(t *testing.T) {
 	forEach(t, func(t *testing.T, name string) {
-		address := kit.FreeAddress(t)
+		address := testutil.RefusingAddress(t, "tcp")
 		var connects kit.Connects
 		d := newDialer()
 		d.Control = connects.Control
@@ -269,7 +269,7 @@ func TestHandshakeFailsAtFirst(t *testing.T) {
 
 func TestGate(t *testing.T) {
 	forEach(t, func(t *testing.T, name string) {
-		address := kit.FreeAddress(t)
+		address := testutil.RefusingAddress(t, "tcp")
 		count := func(gate *redial.Gate) int {
 			var connects kit.Connects
 			d := newDialer()
