@@ -1,0 +1,841 @@
+//go:build ignore
+
+// Mutate breaks the root package in many small ways, one at a time, and prints the ways that no test notices:
+//
+//	go run .ci/mutate.go                       # all files, about half an hour on two cores
+//	go run .ci/mutate.go -files gate.go,race.go
+//	go run .ci/mutate.go -sample 100 -seed 7
+//	go run .ci/mutate.go -again                # only what survived the last run
+//
+// Each way is a mutant. All mutants within functions are built into one test binary: a function with mutants gets a copy for
+// each of them, and $REDIAL_MUTANT says which copy runs. Mutants of constants and package variables are built one by one. A
+// mutant meets only those tests that reach its line; it is killed if one of them fails, or does not end.
+//
+// Survivors are printed as entries for .ci/mutate-equivalent.txt. Put a survivor there, with a reason, only if it changes nothing
+// that a user could notice. Mutate exits with 1 if less than 95 % of the others are killed.
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	least   = 95 // percent
+	workers = 2
+	quick   = 60 * time.Millisecond // tests that take no longer are run before the others
+
+	equivalents = ".ci/mutate-equivalent.txt"
+	allFiles    = "classify.go,classify_name.go,policy.go,retry.go,race.go,gate.go,transport.go,local.go,error.go,log.go,dial.go,do.go,attach.go,observe.go"
+)
+
+// A mutant replaces the source between two offsets of a file.
+type mutant struct {
+	id         int // from 1
+	file       string
+	function   *ast.FuncDecl // nil for a constant or a package variable
+	start, end int
+	with       string
+	line       int
+	key        string // the file, the function and the changed lines: what equivalents are known by
+}
+
+func main() {
+	files := flag.String("files", allFiles, "the files to mutate, separated by commas")
+	sample := flag.Int("sample", 0, "try only so many mutants, drawn at random; 0 means all")
+	seed := flag.Uint64("seed", 1, "of the sample")
+	again := flag.Bool("again", false, "try only the survivors of the last run")
+	list := flag.Bool("list", false, "print the mutants and exit")
+	flag.Parse()
+
+	work := try(os.MkdirTemp("", "redial-mutate"))
+	defer os.RemoveAll(work)
+	cache := filepath.Join(try(os.UserCacheDir()), "redial-mutate")
+	check(os.MkdirAll(cache, 0o755))
+
+	p := load()
+	var mutants []*mutant
+	for _, name := range strings.Split(*files, ",") {
+		mutants = append(mutants, p.mutantsOf(name)...)
+	}
+	nameDuplicates(mutants)
+	for i, m := range mutants {
+		m.id = i + 1
+	}
+	sources := p.instrument(mutants)
+	mutants = p.compiling(sources, mutants)
+	sources = p.instrument(mutants)
+
+	reasons := readEquivalents()
+	total := map[string]*tally{}
+	tallyOf := func(m *mutant) *tally {
+		if total[m.file] == nil {
+			total[m.file] = new(tally)
+		}
+		return total[m.file]
+	}
+	known := map[string]bool{}
+	var todo []*mutant
+	for _, m := range mutants {
+		known[m.key] = true
+		if reasons[m.key] != "" {
+			tallyOf(m).equivalent++
+		} else {
+			todo = append(todo, m)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(reasons)) {
+		if *files == allFiles && !known[key] {
+			fmt.Printf("%s has an entry that fits no mutant:\n%s\n\n", equivalents, key)
+		}
+	}
+	last := filepath.Join(cache, "survivors.txt")
+	if *again {
+		survivors := strings.Split(string(try(os.ReadFile(last))), "\n\n")
+		todo = slices.DeleteFunc(todo, func(m *mutant) bool { return !slices.Contains(survivors, m.key) })
+	}
+	if *sample > 0 && *sample < len(todo) {
+		r := rand.New(rand.NewPCG(*seed, 0))
+		r.Shuffle(len(todo), func(i, j int) { todo[i], todo[j] = todo[j], todo[i] })
+		todo = todo[:*sample]
+	}
+	if *list {
+		for _, m := range todo {
+			fmt.Printf("# %s:%d\n%s\n\n", m.file, m.line, m.key)
+		}
+		fmt.Println(len(todo), "mutants")
+		return
+	}
+
+	tests := reach(cache, work)
+	binary := filepath.Join(work, "all.test")
+	if output, err := build(work, "all", binary, sources); err != nil {
+		fatal("the instrumented tests do not build:\n%s", output)
+	}
+	var all []string
+	for _, t := range tests {
+		all = append(all, t.Name)
+	}
+	if output, err := run(binary, 0, all, time.Minute); err != nil {
+		fatal("the tests fail without a mutant:\n%s", output)
+	}
+
+	var mu sync.Mutex
+	var survivors []string
+	queue := make(chan *mutant)
+	var wait sync.WaitGroup
+	for range workers {
+		wait.Go(func() {
+			for m := range queue {
+				result := p.meet(m, tests, work, binary)
+				mu.Lock()
+				switch result {
+				case killed:
+					tallyOf(m).killed++
+				case timedOut:
+					tallyOf(m).killed++
+					tallyOf(m).timedOut++
+				case survived:
+					tallyOf(m).survived++
+					survivors = append(survivors, m.key)
+					fmt.Printf("# %s:%d\n%s\n\n", m.file, m.line, m.key)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for _, m := range todo {
+		queue <- m
+	}
+	close(queue)
+	wait.Wait()
+	check(os.WriteFile(last, []byte(strings.Join(survivors, "\n\n")), 0o644))
+	if !report(total) {
+		os.Exit(1)
+	}
+}
+
+type tally struct{ killed, timedOut, survived, equivalent int }
+
+// report prints the results of each file, and reports whether enough mutants were killed.
+func report(total map[string]*tally) bool {
+	sum := new(tally)
+	for _, t := range total {
+		sum.killed, sum.timedOut = sum.killed+t.killed, sum.timedOut+t.timedOut
+		sum.survived, sum.equivalent = sum.survived+t.survived, sum.equivalent+t.equivalent
+	}
+	percent := func(t *tally) float64 { return 100 * float64(t.killed) / float64(max(t.killed+t.survived, 1)) }
+	fmt.Printf("%-18s %6s %9s %8s %10s\n", "", "killed", "(by time)", "survived", "equivalent")
+	for _, file := range append(slices.Sorted(maps.Keys(total)), "all") {
+		t := total[file]
+		if file == "all" {
+			t = sum
+		}
+		fmt.Printf("%-18s %6d %9d %8d %10d %6.1f %%\n", file, t.killed, t.timedOut, t.survived, t.equivalent, percent(t))
+	}
+	return percent(sum) >= least
+}
+
+// nameDuplicates numbers the mutants of a function that change equal lines.
+func nameDuplicates(mutants []*mutant) {
+	seen := map[string]int{}
+	for _, m := range mutants {
+		key := m.key
+		if seen[key]++; seen[key] > 1 {
+			head, lines, _ := strings.Cut(key, "\n")
+			m.key = fmt.Sprintf("%s (%d)\n%s", head, seen[key], lines)
+		}
+	}
+}
+
+// readEquivalents returns the reasons of the mutants that a human has judged equivalent.
+func readEquivalents() map[string]string {
+	reasons := map[string]string{}
+	text, err := os.ReadFile(equivalents)
+	if errors.Is(err, os.ErrNotExist) {
+		return reasons
+	}
+	check(err)
+	for _, entry := range strings.Split(string(text), "\n\n") {
+		var key []string
+		reason := ""
+		for _, line := range strings.Split(strings.TrimSpace(entry), "\n") {
+			switch {
+			case strings.HasPrefix(line, "# "):
+			case strings.HasPrefix(line, "= "):
+				reason = line[2:]
+			default:
+				key = append(key, line)
+			}
+		}
+		if len(key) > 0 && reason == "" {
+			fatal("%s: an entry without a reason:\n%s", equivalents, entry)
+		}
+		reasons[strings.Join(key, "\n")] = reason
+	}
+	delete(reasons, "")
+	return reasons
+}
+
+// The package under test.
+
+type pkg struct {
+	fset   *token.FileSet
+	path   string
+	names  []string // of the files that are not tests
+	source map[string]string
+	syntax map[string]*ast.File
+	info   types.Info
+	types  *types.Package
+	config types.Config
+}
+
+func load() *pkg {
+	var listed struct {
+		ImportPath string
+		GoFiles    []string
+	}
+	check(json.Unmarshal(command("go", "list", "-json", "."), &listed))
+	p := &pkg{fset: token.NewFileSet(), path: listed.ImportPath, names: listed.GoFiles, source: map[string]string{}, syntax: map[string]*ast.File{}}
+	for _, name := range p.names {
+		p.source[name] = string(try(os.ReadFile(name)))
+		p.syntax[name] = try(parser.ParseFile(p.fset, name, p.source[name], parser.SkipObjectResolution))
+	}
+	exports := map[string]string{}
+	for line := range strings.Lines(string(command("go", "list", "-deps", "-export", "-f", "{{.ImportPath}} {{.Export}}", "."))) {
+		path, file, _ := strings.Cut(strings.TrimSpace(line), " ")
+		exports[path] = file
+	}
+	p.config.Importer = importer.ForCompiler(p.fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) })
+	p.info = types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Uses: map[*ast.Ident]types.Object{}}
+	p.types = try(p.config.Check(p.path, p.fset, slices.Collect(maps.Values(p.syntax)), &p.info))
+	return p
+}
+
+func (p *pkg) offset(pos token.Pos) int { return p.fset.Position(pos).Offset }
+
+func (p *pkg) textOf(file string, n ast.Node) string {
+	return p.source[file][p.offset(n.Pos()):p.offset(n.End())]
+}
+
+// A finder finds the mutants of a file.
+type finder struct {
+	*pkg
+	file     string
+	function *ast.FuncDecl
+	name     string // of the function, constant or variable
+	found    []*mutant
+	taken    map[string]bool
+}
+
+func (p *pkg) mutantsOf(file string) []*mutant {
+	if p.syntax[file] == nil {
+		fatal("no such file: %s", file)
+	}
+	f := &finder{pkg: p, file: file, taken: map[string]bool{}}
+	for _, decl := range p.syntax[file].Decls {
+		switch d := decl.(type) {
+		case *ast.FuncDecl:
+			f.function, f.name = d, d.Name.Name
+			if d.Recv != nil {
+				f.name = strings.Trim(p.textOf(file, d.Recv.List[0].Type), "*") + "." + f.name
+			}
+			f.walk(d.Body)
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				if v, ok := spec.(*ast.ValueSpec); ok {
+					f.function, f.name = nil, v.Names[0].Name
+					f.walk(v)
+				}
+			}
+		}
+	}
+	return f.found
+}
+
+// replace adds the mutant that replaces the source from start to end.
+func (f *finder) replace(start, end token.Pos, with string) {
+	m := &mutant{file: f.file, function: f.function, start: f.offset(start), end: f.offset(end), with: with, line: f.fset.Position(start).Line}
+	source := f.source[f.file]
+	first := strings.LastIndex(source[:m.start], "\n") + 1
+	last := m.end + strings.Index(source[m.end:], "\n")
+	old, mutated := source[first:last], source[first:m.start]+with+source[m.end:last]
+	if old == mutated {
+		return
+	}
+	m.key = f.file + " " + f.name + "\n" + strings.Join(slices.Concat(marked("- ", old), marked("+ ", mutated)), "\n")
+	if at := fmt.Sprint(m.start, m.end, with); !f.taken[at] {
+		f.taken[at] = true
+		f.found = append(f.found, m)
+	}
+}
+
+func marked(mark, text string) (lines []string) {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, mark+line)
+		}
+	}
+	return lines
+}
+
+func (f *finder) swap(n ast.Node, with string) { f.replace(n.Pos(), n.End(), with) }
+func (f *finder) drop(n ast.Node)              { f.swap(n, "") }
+func (f *finder) text(n ast.Node) string       { return f.textOf(f.file, n) }
+
+// walk finds the mutants in n.
+func (f *finder) walk(n ast.Node) {
+	ast.Inspect(n, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.BlockStmt:
+			f.statements(n.List)
+		case *ast.CaseClause:
+			f.statements(n.Body)
+			f.drop(n)
+			for i, e := range n.List {
+				f.element(n.List, i)
+				if f.isBool(e) {
+					f.swap(e, "true")
+				}
+			}
+		case *ast.CommClause:
+			f.statements(n.Body)
+			f.drop(n)
+		case *ast.IfStmt:
+			f.swap(n.Cond, "false")
+			f.swap(n.Cond, "true")
+			if n.Init != nil {
+				f.statements([]ast.Stmt{n.Init})
+			}
+			if n.Else != nil {
+				f.replace(n.Body.End(), n.Else.End(), "")
+			}
+		case *ast.ForStmt:
+			if n.Cond != nil {
+				f.swap(n.Cond, "false")
+			}
+		case *ast.ReturnStmt:
+			for _, e := range n.Results {
+				f.result(e)
+			}
+		case *ast.BinaryExpr:
+			f.binary(n)
+		case *ast.UnaryExpr:
+			if n.Op == token.NOT || n.Op == token.SUB {
+				f.swap(n, f.text(n.X))
+			}
+		case *ast.IncDecStmt:
+			f.replace(n.TokPos, n.End(), map[token.Token]string{token.INC: "--", token.DEC: "++"}[n.Tok])
+		case *ast.CallExpr:
+			f.call(n)
+		case *ast.CompositeLit:
+			for i := range n.Elts {
+				f.element(n.Elts, i)
+			}
+		case *ast.BasicLit:
+			f.number(n)
+		case *ast.Ident:
+			if other, ok := map[string]string{"true": "false", "false": "true"}[n.Name]; ok && f.isBool(n) {
+				f.swap(n, other)
+			}
+		case *ast.SelectorExpr:
+			if tv := f.info.Types[n]; tv.Value != nil && tv.Type.String() == "time.Duration" {
+				f.swap(n, "(2*"+f.text(n)+")")
+			}
+		}
+		return true
+	})
+}
+
+func (f *finder) isBool(e ast.Expr) bool {
+	t := f.info.Types[e].Type
+	if t == nil {
+		return false
+	}
+	basic, ok := t.Underlying().(*types.Basic)
+	return ok && basic.Info()&types.IsBoolean != 0
+}
+
+// statements deletes each of the statements, and each part of an assignment of several values.
+func (f *finder) statements(list []ast.Stmt) {
+	for _, s := range list {
+		switch s := s.(type) {
+		case *ast.ExprStmt, *ast.SendStmt, *ast.IncDecStmt, *ast.DeferStmt, *ast.GoStmt, *ast.BranchStmt:
+			f.drop(s)
+		case *ast.ReturnStmt:
+			if s.Results == nil {
+				f.drop(s)
+			}
+		case *ast.AssignStmt:
+			if s.Tok == token.DEFINE {
+				continue
+			}
+			f.drop(s)
+			if other, ok := map[token.Token]string{token.ADD_ASSIGN: "-=", token.SUB_ASSIGN: "+="}[s.Tok]; ok {
+				f.replace(s.TokPos, s.Rhs[0].Pos(), other)
+			}
+			for i := range s.Lhs {
+				if len(s.Lhs) == len(s.Rhs) && len(s.Lhs) > 1 {
+					f.swap(s, f.without(s.Lhs, i)+" = "+f.without(s.Rhs, i))
+				}
+			}
+		}
+	}
+}
+
+// without returns the source of a list without its i-th element.
+func (f *finder) without(list []ast.Expr, i int) string {
+	var rest []string
+	for j, e := range list {
+		if j != i {
+			rest = append(rest, f.text(e))
+		}
+	}
+	return strings.Join(rest, ", ")
+}
+
+// element deletes the i-th element of a list, and a comma beside it.
+func (f *finder) element(list []ast.Expr, i int) {
+	switch {
+	case i+1 < len(list):
+		f.replace(list[i].Pos(), list[i+1].Pos(), "")
+	case i > 0:
+		f.replace(list[i-1].End(), list[i].End(), "")
+	}
+}
+
+// result replaces a returned value by the zero value, or by true and false.
+func (f *finder) result(e ast.Expr) {
+	t := f.info.Types[e]
+	if t.Type == nil || t.IsNil() {
+		return
+	}
+	if f.isBool(e) {
+		f.swap(e, "false")
+		f.swap(e, "true")
+		return
+	}
+	switch u := t.Type.Underlying().(type) {
+	case *types.Tuple:
+	case *types.Basic:
+		zero := "0"
+		if u.Info()&types.IsString != 0 {
+			zero = `""`
+		}
+		f.swap(e, zero)
+	case *types.Struct, *types.Array:
+		f.swap(e, "*new("+types.TypeString(t.Type, types.RelativeTo(f.types))+")")
+	default:
+		f.swap(e, "nil")
+	}
+}
+
+var otherOperator = map[token.Token]string{
+	token.LAND: "||", token.LOR: "&&", token.EQL: "!=", token.NEQ: "==",
+	token.LSS: "<=", token.LEQ: "<", token.GTR: ">=", token.GEQ: ">",
+	token.ADD: "-", token.SUB: "+", token.MUL: "/", token.QUO: "*", token.SHL: ">>",
+}
+
+func (f *finder) binary(n *ast.BinaryExpr) {
+	if other := otherOperator[n.Op]; other != "" && f.info.Types[n].Value == nil {
+		f.replace(n.OpPos, n.OpPos+token.Pos(len(n.Op.String())), other)
+	}
+	if n.Op == token.LAND || n.Op == token.LOR {
+		f.swap(n, f.text(n.X))
+		f.swap(n, f.text(n.Y))
+	}
+}
+
+// call swaps min and max, Before and After, and neighboring arguments of one type.
+func (f *finder) call(n *ast.CallExpr) {
+	others := map[string]string{"min": "max", "max": "min", "Before": "After", "After": "Before"}
+	name, _ := n.Fun.(*ast.Ident)
+	if s, ok := n.Fun.(*ast.SelectorExpr); ok {
+		name = s.Sel
+	}
+	if name != nil && others[name.Name] != "" {
+		f.swap(name, others[name.Name])
+		return
+	}
+	for i := 1; i < len(n.Args); i++ {
+		a, b := n.Args[i-1], n.Args[i]
+		if ta, tb := f.info.Types[a].Type, f.info.Types[b].Type; ta != nil && tb != nil && types.Identical(ta, tb) {
+			f.replace(a.Pos(), b.End(), f.text(b)+", "+f.text(a))
+		}
+	}
+}
+
+// number adds one to a constant, or doubles it if it is a duration or a fraction.
+func (f *finder) number(n *ast.BasicLit) {
+	switch t := f.info.Types[n].Type; {
+	case n.Kind == token.FLOAT || n.Kind == token.INT && t != nil && t.String() == "time.Duration" && n.Value != "0":
+		f.swap(n, "(2*"+n.Value+")")
+	case n.Kind == token.INT:
+		f.swap(n, "("+n.Value+"+1)")
+	}
+}
+
+// instrument returns the files with a copy of each function for each of its mutants.
+func (p *pkg) instrument(mutants []*mutant) map[string]string {
+	sources := map[string]string{}
+	for file, source := range p.source {
+		var copies strings.Builder
+		decls := slices.Clone(p.syntax[file].Decls)
+		slices.Reverse(decls) // so that the offsets of those before stay right
+		for _, decl := range decls {
+			d, ok := decl.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			var cases strings.Builder
+			for _, m := range mutants {
+				if m.function == d {
+					fmt.Fprintf(&copies, "\n\n%s", p.copyOf(d, file, m))
+					fmt.Fprintf(&cases, "case %d:\n%s\n", m.id, p.forward(d, file, m.id))
+				}
+			}
+			if cases.Len() == 0 {
+				continue
+			}
+			fmt.Fprintf(&copies, "\n\n%s", p.copyOf(d, file, &mutant{start: p.offset(d.End()), end: p.offset(d.End())}))
+			body := fmt.Sprintf("%s {\nswitch currentMutant {\n%sdefault:\n%s\n}\n}", p.header(d, file), cases.String(), p.forward(d, file, 0))
+			source = source[:p.offset(d.Pos())] + body + source[p.offset(d.End()):]
+		}
+		sources[file] = source + copies.String() + "\n"
+	}
+	sources["doc.go"] += `
+import (
+	"os"
+	"strconv"
+)
+
+var currentMutant, _ = strconv.Atoi(os.Getenv("REDIAL_MUTANT"))
+`
+	return sources
+}
+
+func copyName(d *ast.FuncDecl, id int) string { return fmt.Sprintf("mutant%d_%s", id, d.Name.Name) }
+
+// copyOf returns the source of d, changed by m.
+func (p *pkg) copyOf(d *ast.FuncDecl, file string, m *mutant) string {
+	s := p.source[file]
+	return s[p.offset(d.Pos()):p.offset(d.Name.Pos())] + copyName(d, m.id) +
+		s[p.offset(d.Name.End()):m.start] + m.with + s[m.end:p.offset(d.End())]
+}
+
+// header returns d without its body, with parameters that all have names.
+func (p *pkg) header(d *ast.FuncDecl, file string) string {
+	receiver, typeParams, results := "", "", ""
+	if d.Recv != nil {
+		receiver = "(r " + p.textOf(file, d.Recv.List[0].Type) + ") "
+	}
+	if d.Type.TypeParams != nil {
+		typeParams = p.textOf(file, d.Type.TypeParams)
+	}
+	if d.Type.Results != nil {
+		results = " " + p.textOf(file, d.Type.Results)
+	}
+	var params []string
+	p.eachParam(d, func(name string, t ast.Expr) { params = append(params, name+" "+p.textOf(file, t)) })
+	// The names of results would hide the functions of the same names.
+	return "func " + receiver + d.Name.Name + typeParams + "(" + strings.Join(params, ", ") + ")" + results
+}
+
+func (p *pkg) eachParam(d *ast.FuncDecl, do func(name string, t ast.Expr)) {
+	i := 0
+	for _, field := range d.Type.Params.List {
+		for range max(len(field.Names), 1) {
+			do("p"+strconv.Itoa(i), field.Type)
+			i++
+		}
+	}
+}
+
+// forward returns the call of a copy of d in the body of d.
+func (p *pkg) forward(d *ast.FuncDecl, file string, id int) string {
+	var args []string
+	p.eachParam(d, func(name string, t ast.Expr) {
+		if _, variadic := t.(*ast.Ellipsis); variadic {
+			name += "..."
+		}
+		args = append(args, name)
+	})
+	call := copyName(d, id)
+	if d.Recv != nil {
+		call = "r." + call
+	}
+	if params := d.Type.TypeParams; params != nil {
+		var names []string
+		for _, field := range params.List {
+			for _, name := range field.Names {
+				names = append(names, name.Name)
+			}
+		}
+		call += "[" + strings.Join(names, ", ") + "]"
+	}
+	call += "(" + strings.Join(args, ", ") + ")"
+	if d.Type.Results != nil {
+		call = "return " + call
+	}
+	return call
+}
+
+var copyOfMutant = regexp.MustCompile(`mutant(\d+)_`)
+
+// compiling returns the mutants that compile.
+func (p *pkg) compiling(sources map[string]string, mutants []*mutant) []*mutant {
+	broken := map[int]bool{}
+	fset := token.NewFileSet()
+	var all []*ast.File
+	enclosing := func(pos token.Pos) int { // the mutant in whose copy pos is
+		for _, file := range all {
+			for _, decl := range file.Decls {
+				if d, ok := decl.(*ast.FuncDecl); ok && d.Pos() <= pos && pos <= d.End() {
+					if of := copyOfMutant.FindStringSubmatch(d.Name.Name); of != nil {
+						return try(strconv.Atoi(of[1]))
+					}
+				}
+			}
+		}
+		return 0
+	}
+	for name, source := range sources {
+		if name == "doc.go" { // an import must come before the declarations
+			source = strings.TrimSpace(source)
+		}
+		file, err := parser.ParseFile(fset, name, source, parser.SkipObjectResolution)
+		if err != nil {
+			fatal("a mutant that does not parse: %v", err)
+		}
+		all = append(all, file)
+	}
+	config := types.Config{Importer: p.config.Importer, Error: func(err error) {
+		e := err.(types.Error)
+		id := enclosing(e.Pos)
+		if id == 0 {
+			fatal("the instrumented package does not compile: %v", err)
+		}
+		broken[id] = true
+	}}
+	config.Check(p.path, fset, all, nil)
+	return slices.DeleteFunc(mutants, func(m *mutant) bool { return broken[m.id] })
+}
+
+// The tests.
+
+type test struct {
+	Name    string
+	Took    time.Duration
+	Reaches map[string][][2]int // the lines of each file, from and to
+}
+
+// reach returns the tests, the quickest first, and which lines each one reaches.
+func reach(cache, work string) (tests []test) {
+	binary := filepath.Join(work, "cover.test")
+	command("go", "test", "-c", "-cover", "-trimpath", "-buildvcs=false", "-o", binary, ".")
+	cached := filepath.Join(cache, fmt.Sprintf("reach-%x.json", sha256.Sum256(try(os.ReadFile(binary)))))
+	if text, err := os.ReadFile(cached); err == nil {
+		check(json.Unmarshal(text, &tests))
+		return tests
+	}
+	for name := range strings.Lines(string(command(binary, "-test.list", "."))) {
+		if name = strings.TrimSpace(name); strings.HasPrefix(name, "Benchmark") {
+			continue
+		}
+		profile := filepath.Join(work, "profile")
+		start := time.Now()
+		command(binary, "-test.run", "^"+name+"$", "-test.coverprofile", profile)
+		tests = append(tests, test{name, time.Since(start), linesOf(profile)})
+	}
+	slices.SortFunc(tests, func(a, b test) int { return cmp.Compare(a.Took, b.Took) })
+	check(os.WriteFile(cached, try(json.Marshal(tests)), 0o644))
+	return tests
+}
+
+var block = regexp.MustCompile(`/([^/]+\.go):(\d+)\.\d+,(\d+)\.\d+ \d+ ([0-9]+)\n`)
+
+// linesOf returns the lines that a coverage profile says were run.
+func linesOf(profile string) map[string][][2]int {
+	lines := map[string][][2]int{}
+	for _, m := range block.FindAllStringSubmatch(string(try(os.ReadFile(profile))), -1) {
+		if m[4] != "0" {
+			lines[m[1]] = append(lines[m[1]], [2]int{try(strconv.Atoi(m[2])), try(strconv.Atoi(m[3]))})
+		}
+	}
+	return lines
+}
+
+func (t test) reaches(file string, from, to int) bool {
+	return slices.ContainsFunc(t.Reaches[file], func(b [2]int) bool { return b[0] <= to && from <= b[1] })
+}
+
+type outcome int
+
+const (
+	killed outcome = iota
+	timedOut
+	survived
+	broken // it does not compile
+)
+
+// meet runs the tests that reach m.
+func (p *pkg) meet(m *mutant, tests []test, work, binary string) outcome {
+	id := m.id
+	if m.function == nil {
+		id = 0
+		name := fmt.Sprint("one", m.id)
+		binary = filepath.Join(work, name+".test")
+		defer os.Remove(binary)
+		source := p.source[m.file]
+		changed := map[string]string{m.file: source[:m.start] + m.with + source[m.end:]}
+		if _, err := build(work, name, binary, changed); err != nil {
+			return broken
+		}
+	}
+	meets := tests
+	if m.function != nil {
+		meets = nil
+		line := func(offset int) int { return 1 + strings.Count(p.source[m.file][:offset], "\n") }
+		from, to := m.line, line(m.end)
+		for _, t := range tests {
+			if t.reaches(m.file, from, to) {
+				meets = append(meets, t)
+			}
+		}
+	}
+	var groups [2][]string
+	var takes [2]time.Duration
+	for _, t := range meets {
+		g := 0
+		if t.Took > quick {
+			g = 1
+		}
+		groups[g] = append(groups[g], t.Name)
+		takes[g] += t.Took
+	}
+	for g, names := range groups {
+		if len(names) == 0 {
+			continue
+		}
+		output, err := run(binary, id, names, 10*time.Second+5*takes[g])
+		switch {
+		case err != nil && bytes.Contains(output, []byte("panic: test timed out")):
+			return timedOut
+		case err != nil:
+			return killed
+		}
+	}
+	return survived
+}
+
+// run runs tests until one fails.
+func run(binary string, id int, names []string, timeout time.Duration) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout+10*time.Second)
+	defer cancel()
+	// A mutant that allocates without end must not take the machine down.
+	script := `ulimit -v 8000000; exec "$0" "$@"`
+	c := exec.CommandContext(ctx, "sh", "-c", script, binary, "-test.failfast", "-test.timeout", timeout.String(), "-test.run", "^("+strings.Join(names, "|")+")$")
+	c.Env = append(os.Environ(), fmt.Sprint("REDIAL_MUTANT=", id))
+	c.WaitDelay = time.Second
+	return c.CombinedOutput()
+}
+
+// build builds the tests with other sources.
+func build(work, name, binary string, sources map[string]string) ([]byte, error) {
+	replace := map[string]string{}
+	for file, source := range sources {
+		changed := filepath.Join(work, name+"-"+file)
+		check(os.WriteFile(changed, []byte(source), 0o644))
+		replace[try(filepath.Abs(file))] = changed
+	}
+	overlay := filepath.Join(work, name+".json")
+	check(os.WriteFile(overlay, try(json.Marshal(map[string]any{"Replace": replace})), 0o644))
+	return exec.Command("go", "test", "-c", "-vet=off", "-overlay", overlay, "-ldflags", "-s -w", "-o", binary, ".").CombinedOutput()
+}
+
+func command(name string, args ...string) []byte {
+	output, err := exec.Command(name, args...).Output()
+	if err != nil {
+		fatal("%s %s: %v\n%s", name, strings.Join(args, " "), err, output)
+	}
+	return output
+}
+
+func fatal(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, format+"\n", args...)
+	os.Exit(1)
+}
+
+func check(err error) {
+	if err != nil {
+		fatal("%v", err)
+	}
+}
+
+func try[T any](value T, err error) T {
+	check(err)
+	return value
+}
