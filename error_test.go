@@ -164,16 +164,68 @@ func TestErrorTimeoutAndTemporary(t *testing.T) {
 }
 
 func TestStopReasons(t *testing.T) {
-	for reason, timeout := range map[error]bool{
+	all := map[error]bool{
 		redial.ErrPermanent:   false,
 		redial.ErrMaxAttempts: false,
 		redial.ErrMaxElapsed:  true,
 		redial.ErrDeadline:    true,
-	} {
+	}
+	for reason, timeout := range all {
 		var e net.Error
 		require.ErrorAs(t, reason, &e)
 		assert.Equal(t, timeout, e.Timeout(), reason)
 		assert.Equal(t, reason == redial.ErrDeadline, errors.Is(reason, context.DeadlineExceeded), reason)
 		assert.NotErrorIs(t, reason, nil)
+		assert.NotErrorIs(t, reason, context.Canceled)
+		for other := range all {
+			assert.Equal(t, reason == other, errors.Is(reason, other), "%v, %v", reason, other)
+		}
+	}
+	ended := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse).DialContext, Policy: redial.Policy{redial.Refused: after()}}
+	_, err := ended.Dial("tcp", address)
+	stop := asError(t, err).Stop
+	assert.EqualError(t, stop, "schedule ended")
+	for other := range all {
+		assert.Equal(t, other == redial.ErrPermanent, errors.Is(stop, other), other)
+	}
+}
+
+// Unwrap returns no nil: programs that walk an error's tree call methods of what they find.
+func TestErrorUnwrap(t *testing.T) {
+	for _, test := range []struct {
+		err  redial.Error
+		want []error
+	}{
+		{redial.Error{}, []error{}},
+		{redial.Error{Err: errCustom}, []error{errCustom}},
+		{redial.Error{Stop: redial.ErrDeadline}, []error{redial.ErrDeadline}},
+		{redial.Error{Err: errCustom, Stop: redial.ErrDeadline}, []error{errCustom, redial.ErrDeadline}},
+	} {
+		assert.Equal(t, test.want, test.err.Unwrap())
+	}
+
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errCause)
+	_, err := (&redial.Dialer{DialFunc: dialtest.Script().DialContext}).DialContext(ctx, "tcp", address)
+	assert.Equal(t, []error{errCause, errCause, context.Canceled}, asError(t, err).Unwrap())
+}
+
+// The time in a message has one decimal from a second on, and none below.
+func TestErrorRoundsTheTime(t *testing.T) {
+	for elapsed, want := range map[time.Duration]string{
+		0:                         "0s",
+		1499 * time.Nanosecond:    "1µs",
+		999400 * time.Nanosecond:  "999µs",
+		time.Millisecond:          "1ms",
+		1700 * time.Microsecond:   "2ms",
+		340499 * time.Microsecond: "340ms",
+		999600 * time.Microsecond: "1s",
+		time.Second:               "1s",
+		1049 * time.Millisecond:   "1s",
+		1050 * time.Millisecond:   "1.1s",
+		90 * time.Second:          "1m30s",
+	} {
+		e := &redial.Error{Attempts: 2, Err: errCustom, Elapsed: elapsed}
+		assert.EqualError(t, e, "a dialer's own (unknown, 2 attempts in "+want+": <nil>)")
 	}
 }

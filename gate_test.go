@@ -795,6 +795,42 @@ func TestGateScheduleEnds(t *testing.T) {
 	})
 }
 
+// When a schedule ends, dials can still be in flight. The Gate then counts as it does for a new target: Burst dials may be in
+// flight, including these.
+func TestGateBurstAfterScheduleEnds(t *testing.T) {
+	const round = 10 * time.Millisecond
+	for _, test := range []struct {
+		name   string
+		before func(dial func(n int, outcome dialtest.Outcome))
+		silent int             // dials that stay in flight
+		fail   int             // dials that fail then; the last one begins an outage
+		starts []time.Duration // of the next dials, in ms
+	}{
+		{"the window has grown", func(dial func(int, dialtest.Outcome)) { dial(8, dialtest.OK.After(round)) }, 2, 2, []time.Duration{0, 0, 10, 10, 10}},
+		{"the window has shrunk", func(dial func(int, dialtest.Outcome)) { dial(1, dialtest.OK); dial(1, dialtest.Refuse) }, 1, 1, []time.Duration{0, 0, 0, 10, 10}},
+	} {
+		testutil.Bubble(t, test.name, func(t *testing.T) {
+			script := dialtest.Script()
+			d := gateDialer(script, &redial.Gate{Burst: 4})
+			d.Policy = redial.Policy{redial.Refused: after()}
+			dial := func(n int, outcome dialtest.Outcome) {
+				script.For(address, outcome.Forever())
+				crowd(n, func(int) error { _, err := d.Dial("tcp", address); return err })
+			}
+			go dial(test.silent, dialtest.OK.After(time.Second))
+			synctest.Wait()
+			test.before(dial)
+			dial(test.fail, dialtest.Refuse)
+
+			script.For(address, dialtest.OK.After(round).Forever())
+			before, begin := len(script.Dials()), time.Now()
+			crowd(8, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
+			assert.Equal(t, test.starts, inMs(starts(script, begin)[before:before+5]))
+			time.Sleep(time.Minute)
+		})
+	}
+}
+
 // With a schedule of zero delays, probes are still 1 ms apart.
 func TestGateLeastDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -950,6 +986,47 @@ func TestGateWaitersGiveUp(t *testing.T) {
 		go d.DialContext(ctx, "tcp", address)
 		_, err = d.Dial("tcp", address)
 		assert.NoError(t, err)
+	})
+}
+
+// canceling is a schedule that calls cancel when it is asked for a delay.
+type canceling struct{ cancel func() }
+
+func (canceling) Reset() {}
+func (c canceling) NextBackOff() time.Duration {
+	c.cancel()
+	return time.Hour
+}
+
+// A dial is canceled in the very moment in which a failure is shared with it. The Gate is locked while it asks the schedule, so
+// the dial finds both when it goes on. It ends as canceled, and keeps the failure.
+func TestGateCanceledAsFailureIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		script := dialtest.Script(dialtest.Refuse.After(time.Second))
+		d := gateDialer(script, &redial.Gate{Burst: 1})
+		d.Policy = redial.Policy{redial.Refused: func() backoff.BackOff { return canceling{func() { cancel(errCause) }} }}
+		d.MaxElapsed = time.Minute
+		go d.Dial("tcp", address)
+		synctest.Wait()
+
+		logger, logs := observed()
+		waiting := *d
+		waiting.Logger = logger
+		_, err := waiting.DialContext(ctx, "tcp", address)
+		e := asError(t, err)
+		assert.Equal(t, errCause, e.Stop)
+		assert.ErrorIs(t, err, context.Canceled)
+		assert.Equal(t, redial.Refused, e.Class)
+		assert.Same(t, lastOf(t, script, 1).Err, e.Err)
+		assert.Equal(t, 1, e.Attempts)
+		assert.Equal(t, time.Second, e.Elapsed)
+		require.Len(t, e.History, 1)
+		assert.True(t, e.History[0].Shared)
+		assert.Equal(t, errCause, e.History[0].Stop)
+		assert.Zero(t, e.History[0].Delay)
+		assert.Equal(t, 1, logs.Len(), "one record for the shared failure, which is the last")
+		time.Sleep(time.Hour)
 	})
 }
 

@@ -126,6 +126,15 @@ func TestExponential(t *testing.T) {
 	}
 }
 
+// assertSpread checks that the least delay is between low and aboveLow, and the greatest between belowHigh and high.
+func assertSpread(t *testing.T, delays []time.Duration, low, aboveLow, belowHigh, high time.Duration) {
+	t.Helper()
+	assert.GreaterOrEqual(t, slices.Min(delays), low)
+	assert.LessOrEqual(t, slices.Min(delays), aboveLow)
+	assert.GreaterOrEqual(t, slices.Max(delays), belowHigh)
+	assert.LessOrEqual(t, slices.Max(delays), high)
+}
+
 func TestDefaultPolicy(t *testing.T) {
 	retried := []redial.Class{redial.Refused, redial.Reset, redial.DNS, redial.Timeout, redial.Unreachable}
 	policy := redial.DefaultPolicy()
@@ -133,13 +142,20 @@ func TestDefaultPolicy(t *testing.T) {
 		_, ok := policy[class]
 		assert.Equal(t, slices.Contains(retried, class), ok, class)
 	}
-	schedule := policy[redial.Refused]()
-	schedule.Reset()
-	first := schedule.NextBackOff()
-	assert.GreaterOrEqual(t, first, 50*time.Millisecond)
-	assert.LessOrEqual(t, first, 150*time.Millisecond)
-	for range 20 {
-		assert.LessOrEqual(t, schedule.NextBackOff(), 5*time.Second)
+	for _, class := range retried {
+		var first, tenth []time.Duration
+		for range 500 {
+			schedule := policy[class]()
+			schedule.Reset()
+			first = append(first, schedule.NextBackOff())
+			for range 8 {
+				schedule.NextBackOff()
+			}
+			tenth = append(tenth, schedule.NextBackOff())
+		}
+		// A twentieth of the range has none of 500 even draws once in 10^11 runs.
+		assertSpread(t, first, 50*time.Millisecond, 55*time.Millisecond, 145*time.Millisecond, 150*time.Millisecond)
+		assertSpread(t, tenth, 2500*time.Millisecond, 2625*time.Millisecond, 4875*time.Millisecond, 5*time.Second)
 	}
 
 	// DefaultPolicy returns a copy: changing it does not affect other dials.

@@ -434,6 +434,10 @@ func TestRacePatience(t *testing.T) {
 		{"slow, first", plan{1, false, defaultPolicy}, []fate{refused, connects(3 * time.Second)}, 2 * time.Second, Refused},
 		{"slow, second", plan{2, false, defaultPolicy}, []fate{refused, connects(3 * time.Second)}, 3 * time.Second, Unknown},
 		{"slow, last", plan{1, true, defaultPolicy}, []fate{refused, connects(19 * time.Second)}, 19 * time.Second, Unknown},
+
+		{"connects although the race gives up", plan{1, false, defaultPolicy}, []fate{refused, connects(-2500 * ms)}, 2500 * ms, Unknown},
+		{"connects although the race gives up on it and another", plan{1, false, defaultPolicy}, []fate{refused, silent, connects(-2500 * ms)}, 2740 * ms, Unknown},
+		{"fails although the race gives up", plan{1, false, defaultPolicy}, []fate{refused, fails(syscall.ENETUNREACH, -2500*ms)}, 2500 * ms, Refused},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

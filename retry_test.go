@@ -396,11 +396,39 @@ func TestRetryCutOff(t *testing.T) {
 		})
 	}
 
-	testutil.Bubble(t, "the first attempt is cut off", func(t *testing.T) {
-		d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Timeout).DialContext, MaxElapsed: 100 * time.Millisecond}
-		_, err := d.Dial("tcp", address)
-		assert.Equal(t, redial.Timeout, asError(t, err).Class)
-	})
+	// If nothing came before it, the attempt is all there is to tell.
+	for _, test := range []struct {
+		name  string
+		set   func(d *redial.Dialer, end time.Duration) // nil: the deadline of ctx ends the dial
+		class redial.Class
+		stop  error
+	}{
+		{"the first attempt, by ctx's deadline", nil, redial.Timeout, redial.ErrDeadline},
+		{"the first attempt, by MaxElapsed", func(d *redial.Dialer, end time.Duration) { d.MaxElapsed = end }, redial.Timeout, redial.ErrMaxElapsed},
+		{"the first attempt, by Cancel", closeCancel, redial.Canceled, context.Canceled},
+	} {
+		testutil.Bubble(t, test.name, func(t *testing.T) {
+			const end = 100 * time.Millisecond
+			script := dialtest.Script(dialtest.Timeout)
+			d := &redial.Dialer{DialFunc: script.DialContext}
+			ctx := t.Context()
+			if test.set != nil {
+				test.set(d, end)
+			} else {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, end)
+				defer cancel()
+			}
+			_, err := d.DialContext(ctx, "tcp", address)
+			e := asError(t, err)
+			assert.Equal(t, test.class, e.Class)
+			assert.Equal(t, test.stop, e.Stop)
+			assert.Equal(t, 1, e.Attempts)
+			assert.Equal(t, end, e.Elapsed)
+			assert.Same(t, lastOf(t, script, 1).Err, e.Err)
+			assert.Equal(t, test.class, e.History[0].Class)
+		})
+	}
 }
 
 func closeCancel(d *redial.Dialer, end time.Duration) {

@@ -88,6 +88,68 @@ func TestTransportIsAsBase(t *testing.T) {
 	}
 }
 
+// A nil base means http.DefaultTransport, as the program has set it.
+func TestTransportOfDefault(t *testing.T) {
+	original := http.DefaultTransport
+	defer func() { http.DefaultTransport = original }()
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "proxied ", r.URL) }))
+	defer proxy.Close()
+	proxyURL, err := url.Parse(proxy.URL)
+	require.NoError(t, err)
+	http.DefaultTransport = &http.Transport{Proxy: http.ProxyURL(proxyURL)}
+	transport := redial.NewTransport(nil, nil)
+	defer transport.CloseIdleConnections()
+	body, _, err := testutil.Get(t.Context(), &http.Client{Transport: transport}, "http://nowhere.test/x")
+	require.NoError(t, err)
+	assert.Equal(t, "proxied http://nowhere.test/x", body)
+}
+
+// A base that does not use HTTP/2, because it has a TLSClientConfig of its own, does not begin to use it.
+func TestTransportKeepsTLSClientConfig(t *testing.T) {
+	server := httptest.NewUnstartedServer(testutil.Hello)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	for _, forced := range []bool{false, true} {
+		base := &http.Transport{
+			TLSClientConfig:   server.Client().Transport.(*http.Transport).TLSClientConfig.Clone(),
+			ForceAttemptHTTP2: forced,
+		}
+		base.TLSClientConfig.NextProtos = nil // StartTLS has set it to h2
+		transport := redial.NewTransport(nil, base)
+		_, proto, err := testutil.Get(t.Context(), &http.Client{Transport: transport}, server.URL)
+		require.NoError(t, err)
+		assert.Equal(t, forced, proto == "HTTP/2.0", proto)
+		_, want, err := testutil.Get(t.Context(), &http.Client{Transport: base}, server.URL)
+		require.NoError(t, err)
+		assert.Equal(t, want, proto)
+		transport.CloseIdleConnections()
+		base.CloseIdleConnections()
+	}
+}
+
+func TestTransportCloseIdleConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.OK.Forever())
+		server := &http.Server{Handler: testutil.Hello}
+		go server.Serve(script)
+		defer server.Close()
+		client := &http.Client{Transport: redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext}, nil)}
+		for range 2 {
+			_, _, err := testutil.Get(t.Context(), client, "http://a.test")
+			require.NoError(t, err)
+		}
+		assert.Len(t, script.Open(), 1, "it keeps the connection")
+		client.CloseIdleConnections()
+		synctest.Wait()
+		assert.Empty(t, script.Open())
+		_, _, err := testutil.Get(t.Context(), client, "http://a.test")
+		require.NoError(t, err)
+		assert.Len(t, script.Dials(), 2)
+		client.CloseIdleConnections()
+	})
+}
+
 func TestTransportKeepsDialTLS(t *testing.T) {
 	base := &http.Transport{
 		DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return nil, errCustom },
@@ -323,6 +385,80 @@ func TestTransportForgetsFailuresOfAnotherDial(t *testing.T) {
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.NotErrorIs(t, err, sysRefused)
 	})
+}
+
+// The same if the request's own dial is in an attempt when the request gets another dial's connection, and that attempt fails
+// later.
+func TestTransportForgetsLateFailureOfItsDial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.OK, dialtest.Refuse.After(5*time.Second), dialtest.OK)
+		var requests atomic.Int32
+		server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if requests.Add(1) == 1 {
+				time.Sleep(2 * time.Second)
+				return
+			}
+			<-r.Context().Done()
+		})}
+		go server.Serve(script)
+		defer server.Close()
+		logger, logs := observed()
+		client := &http.Client{Transport: redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext, Logger: logger}, nil)}
+		go testutil.Get(t.Context(), client, "http://a.test")
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		begin := time.Now()
+		_, _, err := testutil.Get(ctx, client, "http://a.test")
+		assert.Equal(t, time.Hour, time.Since(begin))
+		assert.EqualValues(t, 2, requests.Load())
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.NotErrorIs(t, err, sysRefused)
+		assert.Len(t, script.Dials(), 2, "the dial ends with its attempt")
+		canceled := logs.FilterMessage("dial canceled").All()
+		require.Len(t, canceled, 1)
+		assert.Equal(t, 5*time.Second, canceled[0].ContextMap()["elapsed"])
+		assert.Equal(t, "the request has another dial's connection", canceled[0].ContextMap()["stop"])
+	})
+}
+
+// slowClock is a context whose deadline passes before its timer fires.
+type slowClock struct {
+	context.Context
+	deadline time.Time
+}
+
+func (c slowClock) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// http.Client has a timer of its own for its Timeout, which closes Request.Cancel and may fire before the context's.
+func TestTransportClientTimerFiresFirst(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		testutil.Bubble(t, fmt.Sprint("after the deadline: ", late), func(t *testing.T) {
+			script := dialtest.Script(dialtest.Refuse, dialtest.Timeout)
+			d := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: every(100 * time.Millisecond)}}
+			ctx := slowClock{t.Context(), time.Now().Add(time.Second)}
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://a.test", nil)
+			require.NoError(t, err)
+			cancel := make(chan struct{})
+			//lint:ignore SA1019 http.Client sets it
+			req.Cancel = cancel
+			fires := 500 * time.Millisecond
+			if late {
+				fires = time.Second
+			}
+			time.AfterFunc(fires, func() { close(cancel) })
+			_, err = redial.NewTransport(d, nil).RoundTrip(req)
+			e := asError(t, err)
+			assert.ErrorIs(t, err, sysRefused)
+			assert.Equal(t, late, errors.Is(err, redial.ErrDeadline))
+			assert.Equal(t, late, e.Timeout())
+			if !late {
+				assert.ErrorContains(t, e.Stop, "request canceled")
+			}
+			time.Sleep(time.Minute)
+			assert.Len(t, script.Dials(), 2)
+		})
+	}
 }
 
 // A wait ends when its request is canceled, or when the request gets another dial's
