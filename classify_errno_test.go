@@ -132,6 +132,8 @@ func TestClassifyErrnoByPlace(t *testing.T) {
 		{"connect", "udp", nil, &net.UDPAddr{IP: net.ParseIP("ff01::1"), Port: 53}, syscall.EINVAL, redial.Invalid},
 		{"connect", "tcp", nil, nil, syscall.EINVAL, redial.Invalid},
 		{"connect", "tcp", nil, (*net.TCPAddr)(nil), syscall.EINVAL, redial.Invalid},
+		{"connect", "udp", nil, (*net.UDPAddr)(nil), syscall.EINVAL, redial.Invalid},
+		{"connect", "ip4:icmp", nil, (*net.IPAddr)(nil), syscall.EINVAL, redial.Invalid},
 		{"connect", "tcp", nil, &net.TCPAddr{Port: 80}, syscall.EINVAL, redial.Invalid},
 		{"connect", "unix", nil, &net.UnixAddr{Net: "unix", Name: "/run/db.sock"}, syscall.EINVAL, redial.Invalid},
 		{"bind", "tcp", loopback, elsewhere, syscall.EINVAL, redial.Invalid},
@@ -164,13 +166,20 @@ func TestClassifyErrnoByPlace(t *testing.T) {
 		{"bind", "tcp", tcpAddr("[fe80::1%9]:0"), elsewhere, syscall.ENXIO, redial.Invalid},
 		{"connect", "tcp", nil, elsewhere, syscall.ENODEV, redial.Unreachable},
 		{"connect", "tcp", nil, elsewhere, syscall.ENXIO, redial.Unreachable},
+		{"socket", "tcp", nil, elsewhere, syscall.ENXIO, redial.Invalid},
 		{"open", "serial", nil, nil, syscall.ENODEV, redial.Unknown},
 
 		// An ICMP message makes a UDP socket's next read or write fail.
 		{"read", "udp", nil, elsewhere, syscall.ENOPROTOOPT, redial.Unreachable},
 		{"write", "udp", nil, elsewhere, syscall.EPROTO, redial.Unreachable},
 		{"recvfrom", "udp", nil, elsewhere, syscall.EPROTO, redial.Unreachable},
+		{"recvmsg", "udp", nil, elsewhere, syscall.EPROTO, redial.Unreachable},
+		{"sendto", "udp", nil, elsewhere, syscall.EPROTO, redial.Unreachable},
+		{"sendmsg", "udp", nil, elsewhere, syscall.EPROTO, redial.Unreachable},
+		{"connect", "tcp", nil, elsewhere, syscall.EPROTO, redial.Unreachable},
 		{"read", "unix", nil, nil, syscall.EPROTO, redial.Unknown},
+		{"read", "unixgram", nil, nil, syscall.EPROTO, redial.Unknown},
+		{"read", "unixpacket", nil, nil, syscall.EPROTO, redial.Unknown},
 		{"setsockopt", "udp", nil, elsewhere, syscall.ENOPROTOOPT, redial.Invalid},
 
 		{"bind", "unixgram", nil, nil, syscall.ENOENT, redial.Invalid},
@@ -182,6 +191,11 @@ func TestClassifyErrnoByPlace(t *testing.T) {
 		}
 		assert.Equal(t, test.want, redial.Classify(err), "%s: %v", test.call, err)
 		assertKeepsClass(t, err)
+	}
+	// A client may pass on the system call's error alone.
+	for errno, want := range map[syscall.Errno]redial.Class{syscall.EINVAL: redial.Invalid, syscall.EPROTO: redial.Unreachable,
+		syscall.EADDRNOTAVAIL: redial.Exhausted, syscall.ECONNREFUSED: redial.Refused} {
+		assert.Equal(t, want, redial.Classify(os.NewSyscallError("connect", errno)), errno)
 	}
 	// The addresses of the innermost OpError count. A PathError is no failure of a socket.
 	atProxy := &net.OpError{Op: "proxyconnect", Net: "tcp", Addr: tcpAddr("[fe80::1]:80"), Err: &net.OpError{Op: "dial", Net: "tcp", Addr: elsewhere,

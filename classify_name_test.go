@@ -66,6 +66,9 @@ func TestClassifyName(t *testing.T) {
 		"1.2.3.4x":             redial.NotFound,
 		"256.1.1.1.test":       redial.NotFound,
 		"4.3.2.1.in-addr.arpa": redial.NotFound,
+		"192.0.2.1":            redial.NotFound, // a reverse look-up
+		"2001:db8::1":          redial.NotFound,
+		"fe80::1%eth0":         redial.NotFound,
 	} {
 		err := dnsOpError(&net.DNSError{Err: "no such host", Name: name, IsNotFound: true})
 		assert.Equal(t, want, redial.Classify(err), "%q", name)

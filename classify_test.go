@@ -93,6 +93,11 @@ type nilChildren struct{ errs []error }
 func (nilChildren) Error() string     { return "joined" }
 func (e nilChildren) Unwrap() []error { return e.errs }
 
+// timeoutChildren is a joined error that is a timeout.
+type timeoutChildren struct{ nilChildren }
+
+func (timeoutChildren) Timeout() bool { return true }
+
 // TestClassify checks errors that are the same on every system: errors of the resolver,
 // package net, contexts, streams and TLS. Errnos have tests of their own.
 func TestClassify(t *testing.T) {
@@ -162,6 +167,13 @@ func TestClassify(t *testing.T) {
 		{"an alert received", &net.OpError{Op: "remote error", Err: errors.New("tls: handshake failure")}, redial.TLS},
 		{"an alert sent", &net.OpError{Op: "local error", Err: errors.New("tls: bad certificate")}, redial.TLS},
 		{"QUIC's alert", tls.AlertError(40), redial.TLS},
+		{"a client's own check of a certificate", &tls.CertificateVerificationError{Err: errors.New("x")}, redial.TLS},
+		{"encrypted client hello", &tls.ECHRejectionError{}, redial.TLS},
+		{"a constraint", x509.ConstraintViolationError{}, redial.TLS},
+		{"an insecure algorithm", x509.InsecureAlgorithmError(x509.MD5WithRSA), redial.TLS},
+		{"no system roots", x509.SystemRootsError{}, redial.TLS},
+		{"an unhandled extension", x509.UnhandledCriticalExtension{}, redial.TLS},
+		{"unknown authority alone", x509.UnknownAuthorityError{}, redial.TLS},
 
 		{"an Error", &redial.Error{Class: redial.Denied, Err: io.EOF, Stop: redial.ErrDeadline}, redial.Denied},
 		{"an Error of class Unknown", &redial.Error{Err: errors.New("x"), Stop: redial.ErrDeadline}, redial.Unknown},
@@ -174,6 +186,7 @@ func TestClassify(t *testing.T) {
 		{"joined, the more telling first", errors.Join(timeoutError{true}, tls.AlertError(40)), redial.Timeout},
 		{"joined, the last resort", errors.Join(errors.New("x"), net.UnknownNetworkError("y")), redial.Invalid},
 		{"joined, nothing known", errors.Join(errors.New("x"), errors.New("y")), redial.Unknown},
+		{"joined, and a timeout", timeoutChildren{nilChildren{[]error{errors.New("x")}}}, redial.Timeout},
 		{"joined with nil", nilChildren{[]error{nil, io.EOF, nil}}, redial.Reset},
 		{"joined, empty", nilChildren{}, redial.Unknown},
 	} {

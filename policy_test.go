@@ -40,6 +40,16 @@ func TestScheduleCannotHurt(t *testing.T) {
 			b.MaxElapsedTime = 0
 			return b
 		}, []time.Duration{time.Second, 3 * time.Second, 4 * time.Second}},
+		{"a literal with a Stop of its own", func() backoff.BackOff {
+			b := literal().(*backoff.ExponentialBackOff)
+			b.Stop, b.MaxElapsedTime = 5*time.Second, 3*time.Second
+			return b
+		}, []time.Duration{time.Second, 1500 * time.Millisecond, 5 * time.Second}},
+		{"a literal with a clock of its own", func() backoff.BackOff {
+			b := literal().(*backoff.ExponentialBackOff)
+			b.Clock = &leapingClock{}
+			return b
+		}, []time.Duration{time.Second, 1500 * time.Millisecond}},
 		{"an empty literal", func() backoff.BackOff { return &backoff.ExponentialBackOff{} },
 			[]time.Duration{500 * time.Millisecond, 750 * time.Millisecond, 1125 * time.Millisecond}},
 		{"a literal that starts beyond the default MaxInterval", func() backoff.BackOff { return &backoff.ExponentialBackOff{InitialInterval: 2 * time.Minute} },
@@ -73,6 +83,14 @@ func TestScheduleCannotHurt(t *testing.T) {
 			assert.Equal(t, []time.Duration{time.Second, 1500 * time.Millisecond, 2250 * time.Millisecond, 3375 * time.Millisecond}, script.Delays())
 		})
 	})
+}
+
+// leapingClock is 4 s later each time it is asked.
+type leapingClock struct{ now time.Time }
+
+func (c *leapingClock) Now() time.Time {
+	c.now = c.now.Add(4 * time.Second)
+	return c.now
 }
 
 // wrapper is a program's own schedule around another schedule.
@@ -115,6 +133,8 @@ func TestExponential(t *testing.T) {
 		{time.Second, time.Millisecond, 500 * time.Millisecond, time.Second},
 		{0, 0, time.Millisecond / 2, time.Millisecond},
 		{-1, -1, time.Millisecond / 2, time.Millisecond},
+		{1, 1, 0, 1},
+		{2, 1, 1, 2},
 	} {
 		schedule := redial.Exponential(test.initial, test.limit)()
 		schedule.Reset()

@@ -62,6 +62,7 @@ type mutant struct {
 	start, end int
 	with       string
 	line       int
+	reached    int    // the line at which the tests that run the mutant have been
 	key        string // the file, the function and the changed lines: what equivalents are known by
 }
 
@@ -296,13 +297,14 @@ type finder struct {
 	name    string // of the function, variable or constant
 	found   []*mutant
 	taken   map[string]bool
+	cases   map[ast.Expr]int // the line of the switch around a case's expression, because a coverage profile does not have these
 }
 
 func (p *pkg) mutantsOf(file string) []*mutant {
 	if p.syntax[file] == nil {
 		fatal("no such file: %s", file)
 	}
-	f := &finder{pkg: p, file: file, taken: map[string]bool{}}
+	f := &finder{pkg: p, file: file, taken: map[string]bool{}, cases: map[ast.Expr]int{}}
 	for _, decl := range p.syntax[file].Decls {
 		switch d := decl.(type) {
 		case *ast.FuncDecl:
@@ -326,6 +328,12 @@ func (p *pkg) mutantsOf(file string) []*mutant {
 // replace adds the mutant that replaces the source from start to end.
 func (f *finder) replace(start, end token.Pos, with string) {
 	m := &mutant{file: f.file, of: f.of, isConst: f.isConst, start: f.offset(start), end: f.offset(end), with: with, line: f.fset.Position(start).Line}
+	m.reached = m.line
+	for e, line := range f.cases {
+		if e.Pos() <= start && start < e.End() {
+			m.reached = line
+		}
+	}
 	source := f.source[f.file]
 	first := strings.LastIndex(source[:m.start], "\n") + 1
 	last := m.end + strings.Index(source[m.end:], "\n")
@@ -357,6 +365,10 @@ func (f *finder) text(n ast.Node) string       { return f.textOf(f.file, n) }
 func (f *finder) walk(n ast.Node) {
 	ast.Inspect(n, func(n ast.Node) bool {
 		switch n := n.(type) {
+		case *ast.SwitchStmt:
+			f.noteCases(n, n.Body)
+		case *ast.TypeSwitchStmt:
+			f.noteCases(n, n.Body)
 		case *ast.BlockStmt:
 			f.statements(n.List)
 		case *ast.CaseClause:
@@ -414,6 +426,14 @@ func (f *finder) walk(n ast.Node) {
 		}
 		return true
 	})
+}
+
+func (f *finder) noteCases(n ast.Stmt, body *ast.BlockStmt) {
+	for _, clause := range body.List {
+		for _, e := range clause.(*ast.CaseClause).List {
+			f.cases[e] = f.fset.Position(n.Pos()).Line
+		}
+	}
 }
 
 func (f *finder) isBool(e ast.Expr) bool {
@@ -488,6 +508,9 @@ func (f *finder) element(list []ast.Expr, i int) {
 // result replaces a returned value by the zero value, or by true and false.
 func (f *finder) result(e ast.Expr) {
 	t := f.info.Types[e]
+	if c, ok := e.(*ast.CompositeLit); ok && len(c.Elts) == 0 {
+		return
+	}
 	if t.Type == nil || t.IsNil() || t.Value != nil && (t.Value.ExactString() == "0" || t.Value.ExactString() == `""`) {
 		return
 	}
@@ -803,7 +826,7 @@ const (
 func (p *pkg) meet(m *mutant, suites []*suite, work string) outcome {
 	name, id := "all", m.id
 	source := p.source[m.file]
-	from, to := m.line, 1+strings.Count(source[:m.end], "\n")
+	from, to := m.reached, 1+strings.Count(source[:m.end], "\n")
 	if m.isConst {
 		name, id = fmt.Sprint("one", m.id), 0
 	}
