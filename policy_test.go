@@ -52,6 +52,8 @@ func TestScheduleCannotHurt(t *testing.T) {
 		}, []time.Duration{time.Second, 1500 * time.Millisecond}},
 		{"an empty literal", func() backoff.BackOff { return &backoff.ExponentialBackOff{} },
 			[]time.Duration{500 * time.Millisecond, 750 * time.Millisecond, 1125 * time.Millisecond}},
+		{"a literal that reaches the default MaxInterval", func() backoff.BackOff { return &backoff.ExponentialBackOff{InitialInterval: 50 * time.Second} },
+			[]time.Duration{50 * time.Second, time.Minute, time.Minute}},
 		{"a literal that starts beyond the default MaxInterval", func() backoff.BackOff { return &backoff.ExponentialBackOff{InitialInterval: 2 * time.Minute} },
 			[]time.Duration{2 * time.Minute, 2 * time.Minute, 2 * time.Minute}},
 		{"a literal within WithMaxRetries", func() backoff.BackOff { return backoff.WithMaxRetries(literal(), 2) },

@@ -758,7 +758,8 @@ func (p *pkg) compiling(sources map[string]string, mutants []*mutant) []*mutant 
 // A suite is the tests of a package.
 type suite struct {
 	dir   string
-	tests []test // the quickest first
+	tests []test            // the quickest first
+	files map[string]string // in which file each test is
 }
 
 type test struct {
@@ -773,6 +774,14 @@ func (s *suite) binary(work, name string) string {
 
 // reach finds the tests, and which lines each one reaches.
 func (s *suite) reach(cache, work string) {
+	s.files = map[string]string{}
+	for _, file := range try(filepath.Glob(filepath.Join(s.dir, "*_test.go"))) {
+		for _, decl := range try(parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)).Decls {
+			if d, ok := decl.(*ast.FuncDecl); ok {
+				s.files[d.Name.Name] = filepath.Base(file)
+			}
+		}
+	}
 	binary := s.binary(work, "cover")
 	command(".", "go", "test", "-c", "-cover", "-coverpkg", ".", "-trimpath", "-buildvcs=false", "-o", binary, "./"+s.dir)
 	cached := filepath.Join(cache, fmt.Sprintf("reach-%x.json", sha256.Sum256(try(os.ReadFile(binary)))))
@@ -841,19 +850,29 @@ func (p *pkg) meet(m *mutant, suites []*suite, work string) outcome {
 				return broken
 			}
 		}
-		for _, fast := range []bool{true, false} {
-			var names []string
-			var takes time.Duration
-			for _, t := range s.tests {
-				if t.reaches(m.file, from, to) && (t.Took <= quick) == fast {
-					names = append(names, t.Name)
-					takes += t.Took
+		var groups [3]struct { // the likeliest to notice, the quick, and the slow
+			names []string
+			takes time.Duration
+		}
+		for _, t := range s.tests {
+			if t.reaches(m.file, from, to) {
+				g := &groups[2]
+				switch {
+				case t.Took > quick:
+				case strings.HasPrefix(s.files[t.Name], strings.TrimSuffix(m.file, ".go")+"_"):
+					g = &groups[0]
+				default:
+					g = &groups[1]
 				}
+				g.names = append(g.names, t.Name)
+				g.takes += t.Took
 			}
-			if len(names) == 0 {
+		}
+		for _, g := range groups {
+			if len(g.names) == 0 {
 				continue
 			}
-			output, err := s.run(binary, id, names, 10*time.Second+5*takes)
+			output, err := s.run(binary, id, g.names, 10*time.Second+5*g.takes)
 			switch {
 			case err != nil && bytes.Contains(output, []byte("panic: test timed out")):
 				return timedOut
