@@ -1,0 +1,245 @@
+package redialotel
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/seed-33f8b841/redial"
+	"go.opentelemetry.io/otel/attribute"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// These attributes are redial's own. Durations are in seconds.
+const (
+	keyName            = attribute.Key("redial.dialer.name")
+	keyOutcome         = attribute.Key("redial.outcome")
+	keyStop            = attribute.Key("redial.stop")
+	keyAttempts        = attribute.Key("redial.attempts")
+	keyMessage         = attribute.Key("redial.error.message")
+	keyNumber          = attribute.Key("redial.attempt.number")
+	keyDuration        = attribute.Key("redial.attempt.duration")
+	keyResolve         = attribute.Key("redial.resolve.duration")
+	keyDelay           = attribute.Key("redial.attempt.delay")
+	keyShared          = attribute.Key("redial.attempt.shared")
+	keyAddressDuration = attribute.Key("redial.address.duration")
+)
+
+// These are the names of the events.
+const (
+	eventAttempt = "redial.attempt"
+	eventAddress = "redial.address"
+)
+
+// A target is where a dial leads, as far as its network and address say.
+type target struct {
+	transport string // tcp, udp or unix; else empty
+	family    family // ipv4, ipv6, or other
+	host      string // without brackets; a path for unix; empty if unknown
+	port      int    // 0 if unknown
+}
+
+// targetOf takes any network and address, because Do is called with what the program
+// likes to call them.
+func targetOf(network, address string) target {
+	network, _, _ = strings.Cut(network, ":") // ip4:icmp
+	t := target{family: other}
+	switch network {
+	case "tcp", "tcp4", "tcp6":
+		t.transport = "tcp"
+	case "udp", "udp4", "udp6":
+		t.transport = "udp"
+	case "unix", "unixgram", "unixpacket":
+		return target{transport: "unix", family: unix, host: clean(address)}
+	}
+	switch network {
+	case "tcp4", "udp4", "ip4":
+		t.family = ipv4
+	case "tcp6", "udp6", "ip6":
+		t.family = ipv6
+	}
+	var port string
+	t.host, port = split(address)
+	t.port, _ = strconv.Atoi(port) // a service's name has no number here
+	ip, err := netip.ParseAddr(t.host)
+	switch {
+	case err == nil:
+		t.family = familyOf(ip)
+	case !isName(t.host):
+		t.host = ""
+	}
+	return t
+}
+
+// split splits an address as net.SplitHostPort does. It also takes a host without a port,
+// and a URL.
+func split(address string) (host, port string) {
+	if strings.Contains(address, "://") {
+		u, err := url.Parse(address)
+		if err != nil {
+			return "", ""
+		}
+		return u.Hostname(), u.Port()
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address, ""
+	}
+	return host, port
+}
+
+// isName reports whether s can be a host's name, or a name that the program has given a
+// target. What else Do is given as an address may be a connection string that holds a
+// password.
+func isName(s string) bool {
+	for _, r := range s {
+		switch {
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '.', r == '_':
+		case r == utf8.RuneError, r < utf8.RuneSelf:
+			return false
+		}
+	}
+	return len(s) <= 253
+}
+
+// attributes returns what is known of the target before it is dialed. It leaves room for
+// no more, because few samplers keep what they are asked about.
+func (t target) attributes() []attribute.KeyValue {
+	attrs := make([]attribute.KeyValue, 0, 4)
+	if t.host != "" {
+		attrs = append(attrs, semconv.ServerAddress(t.host))
+	}
+	if t.port != 0 {
+		attrs = append(attrs, semconv.ServerPort(t.port))
+	}
+	if t.transport != "" {
+		attrs = append(attrs, semconv.NetworkTransportKey.String(t.transport))
+	}
+	return t.family.append(attrs)
+}
+
+// append adds network.type if the family is an IP version.
+func (f family) append(attrs []attribute.KeyValue) []attribute.KeyValue {
+	switch f {
+	case ipv4:
+		return append(attrs, semconv.NetworkTypeIPv4)
+	case ipv6:
+		return append(attrs, semconv.NetworkTypeIPv6)
+	}
+	return attrs
+}
+
+// appendPeer adds the address of a connection's other end.
+func appendPeer(attrs []attribute.KeyValue, addr net.Addr) []attribute.KeyValue {
+	if a, ok := addr.(*net.UnixAddr); ok {
+		if a == nil || a.Name == "" {
+			return attrs
+		}
+		return append(attrs, semconv.NetworkPeerAddress(clean(a.Name)))
+	}
+	return appendAddrPort(attrs, ipOf(addr))
+}
+
+// ipOf returns the IP address and the port of addr, or the zero AddrPort. It knows the types
+// of package net only: other addresses may be names, or lie behind a tunnel.
+func ipOf(addr net.Addr) netip.AddrPort {
+	switch a := addr.(type) {
+	case *net.TCPAddr:
+		if a != nil {
+			return a.AddrPort()
+		}
+	case *net.UDPAddr:
+		if a != nil {
+			return a.AddrPort()
+		}
+	case *net.IPAddr:
+		if a != nil {
+			ip, _ := netip.AddrFromSlice(a.IP)
+			return netip.AddrPortFrom(ip.WithZone(a.Zone), 0)
+		}
+	}
+	return netip.AddrPort{}
+}
+
+// appendAddrPort adds the address with its zone, and the port if there is one.
+func appendAddrPort(attrs []attribute.KeyValue, addr netip.AddrPort) []attribute.KeyValue {
+	ip := addr.Addr().Unmap()
+	if !ip.IsValid() {
+		return attrs
+	}
+	attrs = familyOf(ip).append(append(attrs, semconv.NetworkPeerAddress(ip.String())))
+	if addr.Port() != 0 {
+		attrs = append(attrs, semconv.NetworkPeerPort(int(addr.Port())))
+	}
+	return attrs
+}
+
+// addEvents adds an event for each address that the attempt has tried, and one for the
+// attempt. Each event has the time when the thing ended. A shared attempt was another
+// dial's: that dial's span has the addresses, and the event has the time when this dial
+// was told.
+func addEvents(span trace.Span, a *redial.Attempt) {
+	var ended []trace.EventOption
+	if !a.Shared {
+		for i := range a.Addrs {
+			addAddress(span, a.Number, &a.Addrs[i])
+		}
+		ended = append(ended, trace.WithTimestamp(a.Start.Add(a.Duration)))
+	}
+	attrs := make([]attribute.KeyValue, 0, 9)
+	attrs = append(attrs, keyNumber.Int(a.Number), seconds(keyDuration, a.Duration))
+	if a.Shared {
+		attrs = append(attrs, keyShared.Bool(true))
+	}
+	if resolved(a) {
+		attrs = append(attrs, seconds(keyResolve, a.Resolve))
+	}
+	r := resultOf(a)
+	attrs = r.append(attrs)
+	if r.failed() {
+		attrs = append(attrs, keyMessage.String(message(a.Err)))
+	}
+	if a.Delay > 0 {
+		attrs = append(attrs, seconds(keyDelay, a.Delay))
+	}
+	span.AddEvent(eventAttempt, append(ended, trace.WithAttributes(attrs...))...)
+}
+
+func addAddress(span trace.Span, attempt int, r *redial.AddrResult) {
+	attrs := make([]attribute.KeyValue, 0, 8)
+	attrs = append(attrs, keyNumber.Int(attempt), seconds(keyAddressDuration, r.Duration))
+	attrs = appendAddrPort(attrs, r.Addr)
+	o := outcomeOf(r)
+	attrs = o.append(attrs)
+	if o >= failure {
+		attrs = append(attrs, keyMessage.String(message(r.Err)))
+	}
+	span.AddEvent(eventAddress, trace.WithTimestamp(r.Start.Add(r.Duration)), trace.WithAttributes(attrs...))
+}
+
+func seconds(key attribute.Key, d time.Duration) attribute.KeyValue {
+	return key.Float64(d.Seconds())
+}
+
+// maxMessage bounds the length of a message, because a peer may have sent the text.
+const maxMessage = 256
+
+// message returns the text of err, shortened if need be.
+func message(err error) string {
+	text := err.Error()
+	if len(text) > maxMessage {
+		text = clean(text[:maxMessage-len("...")]) + "..."
+	}
+	return clean(text)
+}
+
+// clean returns s without what is not UTF-8. One such string in an attribute makes an
+// exporter lose all spans that it sends together, because protobuf refuses it.
+func clean(s string) string {
+	return strings.ToValidUTF8(s, "")
+}

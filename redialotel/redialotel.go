@@ -1,0 +1,232 @@
+// Package redialotel observes the dials of a redial.Dialer with OpenTelemetry: a span
+// for each dial, with an event for each attempt and for each address that was tried, and
+// metrics.
+//
+//	t := redialotel.New(redialotel.Opts{Name: "postgres"})
+//	d := &redial.Dialer{}
+//	t.Instrument(d)
+//
+// The span of a dial is a client span. Its parent is the span in the dial's context.
+// Spans of what the dial does, such as another Dialer's dial within its attempt, are its
+// children.
+//
+// A dial that fails has the status Error, the message of its error as the description, and
+// its class as error.type. A dial that its caller canceled did not fail: as the semantic
+// conventions for HTTP clients say, its status is Unset, and it has no error.type. The
+// attribute redial.outcome is "canceled" then. A deadline that has passed is a failure.
+//
+// Failures are events of type redial.attempt, not exception events: the semantic
+// conventions advise against Span.RecordError.
+//
+// The attributes of metrics never hold an address. The README lists all attributes and
+// instruments.
+package redialotel
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/seed-33f8b841/redial"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// scope is the name of the instrumentation scope.
+const scope = "github.com/seed-33f8b841/redial/redialotel"
+
+// Opts are the options of New. The zero value is ready to use.
+type Opts struct {
+	// Name says what the Dialers connect to, such as "postgres". It is the attribute
+	// redial.dialer.name of spans and metrics, and part of a span's name. Each Name has
+	// its own time series, so a program must not make up Names without bound. An empty
+	// Name means no attribute.
+	Name string
+
+	// TracerProvider makes the spans. Nil means otel.GetTracerProvider().
+	TracerProvider trace.TracerProvider
+
+	// MeterProvider makes the instruments. Nil means otel.GetMeterProvider().
+	MeterProvider metric.MeterProvider
+}
+
+// A Telemetry observes the dials of all Dialers that it has instrumented. It can be used
+// concurrently. Make one with [New].
+type Telemetry struct {
+	name       string
+	tracer     trace.Tracer
+	clientSpan trace.SpanStartOption
+	metrics    metrics
+}
+
+// New returns a Telemetry. If an instrument cannot be made, New gives the error to
+// otel.Handle, and the Telemetry does without that instrument.
+func New(opts Opts) *Telemetry {
+	if opts.TracerProvider == nil {
+		opts.TracerProvider = otel.GetTracerProvider()
+	}
+	if opts.MeterProvider == nil {
+		opts.MeterProvider = otel.GetMeterProvider()
+	}
+	name := clean(opts.Name)
+	return &Telemetry{
+		name:       name,
+		tracer:     opts.TracerProvider.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL)),
+		clientSpan: trace.WithSpanKind(trace.SpanKindClient),
+		metrics:    newMetrics(opts.MeterProvider.Meter(scope, metric.WithSchemaURL(semconv.SchemaURL)), name),
+	}
+}
+
+// Instrument sets d.OnDial and d.OnAttempt. If d has functions there, the new ones call
+// them as well: OnDial before the span begins, so that the span sees their context.
+// Instrument must be called before d is used, and only once by each Telemetry.
+func (t *Telemetry) Instrument(d *redial.Dialer) {
+	onDial, onAttempt := d.OnDial, d.OnAttempt
+	d.OnDial = func(ctx context.Context, network, address string) (context.Context, func(error)) {
+		if onDial == nil {
+			ongoing := t.begin(ctx, network, address)
+			return ongoing, ongoing.end
+		}
+		derived, ended := onDial(ctx, network, address)
+		if derived != nil {
+			ctx = derived
+		}
+		ongoing := t.begin(ctx, network, address)
+		if ended == nil {
+			return ongoing, ongoing.end
+		}
+		return ongoing, func(err error) {
+			defer ended(err)
+			ongoing.end(err)
+		}
+	}
+	d.OnAttempt = func(ctx context.Context, a redial.Attempt) {
+		t.attempted(ctx, &a)
+		if onAttempt != nil {
+			onAttempt(ctx, a)
+		}
+	}
+}
+
+// A dial is a dial in progress. It is also the context that the dial goes on with, which
+// holds the span.
+type dial struct {
+	context.Context
+	t         *Telemetry
+	span      trace.Span
+	recording bool // what is set on span has a use
+	start     time.Time
+
+	attempts int      // made by this dial, or shared with it
+	err      error    // of the last attempt
+	result   result   // of the last attempt
+	peer     net.Addr // of the connection; nil if there is none or it is unknown
+}
+
+// dialKey is the context key of a *dial. Each Telemetry has its own, because several can
+// observe the same Dialer.
+type dialKey struct{ t *Telemetry }
+
+func (d *dial) Value(key any) any {
+	if key == (dialKey{d.t}) {
+		return d
+	}
+	return d.Context.Value(key)
+}
+
+// begin starts the span of a dial. Only the attributes that a sampler may ask for are
+// set before the span says whether it is recording.
+func (t *Telemetry) begin(ctx context.Context, network, address string) *dial {
+	d := &dial{t: t, start: time.Now()}
+	where := targetOf(network, address)
+	d.Context, d.span = t.tracer.Start(ctx, t.spanName(where.transport), t.clientSpan, trace.WithAttributes(where.attributes()...))
+	if d.recording = d.span.IsRecording(); d.recording && t.name != "" {
+		d.span.SetAttributes(keyName.String(t.name))
+	}
+	t.metrics.began(d)
+	return d
+}
+
+// spanName returns "dial " and the Name, or else the transport. It holds no address,
+// because backends group spans by name.
+func (t *Telemetry) spanName(transport string) string {
+	switch {
+	case t.name != "":
+		return "dial " + t.name
+	case transport != "":
+		return "dial " + transport
+	}
+	return "dial"
+}
+
+// attempted records an attempt of the dial that ctx belongs to.
+func (t *Telemetry) attempted(ctx context.Context, a *redial.Attempt) {
+	t.metrics.attempted(ctx, a)
+	d, _ := ctx.Value(dialKey{t}).(*dial)
+	if d == nil { // the program has replaced OnDial since Instrument
+		return
+	}
+	d.attempts++
+	d.err, d.result, d.peer = a.Err, resultOf(a), a.Remote
+	if d.recording {
+		addEvents(d.span, a)
+	}
+}
+
+// end ends the span of a dial that returns err.
+func (d *dial) end(err error) {
+	defer d.span.End()
+	r := d.resultOf(err)
+	d.t.metrics.ended(d, r, time.Since(d.start))
+	if !d.recording {
+		return
+	}
+	attrs := make([]attribute.KeyValue, 0, 8)
+	attrs = append(attrs, keyAttempts.Int(d.attempts))
+	attrs = r.append(attrs)
+	if err == nil {
+		attrs = appendPeer(attrs, d.peer)
+	}
+	d.span.SetAttributes(attrs...)
+	if r.failed() {
+		d.span.SetStatus(codes.Error, message(err))
+	}
+}
+
+// resultOf returns the result of the dial that returns err.
+func (d *dial) resultOf(err error) result {
+	if err == nil {
+		return result{outcome: ok}
+	}
+	if e := d.ownError(err); e != nil {
+		byCaller := errors.Is(e, context.Canceled) || !errors.Is(e, context.DeadlineExceeded)
+		return newResult(e.Class, stopOf(e.Stop, byCaller))
+	}
+	if d.result.stop != noStop { // MaxAttempts is 1, or the dial is within another's attempt
+		return d.result
+	}
+	switch class := redial.Classify(err); {
+	case d.attempts > 0 || class == redial.Unknown:
+		return newResult(redial.Unknown, panicked)
+	case class == redial.Canceled: // before the only attempt
+		return newResult(class, canceled)
+	default:
+		return newResult(class, deadline)
+	}
+}
+
+// ownError returns the *redial.Error that this dial has made, or nil if err is the inner
+// dialer's own error.
+func (d *dial) ownError(err error) *redial.Error {
+	op, isOp := err.(*net.OpError)
+	if last, _ := d.err.(*net.OpError); !isOp || op == last {
+		return nil
+	}
+	e, _ := op.Err.(*redial.Error)
+	return e
+}
