@@ -55,7 +55,7 @@ func targetOf(network, address string) target {
 	case "udp", "udp4", "udp6":
 		t.transport = "udp"
 	case "unix", "unixgram", "unixpacket":
-		return target{transport: "unix", family: unix, host: clean(address)}
+		return target{transport: "unix", family: unix, host: address}
 	}
 	switch network {
 	case "tcp4", "udp4", "ip4":
@@ -65,15 +65,27 @@ func targetOf(network, address string) target {
 	}
 	var port string
 	t.host, port = split(address)
-	t.port, _ = strconv.Atoi(port) // a service's name has no number here
-	ip, err := netip.ParseAddr(t.host)
+	if n, err := strconv.ParseUint(port, 10, 16); err == nil { // not a service's name
+		t.port = int(n)
+	}
+	ip, isIP := parseIP(t.host)
 	switch {
-	case err == nil:
+	case isIP:
 		t.family = familyOf(ip)
 	case !isName(t.host):
 		t.host = ""
 	}
 	return t
+}
+
+// parseIP parses an IP address, if s is one. It does not call netip.ParseAddr for most names,
+// because making its error takes longer than the rest of targetOf.
+func parseIP(s string) (netip.Addr, bool) {
+	if last := len(s) - 1; last < 0 || !strings.Contains(s, ":") && (s[last] < '0' || s[last] > '9') {
+		return netip.Addr{}, false
+	}
+	ip, err := netip.ParseAddr(s)
+	return ip, err == nil
 }
 
 // split splits an address as net.SplitHostPort does. It also takes a host without a port,
@@ -107,12 +119,11 @@ func isName(s string) bool {
 	return len(s) <= 253
 }
 
-// attributes returns what is known of the target before it is dialed. It leaves room for
-// no more, because few samplers keep what they are asked about.
+// attributes returns what is known of the target before it is dialed.
 func (t target) attributes() []attribute.KeyValue {
 	attrs := make([]attribute.KeyValue, 0, 4)
 	if t.host != "" {
-		attrs = append(attrs, semconv.ServerAddress(t.host))
+		attrs = append(attrs, semconv.ServerAddress(clean(t.host)))
 	}
 	if t.port != 0 {
 		attrs = append(attrs, semconv.ServerPort(t.port))
@@ -136,7 +147,7 @@ func (f family) append(attrs []attribute.KeyValue) []attribute.KeyValue {
 
 // appendPeer adds the address of a connection's other end.
 func appendPeer(attrs []attribute.KeyValue, addr net.Addr) []attribute.KeyValue {
-	if a, ok := addr.(*net.UnixAddr); ok {
+	if a, isUnix := addr.(*net.UnixAddr); isUnix {
 		if a == nil || a.Name == "" {
 			return attrs
 		}
@@ -180,9 +191,9 @@ func appendAddrPort(attrs []attribute.KeyValue, addr netip.AddrPort) []attribute
 }
 
 // addEvents adds an event for each address that the attempt has tried, and one for the
-// attempt. Each event has the time when the thing ended. A shared attempt was another
-// dial's: that dial's span has the addresses, and the event has the time when this dial
-// was told.
+// attempt. The time of an event is the time when the address or the attempt ended. If the
+// attempt is shared, it was another dial's, whose span has the addresses. Its event has the
+// present time.
 func addEvents(span trace.Span, a *redial.Attempt) {
 	var ended []trace.EventOption
 	if !a.Shared {
@@ -238,8 +249,8 @@ func message(err error) string {
 	return clean(text)
 }
 
-// clean returns s without what is not UTF-8. One such string in an attribute makes an
-// exporter lose all spans that it sends together, because protobuf refuses it.
+// clean returns s without what is not UTF-8. Protobuf refuses such a string, and an exporter
+// then loses all spans that it sends together.
 func clean(s string) string {
 	return strings.ToValidUTF8(s, "")
 }

@@ -107,18 +107,26 @@ func (m *metrics) instruments(meter metric.Meter) {
 	m.addresses = counter("redial.addresses_tried", "{address}", "Addresses that attempts have tried.")
 }
 
-func (m *metrics) began(ctx context.Context) {
+// began counts a dial that begins. It returns the time that ended takes, or zero if nobody
+// wants to know how long dials take.
+func (m *metrics) began(ctx context.Context) (now time.Time) {
 	m.active.Add(ctx, 1, m.all.add...)
+	if m.dialDuration.Enabled(ctx) {
+		now = time.Now()
+	}
+	return now
 }
 
-func (m *metrics) ended(ctx context.Context, r result, took time.Duration) {
+func (m *metrics) ended(ctx context.Context, r result, began time.Time) {
 	m.active.Add(ctx, -1, m.all.add...)
 	m.dials.Add(ctx, 1, m.byStop[r.outcome][r.stop].add...)
-	m.dialDuration.Record(ctx, took.Seconds(), m.byOutcome[r.outcome].record...)
+	if !began.IsZero() {
+		m.dialDuration.Record(ctx, time.Since(began).Seconds(), m.byOutcome[r.outcome].record...)
+	}
 }
 
-// attempted counts an attempt. One that is shared opened no socket, and is counted by the
-// dial that made it.
+// attempted counts an attempt. A shared one opened no socket, and the dial that made it has
+// counted it.
 func (m *metrics) attempted(ctx context.Context, a *redial.Attempt) {
 	if a.Shared {
 		m.shared.Add(ctx, 1, m.all.add...)
@@ -186,7 +194,7 @@ func familyOf(ip netip.Addr) family {
 // was none or it is not known.
 func familyOfOnly(a *redial.Attempt) (family, bool) {
 	addr := a.Remote
-	if op, ok := errors.AsType[*net.OpError](a.Err); ok && op != nil {
+	if op, isOp := errors.AsType[*net.OpError](a.Err); isOp && op != nil {
 		addr = op.Addr
 	}
 	switch addr.(type) {

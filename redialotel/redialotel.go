@@ -15,8 +15,8 @@
 // conventions for HTTP clients say, its status is Unset, and it has no error.type. The
 // attribute redial.outcome is "canceled" then. A deadline that has passed is a failure.
 //
-// Failures are events of type redial.attempt, not exception events: the semantic
-// conventions advise against Span.RecordError.
+// The semantic conventions advise against Span.RecordError, so there are no exception
+// events. The events redial.attempt and redial.address hold the failures.
 //
 // The attributes of metrics never hold an address. The README lists all attributes and
 // instruments.
@@ -35,6 +35,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 )
 
 // scope is the name of the instrumentation scope.
@@ -59,7 +60,8 @@ type Opts struct {
 // concurrently. Make one with [New].
 type Telemetry struct {
 	name       string
-	tracer     trace.Tracer
+	spanName   string       // empty: it depends on the transport
+	tracer     trace.Tracer // nil: no spans
 	clientSpan trace.SpanStartOption
 	metrics    metrics
 }
@@ -73,13 +75,16 @@ func New(opts Opts) *Telemetry {
 	if opts.MeterProvider == nil {
 		opts.MeterProvider = otel.GetMeterProvider()
 	}
-	name := clean(opts.Name)
-	return &Telemetry{
-		name:       name,
-		tracer:     opts.TracerProvider.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL)),
-		clientSpan: trace.WithSpanKind(trace.SpanKindClient),
-		metrics:    newMetrics(opts.MeterProvider.Meter(scope, metric.WithSchemaURL(semconv.SchemaURL)), name),
+	t := &Telemetry{name: clean(opts.Name), clientSpan: trace.WithSpanKind(trace.SpanKindClient)}
+	t.tracer = opts.TracerProvider.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL))
+	if _, off := t.tracer.(noop.Tracer); off {
+		t.tracer = nil // so that begin does not look for attributes
 	}
+	if t.name != "" {
+		t.spanName = "dial " + t.name
+	}
+	t.metrics = newMetrics(opts.MeterProvider.Meter(scope, metric.WithSchemaURL(semconv.SchemaURL)), t.name)
+	return t
 }
 
 // Instrument sets d.OnDial and d.OnAttempt. If d has functions there, the new ones call
@@ -119,8 +124,8 @@ type dial struct {
 	context.Context
 	t         *Telemetry
 	span      trace.Span
-	recording bool // what is set on span has a use
-	start     time.Time
+	recording bool      // whether the span keeps attributes and events
+	start     time.Time // for the metrics; zero if they do not need it
 
 	attempts int      // made by this dial, or shared with it
 	err      error    // of the last attempt
@@ -139,25 +144,27 @@ func (d *dial) Value(key any) any {
 	return d.Context.Value(key)
 }
 
-// begin starts the span of a dial. Only the attributes that a sampler may ask for are
-// set before the span says whether it is recording.
+// begin starts the span of a dial. The span starts with the attributes that a sampler may
+// ask for. All others are added only if it is recording.
 func (t *Telemetry) begin(ctx context.Context, network, address string) *dial {
-	d := &dial{t: t, start: time.Now()}
-	where := targetOf(network, address)
-	d.Context, d.span = t.tracer.Start(ctx, t.spanName(where.transport), t.clientSpan, trace.WithAttributes(where.attributes()...))
+	d := &dial{Context: ctx, t: t, span: noop.Span{}}
+	if t.tracer != nil {
+		where := targetOf(network, address)
+		d.Context, d.span = t.tracer.Start(ctx, t.spanNameFor(where.transport), t.clientSpan, trace.WithAttributes(where.attributes()...))
+	}
 	if d.recording = d.span.IsRecording(); d.recording && t.name != "" {
 		d.span.SetAttributes(keyName.String(t.name))
 	}
-	t.metrics.began(d)
+	d.start = t.metrics.began(d)
 	return d
 }
 
-// spanName returns "dial " and the Name, or else the transport. It holds no address,
-// because backends group spans by name.
-func (t *Telemetry) spanName(transport string) string {
+// spanNameFor returns the span's name. It holds no address, because backends group spans by
+// name.
+func (t *Telemetry) spanNameFor(transport string) string {
 	switch {
-	case t.name != "":
-		return "dial " + t.name
+	case t.spanName != "":
+		return t.spanName
 	case transport != "":
 		return "dial " + transport
 	}
@@ -182,7 +189,7 @@ func (t *Telemetry) attempted(ctx context.Context, a *redial.Attempt) {
 func (d *dial) end(err error) {
 	defer d.span.End()
 	r := d.resultOf(err)
-	d.t.metrics.ended(d, r, time.Since(d.start))
+	d.t.metrics.ended(d, r, d.start)
 	if !d.recording {
 		return
 	}

@@ -64,10 +64,9 @@ var stopNames = [numStops]string{
 	panicked:    "panic",
 }
 
-// stopOf returns the name of reason. A reason that is none of redial's is the cause of a
-// context. It may wrap anything, such as the error of another dial if the context is an
-// errgroup's, so stopOf does not unwrap it. Whether that context was canceled or has
-// passed its deadline is for the caller to say.
+// stopOf returns the stop for reason. A reason that is none of redial's is the cause of a
+// context, and byCaller says whether the context was canceled. The cause of an errgroup's
+// context can be the error of another dial, so stopOf does not unwrap it.
 func stopOf(reason error, byCaller bool) stop {
 	switch reason {
 	case nil:
@@ -81,7 +80,7 @@ func stopOf(reason error, byCaller bool) stop {
 	case redial.ErrDeadline:
 		return deadline
 	}
-	if is, ok := reason.(interface{ Is(error) bool }); ok && is.Is(redial.ErrPermanent) {
+	if r, can := reason.(interface{ Is(error) bool }); can && r.Is(redial.ErrPermanent) {
 		return permanent // the schedule has ended
 	}
 	if byCaller {
@@ -90,7 +89,7 @@ func stopOf(reason error, byCaller bool) stop {
 	return deadline
 }
 
-// A result is an outcome together with the reason why there is no next attempt.
+// A result is an outcome, and why there was no next attempt.
 type result struct {
 	outcome outcome
 	stop    stop

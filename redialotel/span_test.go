@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/internal/dnstest"
@@ -273,13 +274,15 @@ func TestVerifyUnwinds(t *testing.T) {
 				unwind()
 				return nil
 			}})
+			var recovered any
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				defer func() { _ = recover() }()
+				defer func() { recovered = recover() }()
 				d.Dial("tcp", address)
 			}()
 			<-done
+			assert.Equal(t, name == "panic", recovered != nil)
 
 			span := s.only()
 			assert.Equal(t, codes.Error, span.Status().Code)
@@ -309,6 +312,17 @@ func hanging(ctx context.Context, _, _ string) (net.Conn, error) {
 	return nil, ctx.Err()
 }
 
+// over is a context that has ended with an error of its own.
+type over struct{ context.Context }
+
+func (over) Done() <-chan struct{} {
+	done := make(chan struct{})
+	close(done)
+	return done
+}
+
+func (over) Err() error { return errors.New("over") }
+
 func TestCallerGivesUp(t *testing.T) {
 	refused := redial.Policy{redial.Refused: after(time.Hour)}
 	cancelAfter := func(delay time.Duration, cause error) func(context.Context) context.Context {
@@ -328,9 +342,6 @@ func TestCallerGivesUp(t *testing.T) {
 			return ctx
 		}
 	}
-	closing := make(chan struct{})
-	close(closing)
-
 	for _, tt := range []struct {
 		name     string
 		d        *redial.Dialer
@@ -346,7 +357,7 @@ func TestCallerGivesUp(t *testing.T) {
 		{"with a cause", &redial.Dialer{DialFunc: hanging}, cancelAfter(time.Second, causeOfAnother(t)), "canceled", "canceled", false, 1},
 		{"MaxAttempts 1", &redial.Dialer{DialFunc: hanging, MaxAttempts: 1}, cancelAfter(time.Second, causeOfAnother(t)), "canceled", "canceled", false, 1},
 		{"MaxAttempts 1, before", &redial.Dialer{MaxAttempts: 1}, cancelAfter(0, nil), "canceled", "canceled", false, 0},
-		{"Cancel", &redial.Dialer{Dialer: net.Dialer{Cancel: closing}, DialFunc: hanging}, nil, "canceled", "canceled", false, 0},
+		{"the caller's own kind of context", &redial.Dialer{DialFunc: failing(refusal())}, func(ctx context.Context) context.Context { return over{ctx} }, "canceled", "canceled", false, 0},
 
 		{"deadline in an attempt", &redial.Dialer{DialFunc: hanging}, timeoutAfter(2*time.Second, nil), "timeout", "deadline", true, 1},
 		{"deadline with a cause", &redial.Dialer{DialFunc: hanging}, timeoutAfter(2*time.Second, causeOfAnother(t)), "timeout", "deadline", true, 1},
@@ -363,13 +374,7 @@ func TestCallerGivesUp(t *testing.T) {
 				if tt.ctx != nil {
 					ctx = tt.ctx(ctx)
 				}
-				d := *tt.d
-				if d.Cancel != nil { // channels must not cross the bubble
-					cancel := make(chan struct{})
-					close(cancel)
-					d.Cancel = cancel
-				}
-				_, err := s.instrument(&d).DialContext(ctx, "tcp", "192.0.2.1:5432")
+				_, err := s.instrument(tt.d).DialContext(ctx, "tcp", "192.0.2.1:5432")
 				require.Error(t, err)
 
 				span := s.only()
@@ -449,6 +454,9 @@ func TestTargets(t *testing.T) {
 		{"unixgram", "@abstract", host("server.address", "@abstract", "network.transport", "unix")},
 		{"unix", "", host("network.transport", "unix")},
 		{"tcp", "db\xff:80", host("server.port", 80, "network.transport", "tcp")},
+		{"tcp", "db:99999", host("server.address", "db", "network.transport", "tcp")},
+		{"tcp", "db:-1", host("server.address", "db", "network.transport", "tcp")},
+		{"tcp", "[fe80::1%\xff]:80", host("server.address", "fe80::1%", "server.port", 80, "network.transport", "tcp", "network.type", "ipv6")},
 		{"unix", "/run/\xff.sock", host("server.address", "/run/.sock", "network.transport", "unix")},
 		// What Do may be called with.
 		{"tcp", "db", host("server.address", "db", "network.transport", "tcp")},
@@ -485,6 +493,7 @@ func TestNetworks(t *testing.T) {
 		assert.Equal(t, "unix", got["network.transport"])
 		assert.NotContains(t, got, "network.type")
 		assert.NotContains(t, got, "network.peer.port")
+		assert.Equal(t, 1.0, s.metrics()["redial.addresses_tried{network.transport=unix,outcome=ok}"])
 	})
 	t.Run("udp", func(t *testing.T) {
 		s := newSink(t)
@@ -496,6 +505,22 @@ func TestNetworks(t *testing.T) {
 		assert.Equal(t, "127.0.0.1", got["network.peer.address"])
 		assert.EqualValues(t, 53, got["network.peer.port"])
 		assert.Equal(t, 1.0, s.metrics()["redial.addresses_tried{network.type=ipv4,outcome=ok}"])
+	})
+	t.Run("ipv6", func(t *testing.T) {
+		listener, err := net.Listen("tcp", "[::1]:0")
+		if err != nil {
+			t.Skip("no IPv6: ", err)
+		}
+		defer listener.Close()
+		s := newSink(t)
+		conn, err := s.instrument(&redial.Dialer{}).Dial("tcp", listener.Addr().String())
+		require.NoError(t, err)
+		conn.Close()
+		got := attrs(s.only().Attributes())
+		assert.Equal(t, "::1", got["server.address"])
+		assert.Equal(t, "::1", got["network.peer.address"])
+		assert.Equal(t, "ipv6", got["network.type"])
+		assert.Equal(t, 1.0, s.metrics()["redial.addresses_tried{network.type=ipv6,outcome=ok}"])
 	})
 	t.Run("no address", func(t *testing.T) {
 		s := newSink(t)
@@ -701,8 +726,36 @@ func TestOnDialReplaced(t *testing.T) {
 	assert.Equal(t, 1.0, s.metrics()["redial.attempts{error.type=refused,outcome=refused}"])
 }
 
+// Without a tracer, the metrics lead to the caller's span.
+func TestMetricsOnly(t *testing.T) {
+	s := newSink(t)
+	d := &redial.Dialer{
+		DialFunc: failing(refusal()),
+		Policy:   redial.Policy{},
+	}
+	redialotel.New(redialotel.Opts{Name: "db", TracerProvider: noop.NewTracerProvider(), MeterProvider: s.meters}).Instrument(d)
+	ctx, root := s.root(t.Context())
+	var within trace.Span
+	d.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		within = trace.SpanFromContext(ctx)
+		return nil, refusal()
+	}
+	_, err := d.DialContext(ctx, "tcp", "db:1")
+	require.Error(t, err)
+	assert.Equal(t, root, within)
+	assert.Len(t, s.spans.Started(), 1)
+	assert.Equal(t, 1.0, s.metrics()["redial.dials{error.type=refused,outcome=refused,stop=permanent}"])
+	assert.Equal(t, 1.0, s.metrics()["redial.dial.duration{error.type=refused,outcome=refused}"])
+}
+
+var globalsSet bool
+
 // A program may set the providers after it has made its Dialers.
 func TestGlobals(t *testing.T) {
+	if globalsSet { // by an earlier run, with -count
+		t.Skip("a process sets its providers once")
+	}
+	globalsSet = true
 	d := &redial.Dialer{DialFunc: failing(refusal()), Policy: redial.Policy{}}
 	redialotel.New(redialotel.Opts{Name: "db"}).Instrument(d)
 	_, err := d.Dial("tcp", "db:1") // nobody listens yet
