@@ -244,7 +244,7 @@ const maxMessage = 256
 func message(err error) string {
 	text := err.Error()
 	if len(text) > maxMessage {
-		text = clean(text[:maxMessage-len("...")]) + "..."
+		text = text[:maxMessage-len("...")] + "..."
 	}
 	return clean(text)
 }

@@ -51,11 +51,10 @@ func newSeries(attrs []attribute.KeyValue) series {
 func newMetrics(m metric.Meter, name string) metrics {
 	var all metrics
 	all.instruments(m)
-	var base []attribute.KeyValue
+	base := []attribute.KeyValue{} // has no room, so each append copies it
 	if name != "" {
-		base = append(base, keyName.String(name))
+		base = []attribute.KeyValue{keyName.String(name)}
 	}
-	base = base[:len(base):len(base)] // each append below copies it
 	all.all = newSeries(base)
 	for o := range numOutcomes {
 		attrs := o.append(base)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -67,6 +68,7 @@ func TestInstruments(t *testing.T) {
 	_, err = d.Dial("tcp", "localhost:"+port)
 	require.Error(t, err)
 
+	assert.Equal(t, 1.0, s.metrics()["redial.resolve.duration{outcome=ok}"], "what came after it failed")
 	units := map[string]string{
 		"redial.dial.active":      "{dial}",
 		"redial.dials":            "{dial}",
@@ -97,6 +99,28 @@ func TestInstruments(t *testing.T) {
 		}
 	}
 	assert.Empty(t, units, "not collected")
+}
+
+func TestAddressOutcomes(t *testing.T) {
+	s := newSink(t)
+	d := s.instrument(&redial.Dialer{})
+	ctx, ended := d.OnDial(t.Context(), "tcp", "db:5432")
+	addr := netip.MustParseAddrPort("[2001:db8::1]:5432")
+	d.OnAttempt(ctx, redial.Attempt{Number: 1, Addrs: []redial.AddrResult{
+		{Addr: addr, Err: context.Canceled, Class: redial.Canceled}, // another one won
+		{Addr: addr, Err: refusal(), Class: 200},                    // of a later version
+		{Addr: addr},
+	}})
+	ended(nil)
+	points := s.metrics()
+	for _, of := range []string{"network.type=ipv6,outcome=canceled", "error.type=unknown,network.type=ipv6,outcome=unknown", "network.type=ipv6,outcome=ok"} {
+		assert.Equal(t, 1.0, points["redial.addresses_tried{"+of+"}"], of)
+	}
+	events := s.only().Events()
+	require.Len(t, events, 4)
+	assert.Equal(t, "canceled", attrs(events[0].Attributes)["redial.outcome"])
+	assert.NotContains(t, attrs(events[0].Attributes), "error.type")
+	assert.NotContains(t, attrs(events[0].Attributes), "redial.error.message")
 }
 
 // Whatever is dialed, the attributes of metrics have few values.

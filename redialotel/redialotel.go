@@ -196,10 +196,7 @@ func (d *dial) end(err error) {
 	attrs := make([]attribute.KeyValue, 0, 8)
 	attrs = append(attrs, keyAttempts.Int(d.attempts))
 	attrs = r.append(attrs)
-	if err == nil {
-		attrs = appendPeer(attrs, d.peer)
-	}
-	d.span.SetAttributes(attrs...)
+	d.span.SetAttributes(appendPeer(attrs, d.peer)...)
 	if r.failed() {
 		d.span.SetStatus(codes.Error, message(err))
 	}

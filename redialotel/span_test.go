@@ -265,6 +265,56 @@ func TestSharedFailure(t *testing.T) {
 	})
 }
 
+// The addresses of a shared attempt are in the span of the dial that tried them.
+func TestSharedAttemptsAddresses(t *testing.T) {
+	s := newSink(t)
+	d := s.instrument(&redial.Dialer{})
+	ctx, ended := d.OnDial(t.Context(), "tcp", "db:5432")
+	long := time.Now().Add(-time.Hour)
+	d.OnAttempt(ctx, redial.Attempt{
+		Number: 1, Start: long, Shared: true, Err: refusal(), Class: redial.Refused,
+		Addrs: []redial.AddrResult{{Addr: netip.MustParseAddrPort("192.0.2.1:5432"), Start: long, Err: refusal(), Class: redial.Refused}},
+	})
+	ended(refusal())
+	span := s.only()
+	require.Equal(t, []string{"redial.attempt"}, eventNames(span))
+	assert.False(t, span.Events()[0].Time.Before(span.StartTime()))
+	assert.Equal(t, map[string]float64{
+		"redial.attempts_shared{}":                                    1,
+		"redial.dials{error.type=unknown,outcome=unknown,stop=panic}": 1,
+		"redial.dial.duration{error.type=unknown,outcome=unknown}":    1,
+	}, s.metrics())
+}
+
+// A dial that is stopped while it waits for another's probe shares its failure.
+func TestSharedFailureOfCanceledDial(t *testing.T) {
+	s := newSink(t)
+	d := s.instrument(&redial.Dialer{})
+	for _, tt := range []struct {
+		stop error
+		want string
+	}{{errors.New("cause"), "canceled"}, {redial.ErrDeadline, "deadline"}} {
+		ctx, ended := d.OnDial(t.Context(), "tcp", "db:5432")
+		d.OnAttempt(ctx, redial.Attempt{Number: 1, Shared: true, Err: refusal(), Class: redial.Refused, Stop: tt.stop})
+		ended(refusal())
+		spans := s.spans.Ended()
+		assert.Equal(t, tt.want, attrs(spans[len(spans)-1].Attributes())["redial.stop"])
+	}
+}
+
+// The error of the only attempt can be another dial's, and still have a class of its own.
+func TestErrorOfAnotherDial(t *testing.T) {
+	s := newSink(t)
+	d := s.instrument(&redial.Dialer{
+		DialFunc:    failing(causeOfAnother(t)),
+		Classifier:  func(error) redial.Class { return redial.Denied },
+		MaxAttempts: 1,
+	})
+	_, err := d.Dial("tcp", "db:1")
+	require.Error(t, err)
+	assert.Equal(t, "denied", attrs(s.only().Attributes())["error.type"])
+}
+
 func TestVerifyUnwinds(t *testing.T) {
 	for name, unwind := range map[string]func(){"panic": func() { panic("verify") }, "goexit": runtime.Goexit} {
 		t.Run(name, func(t *testing.T) {
