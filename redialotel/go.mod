@@ -6,7 +6,7 @@ replace github.com/seed-33f8b841/redial => ../
 
 require (
 	github.com/cenkalti/backoff/v4 v4.3.0
-	github.com/seed-33f8b841/redial v0.0.0-00010101000000-000000000000
+	github.com/seed-33f8b841/redial v0.0.0
 	github.com/stretchr/testify v1.12.1
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.72.0
 	go.opentelemetry.io/otel v1.47.0

@@ -1,0 +1,51 @@
+package redialotel_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.uber.org/zap"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/redialotel"
+)
+
+func Example() {
+	spans := tracetest.NewInMemoryExporter()
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans))
+
+	d := &redial.Dialer{
+		DialFunc: func(context.Context, string, string) (net.Conn, error) { return nil, refusal() },
+		Policy:   redial.Policy{redial.Refused: redial.Exponential(time.Millisecond, time.Millisecond)},
+		Logger:   zap.NewNop(),
+	}
+	d.MaxAttempts = 2
+	t := redialotel.New(redialotel.Opts{Name: "postgres", TracerProvider: provider})
+	t.Instrument(d)
+	d.Dial("tcp", "db.example:5432")
+
+	span := spans.GetSpans()[0]
+	fmt.Println(span.Name, span.Status.Code)
+	for _, kv := range span.Attributes {
+		fmt.Printf("  %s: %s\n", kv.Key, kv.Value.String())
+	}
+	for _, event := range span.Events {
+		fmt.Println(event.Name)
+	}
+	// Output:
+	// dial postgres Error
+	//   server.address: db.example
+	//   server.port: 5432
+	//   network.transport: tcp
+	//   redial.dialer.name: postgres
+	//   redial.attempts: 2
+	//   redial.outcome: refused
+	//   error.type: refused
+	//   redial.stop: max_attempts
+	// redial.attempt
+	// redial.attempt
+}
