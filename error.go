@@ -114,7 +114,8 @@ func (e *Error) Unwrap() []error {
 // Timeout reports whether time ran out, for the last attempt or for the whole
 // dial.
 func (e *Error) Timeout() bool {
-	return e.Class == Timeout || isTimeout(e.Err) || isTimeout(e.Stop) || isTimeout(e.ctxErr)
+	return e.Class == Timeout || isTimeout(e.Err) ||
+		e.ctxErr != context.Canceled && isTimeout(e.Stop) || isTimeout(e.ctxErr)
 }
 
 // Temporary returns what the Temporary method of the last attempt's error

@@ -195,12 +195,14 @@ func (l *loop) over(now time.Time) ending {
 	return ending{}
 }
 
-// stopOf returns the reason for stopping if ctx has ended: its cause, or ErrDeadline.
+// stopOf returns the reason for stopping if ctx has ended: its cause, or ErrDeadline if its
+// deadline has no other cause.
 func stopOf(ctx context.Context) error {
-	if cause := context.Cause(ctx); cause != context.DeadlineExceeded {
-		return cause
+	cause := context.Cause(ctx)
+	if cause == context.DeadlineExceeded && ctx.Err() == context.DeadlineExceeded {
+		return ErrDeadline
 	}
-	return ErrDeadline
+	return cause
 }
 
 func isClosed(c <-chan struct{}) bool {

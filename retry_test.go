@@ -222,6 +222,22 @@ func TestRetryEndsInAnotherClass(t *testing.T) {
 	})
 }
 
+// A cancellation whose cause is another goroutine's deadline is a cancellation, not a timeout
+// of the dial.
+func TestRetryCanceledByDeadlineExceeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(2500*time.Millisecond, func() { cancel(context.DeadlineExceeded) })
+		d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse.Forever()).DialContext, Policy: redial.Policy{redial.Refused: every(time.Second)}}
+		_, err := d.DialContext(ctx, "tcp", address)
+		e := asError(t, err)
+		assert.Equal(t, context.DeadlineExceeded, e.Stop)
+		assert.ErrorIs(t, err, context.Canceled)
+		assert.NotErrorIs(t, err, redial.ErrDeadline)
+		assert.False(t, e.Timeout())
+	})
+}
+
 func TestRetryCanceledBefore(t *testing.T) {
 	closed := make(chan struct{})
 	close(closed)
