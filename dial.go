@@ -3,6 +3,7 @@ package redial
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"runtime"
@@ -281,8 +282,8 @@ func (d *Dialer) attempt(ctx context.Context, end time.Time, w way, p plan) (_ n
 	conn, seen, err := w.connect(ctx, d, w, p)
 	switch {
 	case err != nil:
-		if conn != nil && !isNilPointer(conn) {
-			conn.Close()
+		if conn != nil {
+			closeAnyway(conn)
 		}
 		if isNilPointer(err) {
 			err = errNilError // the pointer's methods would panic
@@ -308,6 +309,13 @@ func (d *Dialer) attempt(ctx context.Context, end time.Time, w way, p plan) (_ n
 	}
 	good = true
 	return conn, seen, nil
+}
+
+// closeAnyway closes what came with an error. This may be a nil pointer, or a struct around
+// one, whose Close panics.
+func closeAnyway(c io.Closer) {
+	defer func() { _ = recover() }()
+	c.Close()
 }
 
 // An attemptContext is the context of an attempt. A Dialer that finds a live one

@@ -27,6 +27,9 @@ import (
 // PostgreSQL's "the database system is starting up": a Classifier names those to be
 // retried. A nil d means a zero Dialer.
 //
+// A dial within connect is logged at level Debug, but its Dialer's OnDial and OnAttempt are
+// called as for any dial. Give Do a Dialer of its own if they count attempts.
+//
 // Do returns what connect returned without an error. A value that Do does not return
 // is closed if it is an io.Closer: one that connect returned together with an error,
 // or a TCP connection to itself. The error is the same as DialContext's.

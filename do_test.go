@@ -126,6 +126,10 @@ func TestDoClosesTheValue(t *testing.T) {
 	})
 	assert.Equal(t, 2, s.closed)
 
+	_, err = redial.Do(t.Context(), d, "tcp", address, func(context.Context) (struct{ *session }, error) {
+		return struct{ *session }{}, errCustom // its Close panics
+	})
+	assert.Same(t, errCustom, err)
 	var none *session // a nil pointer has nothing to close
 	_, err = redial.Do(t.Context(), d, "tcp", address, func(context.Context) (io.Closer, error) { return none, errCustom })
 	assert.Same(t, errCustom, err)

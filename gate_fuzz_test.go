@@ -18,8 +18,8 @@ import (
 // decide all: the Gate's fields, the dials, how long their attempts take and how they end,
 // when targets are down, when callers give up, and the Resets. Time is virtual.
 func FuzzGate(f *testing.F) {
-	for seed := range uint64(200) {
-		data := make([]byte, 40+10*seed)
+	for seed := range uint64(60) {
+		data := make([]byte, 40+30*seed)
 		random := rand.NewPCG(seed, 1)
 		for i := range data {
 			data[i] = byte(random.Uint64())
@@ -127,8 +127,51 @@ func (m *gateModel) run() {
 			all.Go(func() { m.dial(d, begin) })
 		}
 	}
+	stop := make(chan struct{})
+	go m.watch(stop)
 	all.Wait() // synctest fails the test if a dial waits for ever
+	close(stop)
 	m.checkForgotten()
+}
+
+// watch checks again and again, between two moments in which something happens, that no dial
+// waits without a reason.
+func (m *gateModel) watch(stop <-chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(7 * time.Millisecond):
+		}
+		synctest.Wait()
+		m.mu.Lock()
+		m.gate.mu.Lock()
+		for key, t := range m.gate.targets {
+			if o := t.outage; o != nil && o.probe != 0 {
+				assert.True(m.t, m.targets[key].hasProbe(t.epoch, o.probe), "%v: the Gate waits for a probe that has ended", key)
+			}
+			if t.waiting.Len() == 0 {
+				continue
+			}
+			assert.False(m.t, t.hasRoom(), "%v: a dial waits though there is room", key)
+			assert.True(m.t, t.outage != nil || t.inFlight > 0, "%v: a dial waits for nobody", key)
+			if o := t.outage; o != nil {
+				late := time.Since(o.rest(max(m.gate.minInterval(), silence)))
+				assert.Less(m.t, late, max(o.delay, 0)+time.Millisecond, "%v: nobody probes", key)
+			}
+		}
+		m.gate.mu.Unlock()
+		m.mu.Unlock()
+	}
+}
+
+func (t *modelTarget) hasProbe(epoch, number int) bool {
+	for p := range t.probes {
+		if p.epoch == epoch && p.probe == number {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *gateModel) decideDial(keys []targetKey) simulatedDial {
