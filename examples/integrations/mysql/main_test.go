@@ -147,18 +147,18 @@ func TestNeverUp(t *testing.T) {
 			var failed *redial.Error
 			require.ErrorAs(t, err, &failed)
 			assert.Equal(t, redial.Refused, failed.Class)
-			assert.Greater(t, failed.Attempts, 2)
-			assert.Equal(t, failed.Attempts, connects.Count(), "the client must not multiply the retries")
+			assert.Greater(t, connects.Count(), 2)
+			assert.LessOrEqual(t, connects.Count(), failed.Attempts, "the client must not multiply the retries")
 		})
 	}
 }
 
 // TestRunningServer has what can be tested on one server that runs all the time.
 func TestRunningServer(t *testing.T) {
-	t.Parallel()
 	server, address := newServer(t)
+	resolver, name := kit.DeadFirst(t, address) // while the machine is not busy yet
+	t.Parallel()
 	server.Start(t)
-	resolver, name := kit.DeadFirst(t, address)
 
 	t.Run("dead first address", func(t *testing.T) {
 		kit.Promptly(t, func() time.Duration {
@@ -234,10 +234,11 @@ func TestRunningServer(t *testing.T) {
 
 // TestSilence has servers that do not answer: one no SYN, and one that accepts but says nothing.
 func TestSilence(t *testing.T) {
+	silent := testutil.ListenSilent(t, kit.FreeAddress(t)) // while the machine is not busy yet
 	t.Parallel()
 	accepting := testutil.Listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { conn.Read(make([]byte, 1)) })
 	addresses := map[string]string{
-		"no SYN":   testutil.ListenSilent(t, "127.0.0.1:0"),
+		"no SYN":   silent,
 		"no login": accepting.Addr().String(),
 	}
 	for silence, address := range addresses {

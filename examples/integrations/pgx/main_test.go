@@ -284,8 +284,8 @@ func TestNeverUp(t *testing.T) {
 			require.ErrorAs(t, err, &failed)
 			assert.Equal(t, redial.Refused, failed.Class)
 			assert.Equal(t, redial.Refused, redial.Classify(err))
-			assert.Greater(t, failed.Attempts, 2)
-			assert.Equal(t, failed.Attempts, connects.Count(), "the client must not multiply the retries")
+			assert.Greater(t, connects.Count(), 2)
+			assert.LessOrEqual(t, connects.Count(), failed.Attempts, "the client must not multiply the retries")
 		})
 	}
 }
@@ -305,7 +305,7 @@ func TestPreferTLS(t *testing.T) {
 			var dials kit.Dials
 			d := &redial.Dialer{
 				Dialer: net.Dialer{Control: connects.Control}, Logger: zap.NewNop(), OnDial: dials.OnDial,
-				MaxElapsed: time.Second,
+				MaxElapsed: 2 * time.Second,
 			}
 			start := time.Now()
 			_, err := do(t.Context(), d, configFor(t, d, connString(testutil.RefusingAddress(t, "tcp4"), "sslmode=prefer")))
@@ -314,19 +314,20 @@ func TestPreferTLS(t *testing.T) {
 			require.ErrorAs(t, err, &failed)
 			assert.Equal(t, redial.Refused, failed.Class)
 			if name == "connect" {
-				assert.Equal(t, 2*failed.Attempts, connects.Count(), "an attempt of Do connects twice")
+				assert.InDelta(t, 2*failed.Attempts, connects.Count(), 2, "an attempt of Do connects twice; the last may be cut off")
 				return
 			}
 			assert.Equal(t, 2, dials.Begun())
-			assert.Greater(t, took, 1700*time.Millisecond, "each dial has MaxElapsed for itself")
+			assert.Greater(t, took, 3*time.Second, "each dial has MaxElapsed for itself")
 		})
 	}
 }
 
 // TestAddresses has one server and several ways to say where it is.
 func TestAddresses(t *testing.T) {
-	t.Parallel()
 	server := newCluster(t)
+	resolver, name := kit.DeadFirst(t, server.address) // while the machine is not busy yet
+	t.Parallel()
 	server.Start(t)
 	soon := func(t *testing.T) context.Context {
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
@@ -334,7 +335,6 @@ func TestAddresses(t *testing.T) {
 		return ctx
 	}
 
-	resolver, name := kit.DeadFirst(t, server.address)
 	t.Run("dead first", func(t *testing.T) {
 		kit.Promptly(t, func() time.Duration {
 			var attempts kit.Attempts
@@ -465,8 +465,8 @@ func TestDeadServer(t *testing.T) {
 // TestSilentServer has two hosts that answer nothing, so that an attempt is in flight when the
 // operation ends, and pgx would go on with the other host.
 func TestSilentServer(t *testing.T) {
+	address := testutil.ListenSilent(t, kit.FreeAddress(t)) // while the machine is not busy yet
 	t.Parallel()
-	address := testutil.ListenSilent(t, "127.0.0.1:0")
 	for _, name := range []string{"pool", "acquire", "database/sql"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
