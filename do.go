@@ -28,7 +28,9 @@ import (
 // retried. A nil d means a zero Dialer.
 //
 // A dial within connect is logged at level Debug, but its Dialer's OnDial and OnAttempt are
-// called as for any dial. Give Do a Dialer of its own if they count attempts.
+// called as for any dial. Give Do a Dialer of its own if they count attempts. A dial that
+// a pool within connect detaches does not end with the attempt, and has no limit by
+// default: set the Timeout of its Dialer.
 //
 // Do returns what connect returned without an error. A value that Do does not return
 // is closed if it is an io.Closer: one that connect returned together with an error,
