@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,6 +23,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/errno"
 	"github.com/seed-33f8b841/redial/redialotel"
 )
 
@@ -183,7 +183,7 @@ func (f *fixed) NextBackOff() time.Duration {
 
 // refusal is the error of a DialFunc whose target refuses.
 func refusal() error {
-	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errno.ConnectionRefused.Err())}
 }
 
 // failing returns a DialFunc that always fails with err.
