@@ -52,7 +52,7 @@ func startChild(t *testing.T, env []string, attr *syscall.SysProcAttr, body func
 	ctx, cancel := context.WithTimeout(t.Context(), childTimeout+10*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, "-test.run="+onlyTest(t.Name()), "-test.v", "-test.count=1",
-		"-test.timeout="+childTimeout.String())
+		"-test.timeout="+childTimeout.String(), "-test.parallel=32") // most tests wait
 	cmd.Env = append(append(os.Environ(), env...), childVariable+"="+t.Name(),
 		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // without this, a child under -race sleeps for a second before it exits
 	cmd.SysProcAttr = attr

@@ -33,7 +33,13 @@ func dialOnce(t *testing.T, d redial.Dialer, network, address string) (redial.At
 // the connection, and gives up after a time that no test should need.
 func dialRecorded(t *testing.T, d *redial.Dialer, network, address string) ([]redial.Attempt, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	return dialRecordedIn(t.Context(), t, d, network, address)
+}
+
+// dialRecordedIn is dialRecorded with a context for the dial.
+func dialRecordedIn(ctx context.Context, t *testing.T, d *redial.Dialer, network, address string) ([]redial.Attempt, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	var attempts []redial.Attempt
 	recorded := *d

@@ -56,9 +56,15 @@ func mountEtc(t *testing.T) {
 		"nsswitch.conf": "hosts: files dns\n",
 		"resolv.conf":   "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
 	} {
-		err := os.WriteFile(filepath.Join("/etc", name), []byte(content), 0o644)
-		require.NoError(t, err)
+		writeEtc(t, name, content)
 	}
+}
+
+// writeEtc writes a file of the namespace's /etc.
+func writeEtc(t *testing.T, name, content string) {
+	t.Helper()
+	err := os.WriteFile(filepath.Join("/etc", name), []byte(content), 0o644)
+	require.NoError(t, err)
 }
 
 // writeSysctl sets a sysctl of the namespace, such as "net/ipv4/ip_local_port_range".
@@ -74,11 +80,19 @@ func writeSysctl(t *testing.T, name, value string) {
 // skipWithoutIPv6 skips t if the loopback interface has no IPv6 address.
 func skipWithoutIPv6(t *testing.T) {
 	t.Helper()
-	conn, err := net.ListenPacket("udp6", "[::1]:0")
-	if err != nil {
+	if err := listenIPv6(); err != nil {
 		t.Skipf("this machine has no ::1: %v", err)
 	}
-	conn.Close()
+}
+
+func hasIPv6() bool { return listenIPv6() == nil }
+
+func listenIPv6() error {
+	conn, err := net.ListenPacket("udp6", "[::1]:0")
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // loopbackIndex is the index of the loopback interface in every network namespace.
@@ -87,11 +101,23 @@ const loopbackIndex = 1
 // loopbackUp brings the loopback interface up. The kernel then adds its addresses.
 func loopbackUp(t *testing.T) {
 	t.Helper()
+	setFlags(t, loopbackIndex, syscall.IFF_UP)
+}
+
+// loopbackDown brings the loopback interface down. The kernel then removes its IPv6 addresses.
+func loopbackDown(t *testing.T) {
+	t.Helper()
+	setFlags(t, loopbackIndex, 0)
+}
+
+// setFlags brings a network interface up or down: flags is syscall.IFF_UP or 0.
+func setFlags(t *testing.T, index int, flags uint32) {
+	t.Helper()
 	var link []byte // struct ifinfomsg
 	link = append(link, syscall.AF_UNSPEC, 0)
 	link = binary.NativeEndian.AppendUint16(link, 0)
-	link = binary.NativeEndian.AppendUint32(link, loopbackIndex)
-	link = binary.NativeEndian.AppendUint32(link, syscall.IFF_UP) // the new flags
+	link = binary.NativeEndian.AppendUint32(link, uint32(index))
+	link = binary.NativeEndian.AppendUint32(link, flags)          // the new flags
 	link = binary.NativeEndian.AppendUint32(link, syscall.IFF_UP) // the flags to change
 	require.NoError(t, rtnetlink(syscall.RTM_NEWLINK, 0, link))
 }
@@ -105,7 +131,7 @@ func addAddress(t *testing.T, prefix string) {
 		ifaFlagsSet = 0x02 | 0x200 // IFA_F_NODAD | IFA_F_NOPREFIXROUTE: only a route to the address itself
 	)
 	var addr []byte // struct ifaddrmsg
-	addr = append(addr, family(p.Addr()), byte(p.Bits()), 0, syscall.RT_SCOPE_UNIVERSE)
+	addr = append(addr, familyOf(p.Addr()), byte(p.Bits()), 0, syscall.RT_SCOPE_UNIVERSE)
 	addr = binary.NativeEndian.AppendUint32(addr, loopbackIndex)
 	err := rtnetlink(syscall.RTM_NEWADDR, syscall.NLM_F_CREATE|syscall.NLM_F_EXCL, addr,
 		attribute{syscall.IFA_LOCAL, p.Addr().AsSlice()},
@@ -144,11 +170,29 @@ func addRoute(t *testing.T, kind byte, prefix string) (remove func()) {
 // swallow makes packets to prefix vanish without an answer, as a firewall does. The packets leave
 // by the loopback interface, and come back with a destination that is not an address of this
 // machine.
-func swallow(t *testing.T, prefix string) {
+func swallow(t *testing.T, prefix string) { routeThrough(t, loopbackIndex, prefix) }
+
+// routeThrough makes packets to prefix leave by the network interface with that index. The caller
+// may call remove to remove the route.
+func routeThrough(t *testing.T, index int, prefix string) (remove func()) {
 	t.Helper()
-	err := changeRoute(syscall.RTM_NEWROUTE, syscall.RTN_UNICAST, syscall.RT_SCOPE_LINK, prefix,
+	through := attribute{syscall.RTA_OIF, binary.NativeEndian.AppendUint32(nil, uint32(index))}
+	err := changeRoute(syscall.RTM_NEWROUTE, syscall.RTN_UNICAST, syscall.RT_SCOPE_LINK, prefix, through)
+	require.NoErrorf(t, err, "add route to %v through interface %d", prefix, index)
+	return func() {
+		t.Helper()
+		err := changeRoute(syscall.RTM_DELROUTE, syscall.RTN_UNICAST, syscall.RT_SCOPE_LINK, prefix, through)
+		require.NoErrorf(t, err, "remove route to %v through interface %d", prefix, index)
+	}
+}
+
+// addLocalRoute makes every address of prefix an address of this machine. Routes that addRoute adds for
+// a part of prefix come first.
+func addLocalRoute(t *testing.T, prefix string) {
+	t.Helper()
+	err := changeRoute(syscall.RTM_NEWROUTE, syscall.RTN_LOCAL, syscall.RT_SCOPE_HOST, prefix,
 		attribute{syscall.RTA_OIF, binary.NativeEndian.AppendUint32(nil, loopbackIndex)})
-	require.NoErrorf(t, err, "add route to %v through the loopback interface", prefix)
+	require.NoErrorf(t, err, "add local route to %v", prefix)
 }
 
 // changeRoute adds a route to the main table, or removes a route from it.
@@ -156,7 +200,7 @@ func changeRoute(request uint16, kind, scope byte, prefix string, attributes ...
 	p := netip.MustParsePrefix(prefix)
 	const tos = 0
 	var route []byte // struct rtmsg
-	route = append(route, family(p.Addr()), byte(p.Bits()), 0, tos)
+	route = append(route, familyOf(p.Addr()), byte(p.Bits()), 0, tos)
 	route = append(route, syscall.RT_TABLE_MAIN, syscall.RTPROT_STATIC, scope, kind)
 	route = binary.NativeEndian.AppendUint32(route, 0) // no flags
 	attributes = append(attributes, attribute{syscall.RTA_DST, p.Addr().AsSlice()})
@@ -170,7 +214,15 @@ func changeRoute(request uint16, kind, scope byte, prefix string, attributes ...
 // addDevice creates a network interface, which exists until remove is called.
 func addDevice(t *testing.T, name string) (remove func()) {
 	t.Helper()
-	tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+	tun := openTUN(t, name)
+	return func() { tun.Close() }
+}
+
+// openTUN creates a network interface, which exists until the file is closed. The packets that
+// leave by the interface are read from the file, and packets written to the file arrive.
+func openTUN(t *testing.T, name string) *os.File {
+	t.Helper()
+	fd, err := syscall.Open("/dev/net/tun", syscall.O_RDWR|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		t.Skipf("this machine has no tun device: %v", err)
 	}
@@ -181,15 +233,15 @@ func addDevice(t *testing.T, name string) (remove func()) {
 	}
 	copy(request.name[:], name)
 	request.flags = syscall.IFF_TUN | syscall.IFF_NO_PI
-	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, tun.Fd(), syscall.TUNSETIFF, uintptr(unsafe.Pointer(&request)))
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), syscall.TUNSETIFF, uintptr(unsafe.Pointer(&request)))
 	if errno != 0 {
-		tun.Close()
+		syscall.Close(fd)
 		t.Skipf("this machine does not let the test create a tun device: %v", errno)
 	}
-	return func() { tun.Close() }
+	return os.NewFile(uintptr(fd), name)
 }
 
-func family(addr netip.Addr) byte {
+func familyOf(addr netip.Addr) byte {
 	if addr.Is4() {
 		return syscall.AF_INET
 	}
