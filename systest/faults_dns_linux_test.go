@@ -122,8 +122,8 @@ func listenBoth(t *testing.T) {
 	}
 }
 
-// serverFaults keep the resolver from its DNS server. They change the whole namespace.
-var serverFaults = []fault{
+// dnsServerFaults keep the resolver from its DNS server. They change the whole namespace.
+var dnsServerFaults = []fault{
 	{class: redial.DNS, cause: "DNS server dead until it starts", begin: func(t *testing.T, d *faultyDial) func() {
 		return func() { startDNS(t, d) }
 	}},
@@ -132,10 +132,10 @@ var serverFaults = []fault{
 		d.Timeout = silent
 		return interfaceDown(t)
 	}},
-	serverFirewallFault("firewall drops the query", "udp dport 53 drop"),
-	serverFirewallFault("firewall drops the answer", "udp sport 53 drop"),
-	serverFirewallFault("firewall rejects the query with icmp port-unreachable", "udp dport 53 reject with icmp type port-unreachable"),
-	serverFirewallFault("firewall rejects the query with icmp admin-prohibited", "udp dport 53 reject with icmp type admin-prohibited"),
+	dnsFirewallFault("firewall drops the query", "udp dport 53 drop"),
+	dnsFirewallFault("firewall drops the answer", "udp sport 53 drop"),
+	dnsFirewallFault("firewall rejects the query with icmp port-unreachable", "udp dport 53 reject with icmp type port-unreachable"),
+	dnsFirewallFault("firewall rejects the query with icmp admin-prohibited", "udp dport 53 reject with icmp type admin-prohibited"),
 	{class: redial.DNS, cause: "no route to the DNS server until one appears", begin: func(t *testing.T, d *faultyDial) func() {
 		writeEtc(t, "resolv.conf", "nameserver 203.0.113.53\noptions timeout:1 attempts:1\n")
 		startDNSAt(t, d, "0.0.0.0:53")
@@ -149,7 +149,7 @@ var serverFaults = []fault{
 	}},
 }
 
-func serverFirewallFault(cause, rule string) fault {
+func dnsFirewallFault(cause, rule string) fault {
 	return fault{class: redial.DNS, cause: cause, begin: func(t *testing.T, d *faultyDial) func() {
 		skipWithoutFirewall(t)
 		startDNS(t, d)
@@ -168,7 +168,7 @@ func startDNSAt(t *testing.T, d *faultyDial, address string) {
 // Each fault has a namespace of its own. The fault of one family's address is that of the other, so
 // Go's resolver looks for an IPv6 address and the C library's for an IPv4 one.
 func TestFaultDNSServer(t *testing.T) {
-	for _, f := range serverFaults {
+	for _, f := range dnsServerFaults {
 		t.Run(f.String(), func(t *testing.T) {
 			eachResolver(t, nil, func(t *testing.T, resolver string) {
 				listenBoth(t)

@@ -1,12 +1,10 @@
 package systest_test
 
-// These faults are in the network between the dialer and its target: routes, addresses and
-// interfaces. Each network fault is tested on IPv4 and IPv6, with a dial to an address and one to a
+// These faults are in the network between the dialer and its target: routes and addresses. Each network fault is tested on IPv4 and IPv6, with a dial to an address and one to a
 // name, and the name is resolved by Go's resolver and by the C library's.
 
 import (
 	"context"
-	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -97,16 +95,6 @@ func (n targets) next(f family) netip.Addr {
 // prefixOf returns the prefix that contains only ip.
 func prefixOf(ip netip.Addr) string { return netip.PrefixFrom(ip, ip.BitLen()).String() }
 
-// echoes is a Verify function that waits until the target returns a byte.
-func echoes(_ context.Context, conn net.Conn) error {
-	b := []byte("x")
-	if _, err := conn.Write(b); err != nil {
-		return err
-	}
-	_, err := io.ReadFull(conn, b)
-	return err
-}
-
 var routeFaults = []fault{
 	{class: redial.Unreachable, cause: "no route until one appears", errno: syscall.ENETUNREACH,
 		begin: func(t *testing.T, d *faultyDial) func() {
@@ -141,44 +129,4 @@ func routeFault(class redial.Class, cause string, errno syscall.Errno, kind byte
 
 func TestFaultRoutes(t *testing.T) {
 	testNetworkFaults(t, func(*testing.T) {}, routeFaults)
-}
-
-// interfaceFaults change the whole namespace.
-var interfaceFaults = []fault{
-	{class: redial.Timeout, cause: "interface down", only: ipv4,
-		begin: func(t *testing.T, d *faultyDial) func() {
-			d.Timeout = silent
-			return interfaceDown(t)
-		}},
-	{class: redial.Unreachable, cause: "interface down", errno: syscall.EADDRNOTAVAIL, only: ipv6,
-		begin: func(t *testing.T, d *faultyDial) func() {
-			return interfaceDown(t)
-		}},
-	{class: redial.Unreachable, cause: "no IPv6 source address", errno: syscall.EADDRNOTAVAIL, only: ipv6,
-		begin: func(t *testing.T, d *faultyDial) func() {
-			writeSysctl(t, "net/ipv6/conf/all/disable_ipv6", "1") // takes ::1 away
-			return func() { writeSysctl(t, "net/ipv6/conf/all/disable_ipv6", "0") }
-		}},
-}
-
-// interfaceDown brings the loopback interface down, and mend brings it up again.
-func interfaceDown(t *testing.T) (mend func()) {
-	loopbackDown(t)
-	return func() { loopbackUp(t) }
-}
-
-func TestFaultInterface(t *testing.T) {
-	inNamespace(t, nil, func(t *testing.T) {
-		for _, f := range interfaceFaults {
-			t.Run(f.String()+"/"+string(f.only), func(t *testing.T) {
-				address := "127.0.0.1:" + targetPort
-				if f.only == ipv6 {
-					skipWithoutIPv6(t)
-					address = "[::1]:" + targetPort
-				}
-				testutil.Listen(t, "tcp", address, testutil.Echo)
-				f.test(t, faultyDial{network: "tcp", address: address})
-			})
-		}
-	})
 }

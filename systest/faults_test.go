@@ -1,3 +1,5 @@
+//go:build unix
+
 package systest_test
 
 // A fault is one way in which dials fail on a real system. Tables of faults are in the files named
@@ -23,19 +25,21 @@ type fault struct {
 	class redial.Class
 	cause string
 	errno error  // the error of the failed attempt matches errno; nil means any error
-	only  family // the IP family of the target; empty means both
+	only  family // the family of the target; empty means both IPv4 and IPv6
 
 	// begin makes the dial d fail. It may change d, or whatever d dials. It returns a function that
-	// ends the fault, or nil if nothing can end it during a dial.
+	// ends the fault, or nil if nothing can end it. If the class is retried, the function is called
+	// during the dial, which a change of d would not affect.
 	begin func(t *testing.T, d *faultyDial) (mend func())
 }
 
-// A family is an IP family.
+// A family is a family of addresses.
 type family string
 
 const (
 	ipv4 family = "IPv4"
 	ipv6 family = "IPv6"
+	unix family = "unix"
 )
 
 // A faultyDial is a dial that a fault makes fail.

@@ -56,8 +56,12 @@ func serveEach(t *testing.T, serve func(*net.TCPConn)) (address string) {
 	return listener.Addr().String()
 }
 
-// readOne is a Verify function that waits for the peer's first byte.
-func readOne(_ context.Context, conn net.Conn) error {
-	_, err := io.ReadFull(conn, make([]byte, 1))
+// echoes is a Verify function that waits until the peer returns two bytes.
+func echoes(_ context.Context, conn net.Conn) error {
+	b := []byte("xx")
+	if _, err := conn.Write(b); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(conn, b)
 	return err
 }
