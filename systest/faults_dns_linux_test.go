@@ -168,6 +168,7 @@ func startDNSAt(t *testing.T, d *faultyDial, address string) {
 // Each fault has a namespace of its own. The fault of one family's address is that of the other, so
 // Go's resolver looks for an IPv6 address and the C library's for an IPv4 one.
 func TestFaultDNSServer(t *testing.T) {
+	t.Parallel()
 	for _, f := range dnsServerFaults {
 		t.Run(f.String(), func(t *testing.T) {
 			eachResolver(t, nil, func(t *testing.T, resolver string) {

@@ -125,10 +125,14 @@ func (d *faultyDial) dial(t *testing.T) ([]redial.Attempt, error) {
 	return dialRecordedIn(ctx, t, &d.Dialer, d.network, d.address)
 }
 
-// testFaults runs the subtests of faults whose begin sets the network and the address to dial.
+// testFaults runs the subtests of faults that share nothing. The begin of each sets the network and the
+// address to dial.
 func testFaults(t *testing.T, faults []fault) {
-	t.Helper()
+	t.Parallel()
 	for _, f := range faults {
-		t.Run(f.String(), func(t *testing.T) { f.test(t, faultyDial{}) })
+		t.Run(f.String(), func(t *testing.T) {
+			t.Parallel()
+			f.test(t, faultyDial{})
+		})
 	}
 }

@@ -87,6 +87,7 @@ func TestResolver(t *testing.T) {
 // process of its own, because a resolver may not read a file again that it read, or failed to read,
 // in an earlier look-up.
 func TestResolverOutOfDescriptors(t *testing.T) {
+	t.Parallel()
 	const variable = "REDIAL_TEST_DESCRIPTORS"
 	const enough = 4 // for either resolver; Go's uses one socket for A and one for AAAA
 	for left := range enough + 1 {
