@@ -109,20 +109,27 @@ func TestFaultSuspended(t *testing.T) {
 						if state.class == redial.Refused && b.stop == errOperator {
 							t.Skip("known: a dial whose wait ends after its deadline does not wait for the context's cause (abandonIfOver)")
 						}
+						late := 0
 						for i, err := range errs {
 							assert.Less(t, ended[i].Sub(resumed), time.Second, "the dial went on although its time was up")
 							assert.Greater(t, ended[i].Sub(resumed), -time.Second, "the process was not stopped")
 							failed, ok := errors.AsType[*redial.Error](err)
 							require.True(t, ok, "%v", err)
 							assert.Equal(t, 1, failed.Attempts)
-							assert.Equal(t, b.stop, failed.Stop)
-							assert.ErrorIs(t, err, b.stop)
+							stop := b.stop
+							if stop == errOperator && failed.Stop == redial.ErrDeadline {
+								stop = redial.ErrDeadline // the context's timer was late, and a dial waits only 10 ms for it
+								late++
+							}
+							assert.Equal(t, stop, failed.Stop)
+							assert.ErrorIs(t, err, stop)
 							assert.Equal(t, state.class, failed.Class, "%v", err)
 							assert.Equal(t, state.class, redial.Classify(err))
 							if b.stop != redial.ErrMaxElapsed {
 								assert.ErrorIs(t, err, context.DeadlineExceeded)
 							}
 						}
+						assert.Less(t, late, each, "no dial knows why its context ended")
 					})
 				})
 			}
