@@ -6,7 +6,6 @@ package systest_test
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -137,7 +136,7 @@ func checksum(data []byte) uint16 {
 
 // The kernel's own table of the errnos is icmp_err_convert in net/ipv4/icmp.c, and tab_unreach in
 // net/ipv6/icmp.c.
-var icmpFaults = []struct {
+var icmpMessages = []struct {
 	family  family
 	cause   string
 	message icmpMessage
@@ -173,17 +172,22 @@ var icmpFaults = []struct {
 	{ipv6, "parameter problem", icmpMessage{4, 0}, redial.Unreachable, syscall.EPROTO},
 }
 
+// icmpFaults returns the faults whose messages *r sends.
+func icmpFaults(r **router) (faults []fault) {
+	for _, c := range icmpMessages {
+		faults = append(faults, fault{class: c.class, cause: "ICMP " + c.cause, errno: c.errno, only: c.family,
+			begin: func(t *testing.T, d *faultyDial) func() { return (*r).answer(t, d.ip, c.message) }})
+	}
+	return faults
+}
+
 func TestFaultICMP(t *testing.T) {
 	var r *router
-	var faults []fault
-	for _, c := range icmpFaults {
-		faults = append(faults, fault{class: c.class, cause: "ICMP " + c.cause, errno: c.errno, only: c.family,
-			begin: func(t *testing.T, d *faultyDial) func() { return r.answer(t, d.ip, c.message) }})
-	}
-	testNetworkFaults(t, func(t *testing.T) { r = startRouter(t) }, faults)
+	testNetworkFaults(t, func(t *testing.T) { r = startRouter(t) }, icmpFaults(&r))
 }
 
 // The checksum of the example in RFC 1071, section 3.
 func TestChecksum(t *testing.T) {
-	assert.Equal(t, ^uint16(0xddf2), checksum([]byte{0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7}), fmt.Sprint("of an even length"))
+	assert.Equal(t, ^uint16(0xddf2), checksum([]byte{0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7}))
+	assert.Equal(t, checksum([]byte{1, 2, 3, 0}), checksum([]byte{1, 2, 3}))
 }
