@@ -62,7 +62,6 @@ var callerFaults = []fault{
 				<-ctx.Done()
 				return ctx.Err()
 			}
-			//lint:ignore SA1019 a drop-in replacement has all fields of net.Dialer
 			d.Cancel = canceled
 			return nil
 		}},

@@ -149,6 +149,24 @@ var dnsServerFaults = []fault{
 	}},
 }
 
+// policyFaults are a resolver's own: the machine does not let it ask. They change the whole process.
+var policyFaults = []fault{
+	{class: redial.NotFound, cause: "nsswitch.conf without dns", begin: func(t *testing.T, d *faultyDial) func() {
+		startDNS(t, d)
+		writeEtc(t, "nsswitch.conf", "hosts: files\n")
+		return nil
+	}},
+	{class: redial.NotFound, cause: "hosts file has only the other family", begin: func(t *testing.T, d *faultyDial) func() {
+		writeEtc(t, "nsswitch.conf", "hosts: files\n")
+		other := "2001:db8::7" // the C library takes ::1 for 127.0.0.1 too
+		if d.network = "tcp4"; d.ip.Is6() {
+			other, d.network = "192.0.2.7", "tcp6"
+		}
+		writeEtc(t, "hosts", other+" "+d.name+"\n")
+		return nil
+	}},
+}
+
 func dnsFirewallFault(cause, rule string) fault {
 	return fault{class: redial.DNS, cause: cause, begin: func(t *testing.T, d *faultyDial) func() {
 		skipWithoutFirewall(t)
@@ -165,11 +183,11 @@ func startDNSAt(t *testing.T, d *faultyDial, address string) {
 	d.server.Set(d.name, dnstest.Addrs(d.ip.String()))
 }
 
-// Each fault has a namespace of its own. The fault of one family's address is that of the other, so
-// Go's resolver looks for an IPv6 address and the C library's for an IPv4 one.
+// Each fault has a namespace of its own. The name has an IPv6 address for Go's resolver, and an IPv4
+// address for the C library's.
 func TestFaultDNSServer(t *testing.T) {
 	t.Parallel()
-	for _, f := range dnsServerFaults {
+	for _, f := range append(dnsServerFaults, policyFaults...) {
 		t.Run(f.String(), func(t *testing.T) {
 			eachResolver(t, nil, func(t *testing.T, resolver string) {
 				listenBoth(t)

@@ -3,12 +3,16 @@ package systest_test
 // These faults are in the machine itself: servers, interfaces, ports, descriptors and rights.
 
 import (
+	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -49,6 +53,18 @@ var serverFaults = []fault{
 				return err
 			}
 			return func() { acceptAll(t, fd) }
+		}},
+	{class: redial.Reset, cause: "an administrator ends the connection", errno: syscall.ECONNABORTED,
+		begin: func(t *testing.T, d *faultyDial) func() {
+			testutil.Listen(t, "tcp", d.address, testutil.Echo)
+			var mended atomic.Bool
+			d.Verify = func(ctx context.Context, conn net.Conn) error {
+				if !mended.Load() {
+					destroy(t, conn)
+				}
+				return echoes(ctx, conn)
+			}
+			return func() { mended.Store(true) }
 		}},
 	{class: redial.Refused, cause: "full accept queue of a unix socket until the server accepts", errno: syscall.EAGAIN, only: unix,
 		begin: func(t *testing.T, d *faultyDial) func() {
@@ -199,6 +215,35 @@ func acceptAll(t *testing.T, fd int) {
 		t.Cleanup(func() { syscall.Close(conn) })
 	}
 	require.NotZero(t, accepted)
+}
+
+// destroy ends a connection as ss(8) does with its option -K (sock_diag(7)).
+func destroy(t *testing.T, conn net.Conn) {
+	t.Helper()
+	local, remote := conn.LocalAddr().(*net.TCPAddr).AddrPort(), conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+	const (
+		sockDiag    = 4  // NETLINK_SOCK_DIAG
+		sockDestroy = 21 // SOCK_DESTROY
+		allStates   = 1<<32 - 1
+		noCookie    = 1<<64 - 1
+	)
+	var request []byte // struct inet_diag_req_v2
+	request = append(request, familyOf(local.Addr()), syscall.IPPROTO_TCP, 0, 0)
+	request = binary.NativeEndian.AppendUint32(request, allStates)
+	request = binary.BigEndian.AppendUint16(request, local.Port())
+	request = binary.BigEndian.AppendUint16(request, remote.Port())
+	for _, addr := range []netip.Addr{local.Addr(), remote.Addr()} {
+		var room [16]byte
+		copy(room[:], addr.AsSlice())
+		request = append(request, room[:]...)
+	}
+	request = binary.NativeEndian.AppendUint32(request, 0) // any network interface
+	request = binary.NativeEndian.AppendUint64(request, noCookie)
+	err := netlink(sockDiag, sockDestroy, 0, request)
+	if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOENT) {
+		t.Skipf("this kernel does not let anybody end a connection: %v", err)
+	}
+	require.NoError(t, err)
 }
 
 // interfaceDown brings the loopback interface down, and mend brings it up again.

@@ -30,6 +30,8 @@ var faultTables = []struct {
 	{"TestFaultICMP", icmpFaults(nil)},
 	{"TestFaultDNSReplies", replyFaults},
 	{"TestFaultDNSServer", dnsServerFaults},
+	{"TestFaultDNSServer", policyFaults},
+	{"TestFaultResolverSandbox", sandboxFaults()},
 	{"TestFaultTLS", tlsFaults},
 	{"TestFaultSetUp", setUpFaults},
 	{"TestFaultDenied", deniedFaults},
@@ -59,7 +61,7 @@ func TestFaultMatrix(t *testing.T) {
 				name := fmt.Sprint(table.test, "/", f, "/", f.only)
 				assert.False(t, names[name], "two faults have the name %s", name)
 				names[name] = true
-				if table.test != "TestFaultSeccomp" {
+				if !slices.Contains([]string{"TestFaultSeccomp", "TestFaultResolverSandbox"}, table.test) {
 					causes[f.cause] = true
 				}
 				lines = append(lines, strings.TrimRight(fmt.Sprintf("  %-20s %-5s %s", table.test, f.only, f.cause), " "))

@@ -136,28 +136,82 @@ func errnoFault(call sandboxedCall, class redial.Class, errno syscall.Errno, onl
 // inject makes a system call fail on the calling thread, for as long as the thread lives.
 func inject(t *testing.T, call uintptr, errno syscall.Errno) {
 	t.Helper()
-	const (
-		setNoNewPrivs = 38         // PR_SET_NO_NEW_PRIVS: then a filter needs no rights
-		setSeccomp    = 22         // PR_SET_SECCOMP
-		modeFilter    = 2          // SECCOMP_MODE_FILTER
-		allow         = 0x7fff0000 // SECCOMP_RET_ALLOW
-		fail          = 0x00050000 // SECCOMP_RET_ERRNO
-	)
-	program := []syscall.SockFilter{
-		{Code: syscall.BPF_LD | syscall.BPF_W | syscall.BPF_ABS, K: 0}, // the number of the call, in seccomp_data
-		{Code: syscall.BPF_JMP | syscall.BPF_JEQ | syscall.BPF_K, K: uint32(call), Jf: 1},
-		{Code: syscall.BPF_RET | syscall.BPF_K, K: fail | uint32(errno)},
-		{Code: syscall.BPF_RET | syscall.BPF_K, K: allow},
+	addFilter(t, []syscall.SockFilter{
+		load(offsetNumber),
+		skipUnless(uint32(call), 1),
+		fail(errno),
+		allow,
+	}, func(filter *syscall.SockFprog) syscall.Errno {
+		const (
+			setSeccomp = 22 // PR_SET_SECCOMP
+			modeFilter = 2  // SECCOMP_MODE_FILTER
+		)
+		_, _, err := syscall.RawSyscall(syscall.SYS_PRCTL, setSeccomp, modeFilter, uintptr(unsafe.Pointer(filter)))
+		return err
+	})
+}
+
+// sysSeccomp has the number of seccomp(2), which package syscall does not know.
+var sysSeccomp = map[string]uintptr{"amd64": 317, "arm64": 277, "riscv64": 277, "loong64": 277}[runtime.GOARCH] // all little-endian
+
+// forbidUDP makes this process get errno when it makes a UDP socket.
+func forbidUDP(t *testing.T, errno syscall.Errno) {
+	t.Helper()
+	if sysSeccomp == 0 {
+		t.Skip("the number of seccomp(2) on " + runtime.GOARCH + " is not known here")
 	}
-	filter := syscall.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+	runtime.LockOSThread() // addFilter makes two system calls
+	defer runtime.UnlockOSThread()
+	addFilter(t, []syscall.SockFilter{
+		load(offsetNumber),
+		skipUnless(syscall.SYS_SOCKET, 4),
+		load(offsetSecondArgument),
+		{Code: syscall.BPF_ALU | syscall.BPF_AND | syscall.BPF_K, K: 0xf}, // without SOCK_CLOEXEC and SOCK_NONBLOCK
+		skipUnless(syscall.SOCK_DGRAM, 1),
+		fail(errno),
+		allow,
+	}, func(filter *syscall.SockFprog) syscall.Errno {
+		const (
+			modeFilter = 1 // SECCOMP_SET_MODE_FILTER
+			allThreads = 1 // SECCOMP_FILTER_FLAG_TSYNC
+		)
+		_, _, err := syscall.RawSyscall(sysSeccomp, modeFilter, allThreads, uintptr(unsafe.Pointer(filter)))
+		return err
+	})
+}
+
+// These are the instructions of a filter, and the offsets in struct seccomp_data.
+const (
+	offsetNumber         = 0
+	offsetSecondArgument = 24
+)
+
+var allow = syscall.SockFilter{Code: syscall.BPF_RET | syscall.BPF_K, K: 0x7fff0000} // SECCOMP_RET_ALLOW
+
+func load(offset uint32) syscall.SockFilter {
+	return syscall.SockFilter{Code: syscall.BPF_LD | syscall.BPF_W | syscall.BPF_ABS, K: offset}
+}
+
+// skipUnless skips n instructions unless the value that was loaded is k.
+func skipUnless(k uint32, n uint8) syscall.SockFilter {
+	return syscall.SockFilter{Code: syscall.BPF_JMP | syscall.BPF_JEQ | syscall.BPF_K, K: k, Jf: n}
+}
+
+func fail(errno syscall.Errno) syscall.SockFilter {
+	return syscall.SockFilter{Code: syscall.BPF_RET | syscall.BPF_K, K: 0x00050000 | uint32(errno)} // SECCOMP_RET_ERRNO
+}
+
+// addFilter adds a filter by install.
+func addFilter(t *testing.T, program []syscall.SockFilter, install func(*syscall.SockFprog) syscall.Errno) {
+	t.Helper()
+	const setNoNewPrivs = 38 // PR_SET_NO_NEW_PRIVS: then a filter needs no rights
 	_, _, err := syscall.RawSyscall6(syscall.SYS_PRCTL, setNoNewPrivs, 1, 0, 0, 0, 0)
 	if err == 0 {
-		_, _, err = syscall.RawSyscall(syscall.SYS_PRCTL, setSeccomp, modeFilter, uintptr(unsafe.Pointer(&filter)))
+		err = install(&syscall.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
 	}
 	if err != 0 {
 		t.Skipf("this kernel has no seccomp filters: %v", err)
 	}
-	runtime.KeepAlive(program)
 }
 
 // The filter holds for one thread, which no other goroutine uses. A dial to an IP address or a path
@@ -181,5 +235,31 @@ func TestFaultSeccomp(t *testing.T) {
 				f.test(t, d)
 			})
 		}
+	}
+}
+
+// sandboxFaults returns faults of a sandbox that keeps the resolver from its DNS server. No answer is
+// no sign that the name does not exist.
+func sandboxFaults() (faults []fault) {
+	for _, errno := range []syscall.Errno{syscall.EPERM, syscall.EACCES, syscall.EAFNOSUPPORT, syscall.ENOBUFS} {
+		faults = append(faults, fault{class: redial.DNS, cause: "socket of the resolver: " + errno.Error(),
+			begin: func(t *testing.T, d *faultyDial) func() {
+				startDNS(t, d)
+				forbidUDP(t, errno)
+				return nil
+			}})
+	}
+	return faults
+}
+
+func TestFaultResolverSandbox(t *testing.T) {
+	t.Parallel()
+	for _, f := range sandboxFaults() {
+		t.Run(f.String(), func(t *testing.T) {
+			eachResolver(t, nil, func(t *testing.T, _ string) {
+				listenBoth(t)
+				f.test(t, nameDial(t, ipv4))
+			})
+		})
 	}
 }

@@ -48,7 +48,7 @@ var kernelFaults = []fault{
 			d.network, d.address = "unix", socketPath(t)
 			listener := listenUnix(t, d.address)
 			listener.SetUnlinkOnClose(false)
-			require.NoError(t, listener.Close())
+			closeListener(t, listener)
 			require.FileExists(t, d.address)
 			return func() {
 				require.NoError(t, os.Remove(d.address))
@@ -96,21 +96,25 @@ var kernelFaults = []fault{
 			t.Cleanup(func() { listener.Close() })
 			d.network, d.address = "tcp", listening(t)
 			d.LocalAddr = listener.Addr()
-			return func() { listener.Close() }
+			return func() { closeListener(t, listener) }
 		}},
-	serverFault("server resets", nil, func(conn *net.TCPConn) { conn.SetLinger(0) }), // connect, write or read reports it
-	serverFault("server closes", io.EOF, func(conn *net.TCPConn) { io.ReadFull(conn, make([]byte, 2)) }),
-	serverFault("server dies with unread data", syscall.ECONNRESET, func(conn *net.TCPConn) {
+	serverFault(redial.Reset, "server resets", nil, func(conn *net.TCPConn) { conn.SetLinger(0) }), // connect, write or read reports it
+	serverFault(redial.Reset, "server closes", io.EOF, func(conn *net.TCPConn) { io.ReadFull(conn, make([]byte, 2)) }),
+	serverFault(redial.Reset, "server dies with unread data", syscall.ECONNRESET, func(conn *net.TCPConn) {
 		io.ReadFull(conn, make([]byte, 1)) // the kernel then resets the connection, because echoes has sent two bytes
 	}),
+	serverFault(redial.Timeout, "server accepts and is silent", nil, func(conn *net.TCPConn) { io.Copy(io.Discard, conn) }),
 }
 
 // serverFault returns a fault of a server that calls misbehave with each connection, and then closes
 // it.
-func serverFault(cause string, errno error, misbehave func(*net.TCPConn)) fault {
-	return fault{class: redial.Reset, cause: cause, errno: errno, begin: func(t *testing.T, d *faultyDial) func() {
+func serverFault(class redial.Class, cause string, errno error, misbehave func(*net.TCPConn)) fault {
+	return fault{class: class, cause: cause, errno: errno, begin: func(t *testing.T, d *faultyDial) func() {
 		var mended atomic.Bool
 		d.Verify = echoes
+		if class == redial.Timeout {
+			d.Timeout = 500 * time.Millisecond
+		}
 		d.network, d.address = "tcp", serveEach(t, func(conn *net.TCPConn) {
 			defer conn.Close()
 			if mended.Load() {

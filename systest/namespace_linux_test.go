@@ -254,8 +254,13 @@ type attribute struct {
 	value []byte
 }
 
-// rtnetlink sends the kernel a request for a change, and returns the kernel's answer.
+// rtnetlink sends the kernel a request for a change of the network, and returns the kernel's answer.
 func rtnetlink(kind, flags uint16, body []byte, attributes ...attribute) error {
+	return netlink(syscall.NETLINK_ROUTE, kind, flags, body, attributes...)
+}
+
+// netlink sends the kernel a request of a netlink protocol, and returns the kernel's answer.
+func netlink(protocol int, kind, flags uint16, body []byte, attributes ...attribute) error {
 	for _, a := range attributes {
 		body = binary.NativeEndian.AppendUint16(body, uint16(syscall.SizeofRtAttr+len(a.value)))
 		body = binary.NativeEndian.AppendUint16(body, a.kind)
@@ -269,7 +274,7 @@ func rtnetlink(kind, flags uint16, body []byte, attributes ...attribute) error {
 	request = binary.NativeEndian.AppendUint32(request, 0) // port: the kernel fills it in
 	request = append(request, body...)
 
-	fd, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC, syscall.NETLINK_ROUTE)
+	fd, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC, protocol)
 	if err != nil {
 		return os.NewSyscallError("socket", err)
 	}
@@ -287,7 +292,7 @@ func rtnetlink(kind, flags uint16, body []byte, attributes ...attribute) error {
 		return fmt.Errorf("no answer to a netlink request: %v %v", messages, err)
 	}
 	if errno := -int32(binary.NativeEndian.Uint32(messages[0].Data)); errno != 0 {
-		return os.NewSyscallError("rtnetlink", syscall.Errno(errno))
+		return os.NewSyscallError("netlink", syscall.Errno(errno))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,6 +32,15 @@ func listenUnix(t *testing.T, path string) *net.UnixListener {
 	require.NoError(t, err)
 	t.Cleanup(func() { listener.Close() })
 	return listener
+}
+
+// closeListener closes a listener, also for processes that this process is about to start: from fork to
+// exec, they hold a copy of the socket, which keeps the address in use and connections coming.
+func closeListener(t *testing.T, listener net.Listener) {
+	t.Helper()
+	require.NoError(t, listener.Close())
+	syscall.ForkLock.RLock() // waits for exec
+	syscall.ForkLock.RUnlock()
 }
 
 // serveEach listens on the loopback interface, and calls serve with each connection, until t ends.
