@@ -34,13 +34,13 @@ func listenUnix(t *testing.T, path string) *net.UnixListener {
 	return listener
 }
 
-// closeListener closes a listener, also for processes that this process is about to start: from fork to
-// exec, they hold a copy of the socket, which keeps the address in use and connections coming.
+// closeListener closes a listener while this process starts no other. From fork to exec, another process
+// would hold a copy of the socket, which keeps the address in use and accepts connections.
 func closeListener(t *testing.T, listener net.Listener) {
 	t.Helper()
+	syscall.ForkLock.RLock() // no process is between fork and exec
+	defer syscall.ForkLock.RUnlock()
 	require.NoError(t, listener.Close())
-	syscall.ForkLock.RLock() // waits for exec
-	syscall.ForkLock.RUnlock()
 }
 
 // serveEach listens on the loopback interface, and calls serve with each connection, until t ends.
