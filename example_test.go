@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -63,25 +62,6 @@ func ExampleDialer_verify() {
 		},
 	}
 	_ = d
-}
-
-func ExampleClassify() {
-	server, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	address := server.Addr().String()
-	server.Close() // now nothing listens on the port
-
-	_, err = net.Dial("tcp", address)
-	fmt.Println(redial.Classify(err))
-	_, err = net.Dial("tcp", "127.0.0.1")
-	fmt.Println(redial.Classify(err))
-	fmt.Println(redial.Classify(fmt.Errorf("query: %w", io.ErrUnexpectedEOF)))
-	// Output:
-	// refused
-	// invalid
-	// reset
 }
 
 // The error of a dial holds the last attempt's error and the reason for stopping.
@@ -160,7 +140,7 @@ func ExampleAttach() {
 func ExampleAttempt_LogValue() {
 	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: withoutTimes}))
 	d := &redial.Dialer{
-		DialFunc: dialtest.Script(dialtest.ServFail, dialtest.OK).DialContext,
+		DialFunc: dialtest.Script(dialtest.Fail(io.ErrUnexpectedEOF), dialtest.OK).DialContext, // a tunnel that breaks
 		OnAttempt: func(ctx context.Context, a redial.Attempt) {
 			level := slog.LevelDebug
 			if a.Err != nil {
@@ -172,7 +152,7 @@ func ExampleAttempt_LogValue() {
 	conn, err := d.Dial("tcp", "db.example:5432")
 	fmt.Println(conn != nil, err)
 	// Output:
-	// level=WARN msg="dial attempt" network=tcp address=db.example:5432 attempt=1 class=dns error="dial tcp: lookup db.example on 192.0.2.53:53: server misbehaving"
+	// level=WARN msg="dial attempt" network=tcp address=db.example:5432 attempt=1 class=reset error="unexpected EOF"
 	// true <nil>
 }
 

@@ -34,6 +34,17 @@ func errorOf(outcome dialtest.Outcome) error {
 	return err
 }
 
+// errScriptRefuses is what this system's connect returns if nothing listens. An error of
+// dialtest.Refuse matches it.
+var errScriptRefuses = innermost(errorOf(dialtest.Refuse))
+
+func innermost(err error) error {
+	for errors.Unwrap(err) != nil {
+		err = errors.Unwrap(err)
+	}
+	return err
+}
+
 // lastOf checks that the script has made that number of dials, and returns the record
 // of the last one.
 func lastOf(t *testing.T, script *dialtest.Dialer, dials int) dialtest.Dial {

@@ -66,7 +66,7 @@ func TestLogEveryAttempt(t *testing.T) {
 		warned := []line{
 			{zap.WarnLevel, "dial attempt failed, will retry", map[string]any{
 				"network": "tcp", "address": address, "attempt": 1, "duration": 20 * time.Millisecond, "elapsed": 20 * time.Millisecond,
-				"class": "refused", "error": "dial tcp 192.0.2.1:80: connect: connection refused", "errno": "connection refused",
+				"class": "refused", "error": errRefused.Error(), "errno": sysRefused.Error(),
 				"delay": 100 * time.Millisecond}},
 			{zap.WarnLevel, "dial attempt failed, will retry", map[string]any{
 				"network": "tcp", "address": address, "attempt": 2, "duration": 30 * time.Millisecond, "elapsed": 150 * time.Millisecond,
@@ -146,7 +146,7 @@ func TestLogEndBetweenAttempts(t *testing.T) {
 		assert.Equal(t, zap.ErrorLevel, all[1].Level)
 		assert.Equal(t, "dial failed", all[1].Message)
 		assert.Equal(t, map[string]any{"network": "tcp", "address": address, "attempts": 1, "elapsed": 10 * time.Second, "class": "refused",
-			"error": "dial tcp 192.0.2.1:80: connect: connection refused", "errno": "connection refused", "stop": "MaxElapsed too close"}, all[1].ContextMap())
+			"error": errRefused.Error(), "errno": sysRefused.Error(), "stop": "MaxElapsed too close"}, all[1].ContextMap())
 	})
 }
 
@@ -180,10 +180,10 @@ func TestLogCancellation(t *testing.T) {
 		assertLogged(t, logs,
 			line{zap.WarnLevel, "dial attempt failed, will retry", map[string]any{
 				"network": "tcp", "address": address, "attempt": 1, "duration": time.Duration(0), "elapsed": time.Duration(0),
-				"class": "refused", "error": "dial tcp 192.0.2.1:80: connect: connection refused", "errno": "connection refused", "delay": 10 * time.Second}},
+				"class": "refused", "error": errRefused.Error(), "errno": sysRefused.Error(), "delay": 10 * time.Second}},
 			line{zap.InfoLevel, "dial canceled", map[string]any{
 				"network": "tcp", "address": address, "attempts": 1, "elapsed": time.Second,
-				"class": "refused", "error": "dial tcp 192.0.2.1:80: connect: connection refused", "errno": "connection refused", "stop": "the request is gone"}})
+				"class": "refused", "error": errRefused.Error(), "errno": sysRefused.Error(), "stop": "the request is gone"}})
 
 		// The inner dialer cancels the attempt by itself, not the caller.
 		d.DialFunc = dialtest.Script(dialtest.Fail(context.Canceled)).DialContext
@@ -326,12 +326,12 @@ func TestErrorAsLogObject(t *testing.T) {
 		}
 		assertLogged(t, logs, line{zap.InfoLevel, "gave up", map[string]any{"dial": map[string]any{
 			"network": "tcp", "address": address, "attempts": 2, "elapsed": time.Second,
-			"class": "refused", "error": "dial tcp 192.0.2.1:80: connect: connection refused", "errno": "connection refused", "stop": "MaxAttempts reached",
+			"class": "refused", "error": errRefused.Error(), "errno": sysRefused.Error(), "stop": "MaxAttempts reached",
 			"history": []any{
 				with(map[string]any{"attempt": 1, "elapsed": time.Duration(0), "class": "reset",
-					"error": "dial tcp: connect: connection reset by peer", "errno": "connection reset by peer", "delay": time.Second}),
+					"error": errReset.Error(), "errno": sysReset.Error(), "delay": time.Second}),
 				with(map[string]any{"attempt": 2, "elapsed": time.Second, "class": "refused",
-					"error": "dial tcp 192.0.2.1:80: connect: connection refused", "errno": "connection refused", "stop": "MaxAttempts reached"}),
+					"error": errRefused.Error(), "errno": sysRefused.Error(), "stop": "MaxAttempts reached"}),
 			},
 		}}})
 	})

@@ -244,7 +244,7 @@ func assertRanOut(t *testing.T, err error, attempts int) {
 	t.Helper()
 	require.Error(t, err)
 	assert.Equal(t, redial.Refused, redial.Classify(err))
-	assert.ErrorIs(t, err, sysRefused)
+	assert.ErrorIs(t, err, errScriptRefuses)
 	assert.ErrorIs(t, err, context.DeadlineExceeded)
 	assert.True(t, err.(*url.Error).Timeout())
 	var e *redial.Error
@@ -280,7 +280,7 @@ func TestTransportDeadlineInAttempt(t *testing.T) {
 		client, _ = newClient()
 		client.Timeout = time.Second
 		_, _, err = testutil.Get(t.Context(), client, "http://a.test")
-		assert.ErrorContains(t, err, "connection refused (refused, 2 attempts in 100ms: deadline too close)")
+		assert.ErrorContains(t, err, errorOf(dialtest.Refuse).Error()+" (refused, 2 attempts in 100ms: deadline too close)")
 		assert.True(t, err.(*url.Error).Timeout())
 
 		client, script = newClient()
@@ -289,7 +289,7 @@ func TestTransportDeadlineInAttempt(t *testing.T) {
 		_, _, err = testutil.Get(ctx, client, "http://a.test")
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.ErrorIs(t, err, errCause)
-		assert.ErrorIs(t, err, sysRefused)
+		assert.ErrorIs(t, err, errScriptRefuses)
 		assert.False(t, err.(*url.Error).Timeout())
 		time.Sleep(time.Hour)
 		assert.Len(t, script.Dials(), 3)
@@ -304,7 +304,7 @@ func TestTransportOtherErrors(t *testing.T) {
 		client := &http.Client{Transport: redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext}, nil)}
 		_, _, err := testutil.Get(t.Context(), client, "https://a.test")
 		assert.Equal(t, redial.Reset, redial.Classify(err))
-		assert.NotErrorIs(t, err, sysRefused)
+		assert.NotErrorIs(t, err, errScriptRefuses)
 		_, _, err = testutil.Get(t.Context(), client, "https://a.test")
 		assert.Same(t, script.Dials()[2].Err, asError(t, err.(*url.Error).Err).Err)
 	})
@@ -322,7 +322,7 @@ func TestTransportRequestCancel(t *testing.T) {
 		req.Cancel = cancel
 		time.AfterFunc(2*time.Second, func() { close(cancel) })
 		_, err = redial.NewTransport(d, nil).RoundTrip(req)
-		assert.ErrorIs(t, err, sysRefused)
+		assert.ErrorIs(t, err, errScriptRefuses)
 		assert.ErrorContains(t, err, "request canceled")
 		time.Sleep(time.Hour)
 		assert.Len(t, script.Dials(), 2)
@@ -337,7 +337,7 @@ func TestTransportClientTimeout(t *testing.T) {
 	d.Timeout = time.Second
 	client := &http.Client{Transport: redial.NewTransport(d, nil), Timeout: 100 * time.Millisecond}
 	_, _, err := testutil.Get(t.Context(), client, "http://a.test")
-	assert.ErrorContains(t, err, "connection refused (refused, 1 attempt in ")
+	assert.ErrorContains(t, err, errorOf(dialtest.Refuse).Error()+" (refused, 1 attempt in ")
 	assert.True(t, err.(*url.Error).Timeout())
 }
 
@@ -354,7 +354,7 @@ func TestTransportForgetsFailures(t *testing.T) {
 		defer cancel()
 		_, _, err := testutil.Get(ctx, client, "http://a.test")
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.NotErrorIs(t, err, sysRefused)
+		assert.NotErrorIs(t, err, errScriptRefuses)
 	})
 }
 
@@ -383,7 +383,7 @@ func TestTransportForgetsFailuresOfAnotherDial(t *testing.T) {
 		assert.EqualValues(t, 2, requests.Load())
 		assert.Len(t, script.Dials(), 2, "no further attempt was made once the request had a connection")
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.NotErrorIs(t, err, sysRefused)
+		assert.NotErrorIs(t, err, errScriptRefuses)
 	})
 }
 
@@ -413,7 +413,7 @@ func TestTransportForgetsLateFailureOfItsDial(t *testing.T) {
 		assert.Equal(t, time.Hour, time.Since(begin))
 		assert.EqualValues(t, 2, requests.Load())
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.NotErrorIs(t, err, sysRefused)
+		assert.NotErrorIs(t, err, errScriptRefuses)
 		assert.Len(t, script.Dials(), 2, "the dial ends with its attempt")
 		canceled := logs.FilterMessage("dial canceled").All()
 		require.Len(t, canceled, 1)
@@ -449,7 +449,7 @@ func TestTransportClientTimerFiresFirst(t *testing.T) {
 			time.AfterFunc(fires, func() { close(cancel) })
 			_, err = redial.NewTransport(d, nil).RoundTrip(req)
 			e := asError(t, err)
-			assert.ErrorIs(t, err, sysRefused)
+			assert.ErrorIs(t, err, errScriptRefuses)
 			assert.Equal(t, late, errors.Is(err, redial.ErrDeadline))
 			assert.Equal(t, late, e.Timeout())
 			if !late {

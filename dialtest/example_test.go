@@ -69,11 +69,15 @@ func ExampleDialer_For() {
 	script := dialtest.Script(dialtest.OK.Forever()).For("db:5432", dialtest.NXDomain)
 	for _, address := range []string{"cache:6379", "db:5432"} {
 		_, err := script.DialContext(context.Background(), "tcp", address)
-		fmt.Println(address, err)
+		if err != nil {
+			fmt.Println(address, "failed:", redial.Classify(err))
+			continue
+		}
+		fmt.Println(address, "connected")
 	}
 	// Output:
-	// cache:6379 <nil>
-	// db:5432 dial tcp: lookup db on 192.0.2.53:53: no such host
+	// cache:6379 connected
+	// db:5432 failed: not_found
 }
 
 // In real time, a test can check only that a delay is long enough. In a testing/synctest bubble, as

@@ -18,6 +18,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // childVariable is the environment variable that tells a child which test's body to run.
@@ -62,7 +64,7 @@ func startChild(t *testing.T, env []string, attr *syscall.SysProcAttr, body func
 	if attr != nil && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC)) {
 		t.Skipf("making a network namespace needs root (CAP_SYS_ADMIN): %v; run it as root: go test -v -run '%s' ./systest", err, onlyTest(t.Name()))
 	}
-	require.NoError(t, err)
+	testutil.Started(t, err)
 	skipped, err := childVerdict(t.Name(), output.String, cmd.Wait)
 	require.NoErrorf(t, err, "the child wrote:\n%s", &output)
 	if skipped {

@@ -42,6 +42,9 @@ func TestRefusingAddress(t *testing.T) {
 			_, err := net.Dial(network, address)
 			require.Error(t, err)
 			assert.False(t, err.(net.Error).Timeout())
+			if runtime.GOOS != "linux" {
+				return // others let a listener have the port of a connection, if it asks for that very port
+			}
 			_, err = net.Listen(network, address)
 			assert.Error(t, err, "nobody else can listen there")
 		})

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package testutil
+
+func isForeign(error) bool { return false }
