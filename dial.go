@@ -279,6 +279,7 @@ var (
 func (d *Dialer) attempt(ctx context.Context, end time.Time, w way, p plan) (_ net.Conn, _ *lookup, err error) {
 	ctx, mark := d.attemptContext(ctx, end, &w)
 	defer mark.end()
+	existed := w.socketExists()
 	conn, seen, err := w.connect(ctx, d, w, p)
 	switch {
 	case err != nil:
@@ -288,7 +289,7 @@ func (d *Dialer) attempt(ctx context.Context, end time.Time, w way, p plan) (_ n
 		if isNilPointer(err) {
 			err = errNilError // the pointer's methods would panic
 		}
-		w.unbind(err)
+		w.unbind(err, existed)
 		return nil, seen, err
 	case conn == nil || isNilPointer(conn):
 		return nil, seen, errNoConn

@@ -1,9 +1,12 @@
 package redial
 
 import (
+	"context"
 	"errors"
 	"net"
 	"os"
+
+	"github.com/seed-33f8b841/redial/internal/errno"
 )
 
 // This file deals with this machine. It finds out whether a failure is trouble of
@@ -66,7 +69,7 @@ func outOfDescriptors() bool {
 func lacksIPv6Source(err error) bool {
 	op, isOp := errors.AsType[*net.OpError](err)
 	call, isCall := errors.AsType[*os.SyscallError](err)
-	if !isOp || !isCall || !isConnect(call) {
+	if !isOp || !isCall || !isConnect(call) || errno.Of(call.Err) != errno.AddressNotAvailable {
 		return false
 	}
 	remote := asUDPAddr(op.Addr)
@@ -116,17 +119,39 @@ func (w *way) discard(conn net.Conn) {
 // unbind removes what a failed attempt's bind has left behind. The kernel keeps
 // the file of a unix socket when the socket is closed (unix(7)), and bind fails
 // as long as the file exists. The file is the attempt's own if connect failed,
-// because bind comes first and creates the file.
-func (w *way) unbind(err error) {
-	if call, ok := errors.AsType[*os.SyscallError](err); ok && isConnect(call) {
+// because bind comes first and creates the file. It is also the attempt's own if the
+// end of the attempt cut it off and the file did not exist before.
+func (w *way) unbind(err error, existed bool) {
+	call, ok := errors.AsType[*os.SyscallError](err)
+	cutOff := !ok && !existed && (isTimeout(err) || errors.Is(err, context.Canceled))
+	if cutOff || ok && isConnect(call) {
 		w.removeSocket()
 	}
 }
 
+// socketExists reports whether the file of the unix socket that the attempt binds to
+// exists.
+func (w *way) socketExists() bool {
+	path := w.socketPath()
+	if path == "" {
+		return false
+	}
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
 func (w *way) removeSocket() {
+	if path := w.socketPath(); path != "" {
+		os.Remove(path)
+	}
+}
+
+// socketPath returns the path of the unix socket that the attempt binds to. It is empty
+// if the attempt binds to none, or to an abstract name, which has no file.
+func (w *way) socketPath() string {
 	local, ok := w.local.(*net.UnixAddr)
 	if !ok || local == nil || local.Name == "" || local.Name[0] == '@' || local.Name[0] == 0 {
-		return // no file: unbound, or an abstract name
+		return ""
 	}
-	os.Remove(local.Name)
+	return local.Name
 }

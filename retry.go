@@ -39,6 +39,7 @@ type loop struct {
 	policy      Policy
 	target      *target // what the Gate knows about the target; nil without a Gate
 	nested      bool    // within another dial's attempt, which may hold a pass of the same Gate
+	byElapsed   bool    // MaxElapsed decides end, not a deadline
 	atGate      bool    // the Gate says when the next attempt is due
 
 	schedules    schedules     // of the classes that have occurred; most dials see only one
@@ -58,22 +59,19 @@ func (l *loop) bound() {
 	if l.nested = withinAttempt(l.attemptCtx); l.nested {
 		l.maxAttempts = 1 // the outer dial retries; retries here would multiply with it
 	}
-	l.end, _ = l.bounds()
-}
-
-// bounds returns when the dial ends, and why: ErrDeadline or ErrMaxElapsed. Zero means
-// never.
-func (l *loop) bounds() (end time.Time, reason error) {
-	end, reason = l.ownEnd()
+	end, reason := l.ownEnd()
 	if deadline, ok := l.ctx.Deadline(); ok && (end.IsZero() || deadline.Before(end)) {
-		return deadline, ErrDeadline
+		end, reason = deadline, ErrDeadline
 	}
-	return end, reason
+	l.end, l.byElapsed = end, reason == ErrMaxElapsed
 }
 
+// endReason returns why end ends the dial.
 func (l *loop) endReason() error {
-	_, reason := l.bounds()
-	return reason
+	if l.byElapsed {
+		return ErrMaxElapsed
+	}
+	return ErrDeadline
 }
 
 // ownEnd returns when the dial ends by its own bounds, and why. These leave out the
@@ -217,9 +215,18 @@ func isClosed(c <-chan struct{}) bool {
 // dueGrace is how long awaitContext waits.
 const dueGrace = 10 * time.Millisecond
 
-// awaitContext waits for ctx to end if its deadline has passed at now, but the attempt's
-// own timer fired first. When the context's timer fires, the context has its cause. A
-// custom context might never end, so the wait is short.
+// awaitContexts waits for the contexts of the dial to end if their deadlines have passed
+// at now, but the dial's own timer fired first. When a context's timer fires, the context
+// has its cause.
+func (l *loop) awaitContexts(now time.Time) {
+	awaitContext(l.ctx, now)
+	if l.also != nil {
+		awaitContext(l.also, now)
+	}
+}
+
+// awaitContext waits for ctx to end if its deadline has passed at now. A custom context
+// might never end, so the wait is short.
 func awaitContext(ctx context.Context, now time.Time) {
 	deadline, ok := ctx.Deadline()
 	if !ok || now.Before(deadline) || ctx.Err() != nil {
@@ -305,10 +312,7 @@ func (l *loop) failed(p *pass, err error, start time.Time, seen *lookup) error {
 	a.Err = err
 	now := start.Add(a.Duration)
 	l.lastDuration = a.Duration
-	awaitContext(l.ctx, now)
-	if l.also != nil {
-		awaitContext(l.also, now)
-	}
+	l.awaitContexts(now)
 	over := l.over(now)
 	a.Class = Canceled
 	if !over.canceled {
@@ -481,6 +485,7 @@ func (l *loop) wait() {
 // attempt, or between two. It returns nil if the dial goes on.
 func (l *loop) abandonIfOver() error {
 	now := time.Now()
+	l.awaitContexts(now)
 	over := l.over(now)
 	if over.stop == nil {
 		return nil
@@ -500,7 +505,8 @@ func (l *loop) abandonIfOver() error {
 }
 
 // netError returns the error that net.Dialer returns for a dial that is over before it
-// has begun. It connects with a context that has ended, which opens no socket.
+// has begun. It calls DialContext with a context that has ended, which opens no socket.
+// (DialTCP and the like would.)
 func (l *loop) netError(over ending) error {
 	ctx, cancel := context.WithDeadline(l.attemptCtx, aLongTimeAgo)
 	if over.canceled {
@@ -508,7 +514,9 @@ func (l *loop) netError(over ending) error {
 		cancel()
 	}
 	defer cancel()
-	conn, _, err := l.connect(ctx, l.dialer, l.way, plan{number: 1, last: true})
+	inner := l.dialer.unbound()
+	inner.LocalAddr = l.local
+	conn, err := inner.DialContext(ctx, l.network, l.address)
 	if err == nil {
 		l.discard(conn)
 		return over.stop

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -317,6 +319,33 @@ func TestRetryCanceledBeforeTheOnlyAttempt(t *testing.T) {
 				assert.Equal(t, 1, logs.Len())
 			})
 		}
+	}
+}
+
+// The methods for one network open no socket then either. (net.Dialer's do.)
+func TestRetryCanceledBeforeOpensNoSocket(t *testing.T) {
+	sockets := 0
+	d := &redial.Dialer{MaxAttempts: 1, Dialer: net.Dialer{Control: func(string, string, syscall.RawConn) error {
+		sockets++
+		return nil
+	}}}
+	addr := netip.MustParseAddrPort("127.0.0.1:1")
+	for name, dial := range map[string]func(context.Context) error{
+		"DialTCP": func(ctx context.Context) error {
+			_, err := d.DialTCP(ctx, "tcp", netip.AddrPort{}, addr)
+			return err
+		},
+		"DialUDP": func(ctx context.Context) error {
+			_, err := d.DialUDP(ctx, "udp", netip.AddrPort{}, addr)
+			return err
+		},
+		"DialUnix": func(ctx context.Context) error {
+			_, err := d.DialUnix(ctx, "unix", nil, &net.UnixAddr{Name: "/missing", Net: "unix"})
+			return err
+		},
+	} {
+		assert.ErrorIs(t, dial(canceled()), context.Canceled, name)
+		assert.Zero(t, sockets, name)
 	}
 }
 

@@ -106,9 +106,6 @@ func TestFaultSuspended(t *testing.T) {
 				}
 				kinds = append(kinds, func(t *testing.T) {
 					t.Run(state.name+", by "+b.name, func(t *testing.T) {
-						if state.class == redial.Refused && b.stop == errOperator {
-							t.Skip("known: a dial whose wait ends after its deadline does not wait for the context's cause (abandonIfOver)")
-						}
 						late := 0
 						for i, err := range errs {
 							assert.Less(t, ended[i].Sub(resumed), time.Second, "the dial went on although its time was up")

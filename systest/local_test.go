@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -76,6 +77,35 @@ func TestLocalSocketFile(t *testing.T) {
 			require.NoError(t, os.Remove(localPath))
 		})
 	}
+}
+
+// An attempt that its caller cuts off after the bind removes its file too, though the error does
+// not say how far the attempt came.
+func TestLocalSocketFileOfCanceledAttempt(t *testing.T) {
+	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
+		t.Skip("unix sockets can have a local address on unix only")
+	}
+	dir := t.TempDir()
+	localPath := filepath.Join(dir, "local")
+	server := testutil.Listen(t, "unix", filepath.Join(dir, "server"), testutil.Echo)
+	dial := func(before error) error { // the error of what comes before the bind
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		d := &redial.Dialer{Dialer: net.Dialer{
+			LocalAddr: &net.UnixAddr{Name: localPath, Net: "unix"},
+			Control:   func(string, string, syscall.RawConn) error { cancel(); return before },
+		}}
+		_, err := d.DialContext(ctx, "unix", server.Addr().String())
+		return err
+	}
+	assert.ErrorIs(t, dial(nil), context.Canceled)
+	assert.NoFileExists(t, localPath)
+
+	require.NoError(t, os.WriteFile(localPath, nil, 0o600))
+	assert.ErrorIs(t, dial(nil), context.Canceled)
+	assert.FileExists(t, localPath, "the file of somebody else")
+	assert.ErrorIs(t, dial(context.Canceled), context.Canceled)
+	assert.FileExists(t, localPath, "the file of somebody else")
 }
 
 // When Verify rejects a connection, the connection is closed without TIME_WAIT, because TIME_WAIT

@@ -60,7 +60,7 @@ func Start(t testing.TB, address string) *Server {
 		listener net.Listener
 		err      error
 	)
-	for range 10 { // until the port that the system picks for UDP is free for TCP too
+	for range 50 { // until the port that the system picks for UDP is free for TCP too
 		packets, err = net.ListenPacket("udp", address)
 		require.NoError(t, err)
 		listener, err = net.Listen("tcp", packets.LocalAddr().String())
