@@ -1,6 +1,6 @@
 // Command websocket opens a WebSocket through redial, once with each of two clients:
 //
-//	go run ./websocket ws://127.0.0.1:8080/
+//	go run ./websocket 127.0.0.1:8080
 package main
 
 import (
@@ -32,20 +32,30 @@ func gorillaDialer(d *redial.Dialer) *gorilla.Dialer {
 	}
 }
 
+// dialReady opens a WebSocket with coder/websocket. It retries a handshake that the server drops, too.
+func dialReady(ctx context.Context, d *redial.Dialer, address, url string) (*coder.Conn, error) {
+	options := coderOptions(d)
+	return redial.Do(ctx, d, "tcp", address, func(ctx context.Context) (*coder.Conn, error) {
+		conn, _, err := coder.Dial(ctx, url, options)
+		return conn, err
+	})
+}
+
 func main() {
 	log, err := zap.NewProduction()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	url := "ws://127.0.0.1:8080/"
+	address := "127.0.0.1:8080"
 	if len(os.Args) > 1 {
-		url = os.Args[1]
+		address = os.Args[1]
 	}
+	url := "ws://" + address + "/"
 	d := &redial.Dialer{Logger: log}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	first, _, err := coder.Dial(ctx, url, coderOptions(d))
+	first, err := dialReady(ctx, d, address, url)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
