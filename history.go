@@ -161,7 +161,7 @@ func kept(err error) error {
 		return err
 	}
 	call, ok := op.Err.(*os.SyscallError)
-	if !ok || call == nil || !reflect.ValueOf(call.Err).Comparable() {
+	if !ok || call == nil || !isErrno(call.Err) {
 		return err
 	}
 	ip, ok := netip.AddrFromSlice(addr.IP)
@@ -170,6 +170,16 @@ func kept(err error) error {
 	}
 	parts := errorParts{op.Op, op.Net, netip.AddrPortFrom(ip.WithZone(addr.Zone), uint16(addr.Port)), call.Syscall, call.Err}
 	return keptError{unique.Make(parts)}
+}
+
+// isErrno reports whether err is a system's number or, on Plan 9, its text. A type that is
+// neither may not be comparable.
+func isErrno(err error) bool {
+	if err == nil {
+		return false
+	}
+	kind := reflect.TypeOf(err).Kind()
+	return kind == reflect.Uintptr || kind == reflect.String
 }
 
 // asMade returns the error that kept has replaced.
