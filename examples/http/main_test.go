@@ -19,7 +19,8 @@ func TestNoRequestIsLost(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	assert.Zero(t, run(&out, 500*time.Millisecond))
-	assert.Contains(t, out.String(), "100 requests answered, 0 lost")
+	assert.Contains(t, out.String(), "with redial: 100 requests answered, 0 lost")
+	assert.Regexp(t, `without redial: \d+ requests answered, [1-9]\d* lost`, out.String())
 	assert.Contains(t, out.String(), "dial attempt failed, will retry")
 	assert.Contains(t, out.String(), "dial recovered")
 }

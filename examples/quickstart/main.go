@@ -6,10 +6,14 @@
 //
 //	go run ./examples/quickstart host:port
 //
+// It prints a line for each attempt. With -log, it writes the records of the Dialer's zap logger.
+//
 // If the dial fails, Quickstart explains why and exits with code 1.
 package main
 
 import (
+	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -30,20 +34,32 @@ func main() {
 // run dials the address in args. Without one, it dials a server of its own that is down at first.
 // It returns the exit code.
 func run(args []string, out io.Writer, down time.Duration) int {
-	address := ""
-	switch len(args) {
+	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
+	flags.SetOutput(out)
+	flags.Usage = func() {
+		fmt.Fprintln(out, "usage: quickstart [-log] [host:port]")
+		flags.PrintDefaults()
+	}
+	log := flags.Bool("log", false, "write the records of the logger")
+	if flags.Parse(args) != nil {
+		return 2
+	}
+	address := flags.Arg(0)
+	switch flags.NArg() {
 	case 0:
 		address = freeAddress()
 		fmt.Fprintf(out, "nothing listens on %s; a server will in %v\n", address, down)
 		time.AfterFunc(down, func() { greetOne(address) })
 	case 1:
-		address = args[0]
 	default:
-		fmt.Fprintln(out, "usage: quickstart [host:port]")
+		flags.Usage()
 		return 2
 	}
 
-	d := &redial.Dialer{Logger: newLogger(out)}
+	d := &redial.Dialer{OnAttempt: func(_ context.Context, a redial.Attempt) { printAttempt(out, a) }}
+	if *log {
+		d = &redial.Dialer{Logger: newLogger(out)}
+	}
 	conn, err := d.Dial("tcp", address)
 	if err != nil {
 		fmt.Fprintf(out, "error: %v\n\n%s\n", err, explain.Error(err))
@@ -51,11 +67,23 @@ func run(args []string, out io.Writer, down time.Duration) int {
 	}
 	defer conn.Close()
 	fmt.Fprintf(out, "connected: %v -> %v\n", conn.LocalAddr(), conn.RemoteAddr())
-	if len(args) == 0 { // other servers may wait for us to speak first
+	if flags.NArg() == 0 { // other servers may wait for us to speak first
 		greeting, _ := io.ReadAll(conn)
 		fmt.Fprintf(out, "received: %s", greeting)
 	}
 	return 0
+}
+
+// printAttempt prints what happened in an attempt, and what comes next.
+func printAttempt(out io.Writer, a redial.Attempt) {
+	switch {
+	case a.Err == nil:
+		fmt.Fprintf(out, "attempt %d: connected, %v after the first began\n", a.Number, a.Elapsed.Round(time.Millisecond))
+	case a.Stop == nil:
+		fmt.Fprintf(out, "attempt %d: %v, the next in %v\n", a.Number, a.Class, a.Delay.Round(time.Millisecond))
+	default:
+		fmt.Fprintf(out, "attempt %d: %v, no other: %v\n", a.Number, a.Class, a.Stop)
+	}
 }
 
 // freeAddress returns a loopback address with a port that nobody listens on.

@@ -17,10 +17,18 @@ func TestMain(m *testing.M) { testutil.Main(m) }
 func TestOwnServer(t *testing.T) {
 	var out bytes.Buffer
 	assert.Zero(t, run(nil, &out, 300*time.Millisecond))
+	assert.Contains(t, out.String(), "\nattempt 1: refused, the next in ")
+	assert.Contains(t, out.String(), ": connected, ")
+	assert.Contains(t, out.String(), "received: hello, you got through\n")
+}
+
+func TestLog(t *testing.T) {
+	var out bytes.Buffer
+	assert.Zero(t, run([]string{"-log"}, &out, 300*time.Millisecond))
 	assert.Contains(t, out.String(), `WARN dial attempt failed, will retry {"network": "tcp", "address": "127.0.0.1:`)
 	assert.Contains(t, out.String(), `"class": "refused"`)
 	assert.Contains(t, out.String(), "INFO dial recovered")
-	assert.Contains(t, out.String(), "received: hello, you got through\n")
+	assert.NotContains(t, out.String(), "attempt 1:")
 }
 
 func TestGivenAddress(t *testing.T) {
@@ -29,14 +37,14 @@ func TestGivenAddress(t *testing.T) {
 	defer ln.Close()
 	var out bytes.Buffer
 	assert.Zero(t, run([]string{ln.Addr().String()}, &out, 0))
-	assert.Contains(t, out.String(), "DEBUG dial succeeded")
+	assert.Contains(t, out.String(), "attempt 1: connected")
 	assert.Contains(t, out.String(), "-> "+ln.Addr().String())
 }
 
 func TestFailure(t *testing.T) {
 	var out bytes.Buffer
 	assert.Equal(t, 1, run([]string{"127.0.0.1"}, &out, 0))
-	assert.Contains(t, out.String(), "ERROR dial failed")
+	assert.Contains(t, out.String(), "attempt 1: invalid, no other: not to be retried\n")
 	assert.Contains(t, out.String(), "error: dial tcp: address 127.0.0.1: missing port in address (invalid, 1 attempt in ")
 	assert.Contains(t, out.String(), "\n\nThe address \"127.0.0.1\" has no port.\n")
 }
@@ -51,5 +59,6 @@ func TestPortTaken(t *testing.T) {
 func TestUsage(t *testing.T) {
 	var out bytes.Buffer
 	assert.Equal(t, 2, run([]string{"a", "b"}, &out, 0))
-	assert.Equal(t, "usage: quickstart [host:port]\n", out.String())
+	assert.Contains(t, out.String(), "usage: quickstart [-log] [host:port]\n")
+	assert.Equal(t, 2, run([]string{"-unknown"}, &out, 0))
 }

@@ -46,7 +46,7 @@ func run(args []string, out io.Writer) int {
 	if *plot == "" {
 		return 0
 	}
-	svg := draw(*down, series{"without a Gate", "#c0392b", without.attempts}, series{"with a Gate", "#2471a3", with.attempts})
+	svg := draw(*dials, *down, series{"without a Gate", "#c0392b", without.attempts}, series{"with a Gate", "#2471a3", with.attempts})
 	if err := os.WriteFile(*plot, []byte(svg), 0o644); err != nil {
 		fmt.Fprintln(out, err)
 		return 1

@@ -11,9 +11,9 @@ import (
 // counts range from one to thousands.
 const (
 	bucket        = 100 * time.Millisecond
-	width, height = 720.0, 260.0
-	left, bottom  = 50.0, 40.0 // room for the axes
-	top           = 30.0
+	width, height = 720.0, 300.0
+	left, bottom  = 60.0, 60.0 // room for the axes
+	top           = 50.0
 	decades       = 4 // 1 to 10 000
 )
 
@@ -24,7 +24,7 @@ type series struct {
 }
 
 // draw returns the plot as an SVG document.
-func draw(down time.Duration, all ...series) string {
+func draw(dials int, down time.Duration, all ...series) string {
 	end := down
 	for _, s := range all {
 		for _, at := range s.attempts {
@@ -44,7 +44,11 @@ func draw(down time.Duration, all ...series) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" font-family="sans-serif" font-size="11">`+"\n", width, height)
 	fmt.Fprintf(&b, `<rect width="%g" height="%g" fill="white"/>`+"\n", width, height)
-	fmt.Fprintf(&b, `<text x="%g" y="16">connection attempts in each %v</text>`+"\n", left, bucket)
+	fmt.Fprintf(&b, `<text x="%g" y="18" font-size="14">%d goroutines dial a server that is down for %v</text>`+"\n", left, dials, down)
+	fmt.Fprintf(&b, `<text x="%g" y="34" fill="#555">Once it is up, a Gate lets two dials go for each that connects: slow start, as in TCP.</text>`+"\n", left)
+	fmt.Fprintf(&b, `<text transform="translate(14 %g) rotate(-90)" text-anchor="middle">connection attempts in each %v</text>`+"\n",
+		(top+height-bottom)/2, bucket)
+	fmt.Fprintf(&b, `<text x="%g" y="%g" text-anchor="middle">time since the dials began</text>`+"\n", (left+width)/2, height-bottom+32)
 	for n := 1; n <= 10000; n *= 10 {
 		fmt.Fprintf(&b, `<line x1="%g" y1="%.1f" x2="%g" y2="%.1f" stroke="#ddd"/><text x="%g" y="%.1f" text-anchor="end">%d</text>`+"\n",
 			left, y(n), width-10, y(n), left-6, y(n)+4, n)
