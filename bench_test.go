@@ -46,12 +46,19 @@ func dialAndDrop(ctx context.Context, b *testing.B, dial dialFunc, address strin
 	conn.Close()
 }
 
-// BenchmarkDial compares a successful dial to an IP address, with a logger that logs
-// nothing, with net.Dialer: with the same Timeout, and with none. The context can be
+// BenchmarkDial compares a successful dial, to an IP address and to a name, and with a
+// logger that logs nothing, with net.Dialer: with the same Timeout, and with none. The context can be
 // canceled, as it can in programs. "overhead" alternates between them, so that the
 // machine's noise is the same for all. It reports the differences of the medians.
 func BenchmarkDial(b *testing.B) {
 	address := discard(b)
+	b.Run("address", func(b *testing.B) { benchmarkDial(b, address) })
+	_, port, err := net.SplitHostPort(address)
+	require.NoError(b, err)
+	b.Run("name", func(b *testing.B) { benchmarkDial(b, "localhost:"+port) })
+}
+
+func benchmarkDial(b *testing.B, address string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	plain := net.Dialer{Timeout: 10 * time.Second}

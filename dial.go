@@ -143,7 +143,7 @@ func (d *Dialer) dial(c caller, network, address string) (net.Conn, error) {
 	l.network, l.address, l.local, l.connect = network, address, d.LocalAddr, connectByNet
 	if d.DialFunc != nil {
 		l.local, l.by, l.connect = nil, byFunc, connectByFunc
-	} else if _, _, ok := d.races(network, address); ok {
+	} else if d.races(network, address) {
 		l.connect = connectByRace
 	} else if _, err := netip.ParseAddrPort(address); err == nil {
 		l.literal = true
@@ -259,7 +259,7 @@ func connectByFunc(ctx context.Context, d *Dialer, w way, _ plan) (net.Conn, *lo
 }
 
 func connectByRace(ctx context.Context, d *Dialer, w way, p plan) (net.Conn, *lookup, error) {
-	host, port, _ := d.races(w.network, w.address)
+	host, port, _ := net.SplitHostPort(w.address)
 	return d.race(ctx, w.network, host, port, p)
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap/zapcore"
@@ -83,21 +84,22 @@ func (p plan) patience() time.Duration {
 	return firstPatience << min(max(p.number-1, 0), 30)
 }
 
-// races reports whether address has a name whose addresses are to be raced,
-// and splits it if so. All other addresses go to net.Dialer as they are.
-// Malformed ones do too, because net.Dialer's errors explain them well.
-func (d *Dialer) races(network, address string) (host, port string, ok bool) {
+// races reports whether address has a name whose addresses are to be raced. All
+// other addresses go to net.Dialer as they are. Malformed ones do too, because
+// net.Dialer's errors explain them well.
+func (d *Dialer) races(network, address string) bool {
 	if d.FallbackDelay < 0 || network != "tcp" && network != "tcp4" && network != "tcp6" {
-		return "", "", false
+		return false
 	}
-	host, port, err := net.SplitHostPort(address)
+	host, _, err := net.SplitHostPort(address)
 	if err != nil || host == "" {
-		return "", "", false
+		return false
 	}
-	if _, err := netip.ParseAddr(host); err == nil {
-		return "", "", false
+	if last := host[len(host)-1]; (last < '0' || last > '9') && !strings.Contains(host, ":") {
+		return true // no IP address looks so; to parse it would cost an error
 	}
-	return host, port, true
+	_, err = netip.ParseAddr(host)
+	return err != nil
 }
 
 // race resolves host and connects to one of its addresses. The lookup is never
@@ -110,9 +112,14 @@ func (d *Dialer) race(ctx context.Context, network, host, port string, p plan) (
 	if err != nil {
 		return nil, seen, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
+	addrs = d.suitable(addrs)
+	if len(addrs) == 1 { // as most names have
+		conn, err := d.dialOnly(ctx, network, addrs[0], seen)
+		return conn, seen, err
+	}
 	r := racer{
 		network: network,
-		addrs:   d.suitable(addrs),
+		addrs:   addrs,
 		dial: func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
 			return d.dialAddr(ctx, network, addr)
 		},
@@ -130,6 +137,18 @@ func (d *Dialer) race(ctx context.Context, network, host, port string, p plan) (
 	}
 	conn, err := r.run(ctx)
 	return conn, seen, err
+}
+
+// dialOnly connects to the only address of a name.
+func (d *Dialer) dialOnly(ctx context.Context, network string, addr netip.AddrPort, seen *lookup) (net.Conn, error) {
+	a := AddrResult{Addr: addr, Start: time.Now()}
+	conn, err := d.dialAddr(ctx, network, addr)
+	a.Duration = time.Since(a.Start)
+	if err != nil {
+		a.Err, a.Class = err, d.classify(err)
+	}
+	seen.addrs = []AddrResult{a}
+	return conn, err
 }
 
 // dialAddr connects to one address of a name. It returns net.Dialer's own
@@ -251,6 +270,9 @@ func (c untraced) Value(key any) any {
 // first of addrs, because net.Dialer's error explains what is wrong with it.
 // addrs must not be empty.
 func (d *Dialer) suitable(addrs []netip.AddrPort) []netip.AddrPort {
+	if len(addrs) == 1 {
+		return addrs
+	}
 	var fit []netip.AddrPort
 	taken := make(map[netip.AddrPort]bool, len(addrs))
 	for _, addr := range addrs {
@@ -337,9 +359,6 @@ type runner struct {
 // started has ended, and only the connection that it returns is open. That holds
 // even if user code panics or exits.
 func (r *racer) run(ctx context.Context) (net.Conn, error) {
-	if len(r.addrs) == 1 {
-		return r.only(ctx)
-	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	r.results = make(chan *runner, len(r.addrs))
 	returned := false
@@ -351,14 +370,6 @@ func (r *racer) run(ctx context.Context) (net.Conn, error) {
 	}()
 	conn, err := r.raceAll()
 	returned = true
-	return conn, err
-}
-
-// only connects to the only address there is.
-func (r *racer) only(ctx context.Context) (net.Conn, error) {
-	r.seen.addrs = []AddrResult{{Addr: r.addrs[0], Start: time.Now()}}
-	conn, err := r.dial(ctx, r.addrs[0])
-	r.record(0, err)
 	return conn, err
 }
 
