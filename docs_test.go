@@ -3,7 +3,6 @@ package redial_test
 import (
 	"bytes"
 	"fmt"
-	"go/ast"
 	"go/doc"
 	"go/parser"
 	"go/token"
@@ -34,20 +33,16 @@ import (
 //   - each go block is an excerpt of a Go file of this repository. A comment right before the block names the file:
 //     <!-- example_test.go -->
 //   - each text block is real output. The comment names an Example, a golden file that a test compares, or a command of
-//     examples, which the test runs: <!-- ExampleError -->, <!-- explain/testdata/unknown.golden -->,
-//     <!-- go run ./examples/quickstart -->, <!-- probe localhost:5432 -->
+//     examples, which the test runs: <!-- ExampleError -->, <!-- dialtest/example_test.go ExampleScript_logs -->,
+//     <!-- explain/testdata/unknown.golden -->, <!-- go run ./examples/quickstart -->, <!-- probe localhost:5432 -->. Benchmarks
+//     (<!-- go test -bench Dial . -->) are not run
 //   - each relative link leads somewhere, and its anchor to a heading
 //   - each go run command in a sh block names a program that exists
 //   - it has no more words than a person reads, and a table of contents if it has more than three sections.
 //
 // In an excerpt, a line "..." or "// ..." stands for lines that are left out.
 func TestDocs(t *testing.T) {
-	if _, err := os.Stat("examples/integrations/go.mod"); err != nil {
-		t.Skip("the nested modules are not here: this is not a clone of the repository")
-	}
-	if runtime.GOOS == "js" || runtime.GOOS == "wasip1" {
-		t.Skip("no processes on " + runtime.GOOS)
-	}
+	inClone(t)
 	programs := newPrograms(t)
 	for _, name := range docPages(t) {
 		t.Run(name, func(t *testing.T) {
@@ -58,6 +53,14 @@ func TestDocs(t *testing.T) {
 				t.Error(complaint)
 			}
 		})
+	}
+}
+
+// inClone skips t if it does not run in a clone of the repository.
+func inClone(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat("examples/integrations/go.mod"); err != nil {
+		t.Skip("the nested modules are not here")
 	}
 }
 
@@ -84,7 +87,7 @@ func docPages(t *testing.T) []string {
 }
 
 // notYet has the pages that are still to be written in this way.
-var notYet = map[string]bool{"README.md": true, "docs/gate.md": true, "redialprom/README.md": true, "redialotel/README.md": true}
+var notYet = map[string]bool{"README.md": true}
 
 // mostWords is how long a page may be, without its code.
 func mostWords(page string) int {
@@ -300,7 +303,7 @@ func (b block) checkCommands() error {
 func (b block) checkOutput(programs *programs) error {
 	command, args, _ := strings.Cut(b.source, " ")
 	switch {
-	case strings.HasPrefix(b.source, "Example"):
+	case strings.HasSuffix(command, "_test.go"), strings.HasPrefix(command, "Example"):
 		output, err := outputOf(b.source)
 		if err != nil {
 			return err
@@ -312,38 +315,42 @@ func (b block) checkOutput(programs *programs) error {
 			return err
 		}
 		return excerpt(b.lines, strings.Split(string(golden), "\n"), isSameCode, isNothing)
+	case strings.HasPrefix(b.source, "go test "): // a benchmark, which takes long
+		return nil
 	case command == "go", command == "probe", command == "waitfor":
+		if !programs.canRun {
+			return nil
+		}
 		output, err := programs.run(command, args)
 		if err != nil {
 			return err
 		}
-		if err := excerpt(masked(b.lines), masked(strings.Split(output, "\n")), isSameCode, isNothing); err != nil {
-			return fmt.Errorf("%w\n%s", err, output)
+		lines := b.lines
+		if len(lines) > 0 && lines[0] == "$ "+b.source {
+			lines = lines[1:]
+		}
+		if err := excerpt(masked(lines), masked(strings.Split(output, "\n")), isSameCode, isNothing); err != nil {
+			return fmt.Errorf("%w\n%.2000s", err, output)
 		}
 		return nil
 	}
 	return fmt.Errorf("the line before it must name an Example, a golden file or a command: <!-- ExampleError -->")
 }
 
-// outputOf returns what an Example of this repository prints.
-func outputOf(name string) (string, error) {
-	files, err := filepath.Glob("*example_test.go")
+// outputOf returns what an Example prints: ExampleError, which is in example_test.go, or
+// redialprom/example_test.go Example.
+func outputOf(source string) (string, error) {
+	file, name, ok := strings.Cut(source, " ")
+	if !ok {
+		file, name = "example_test.go", source
+	}
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
 	if err != nil {
 		return "", err
 	}
-	nested, err := filepath.Glob("*/*example_test.go")
-	if err != nil {
-		return "", err
-	}
-	for _, file := range append(files, nested...) {
-		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
-		if err != nil {
-			return "", err
-		}
-		for _, example := range doc.Examples([]*ast.File{parsed}...) {
-			if "Example"+example.Name == name {
-				return example.Output, nil
-			}
+	for _, example := range doc.Examples(parsed) {
+		if "Example"+example.Name == name {
+			return example.Output, nil
 		}
 	}
 	return "", fmt.Errorf("there is no %s", name)
@@ -413,7 +420,7 @@ func masked(lines []string) []string {
 		for _, mask := range masks {
 			line = mask.pattern.ReplaceAllString(line, mask.by)
 		}
-		all = append(all, line)
+		all = append(all, strings.Join(strings.Fields(line), " "))
 	}
 	return slices.Compact(all)
 }
@@ -435,14 +442,17 @@ var masks = []struct {
 type programs struct {
 	dir           string
 	refused, http string // ports
+	canRun        bool   // on Linux only, because explanations name the commands of the system
 }
 
 func newPrograms(t *testing.T) *programs {
-	server := httptest.NewServer(http.NotFoundHandler())
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(server.Close)
 	_, refused, _ := strings.Cut(testutil.RefusingAddress(t, "tcp"), ":")
 	p := &programs{dir: t.TempDir(), refused: refused, http: server.Listener.Addr().String()}
 	p.http = p.http[strings.LastIndex(p.http, ":")+1:]
+	_, err := exec.LookPath("go")
+	p.canRun = err == nil && runtime.GOOS == "linux"
 	return p
 }
 
@@ -462,14 +472,14 @@ func (p *programs) run(command, args string) (string, error) {
 	if err := cmd.Start(); err != nil {
 		return "", err
 	}
-	kill := time.AfterFunc(2*time.Minute, func() { cmd.Process.Kill() })
-	defer kill.Stop()
+	defer time.AfterFunc(2*time.Minute, func() { cmd.Process.Kill() }).Stop()
 	cmd.Wait() // a failure is what some pages show
 	return out.String(), nil
 }
 
 // What TestDocs checks is of use only if it can fail.
 func TestDocsComplaints(t *testing.T) {
+	inClone(t)
 	dir := t.TempDir()
 	ignored := filepath.Join(dir, "ignored.go")
 	require.NoError(t, os.WriteFile(ignored, []byte("//go:build ignore\n\npackage main\n"), 0o600))
@@ -518,11 +528,12 @@ func TestDocsComplaints(t *testing.T) {
 
 // The output of a program is compared without what differs between two runs.
 func TestDocsOutput(t *testing.T) {
-	if testing.Short() || runtime.GOOS == "js" || runtime.GOOS == "wasip1" {
-		t.Skip("it builds programs")
-	}
+	inClone(t)
 	programs := newPrograms(t)
-	const output = "tcp localhost:5432\n  localhost: 1 address tried  resolved     179µs\n...\nerror: dial tcp 127.0.0.1:5432: connect: connection refused\n"
+	if !programs.canRun {
+		t.Skip("no go command, or not Linux")
+	}
+	const output = "$ probe localhost:5432\ntcp localhost:5432\n  localhost: 1 address tried  resolved     179µs\n...\nerror: dial tcp 127.0.0.1:5432: connect: connection refused\n"
 	page := "<!-- probe localhost:5432 -->\n```text\n" + output + "```\n"
 	assert.Empty(t, readPage("page.md", page).complaints(programs))
 	complaints := readPage("page.md", strings.ReplaceAll(page, "refused", "accepted")).complaints(programs)

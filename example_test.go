@@ -52,16 +52,34 @@ func ExampleDialer_dialFunc() {
 	// true <nil>
 }
 
-// This Verify detects a proxy that accepts the connection and then closes it, because
-// the proxy has no backend.
+// A proxy accepts although it has no backend. Only an answer shows that there is one, so Verify
+// reads: what it only writes, the kernel takes.
 func ExampleDialer_verify() {
+	script := dialtest.Script(dialtest.HangUp.Times(2), dialtest.OK)
+	go func() {
+		backend, _ := script.Accept()
+		io.ReadFull(backend, make([]byte, len("PING\r\n")))
+		io.WriteString(backend, "+PONG\r\n")
+	}()
 	d := &redial.Dialer{
+		DialFunc: script.DialContext,
 		Verify: func(ctx context.Context, conn net.Conn) error {
-			_, err := io.ReadFull(conn, make([]byte, len("220 ")))
-			return err
+			if _, err := io.WriteString(conn, "PING\r\n"); err != nil { // fails when the attempt's time is up
+				return err
+			}
+			answer := make([]byte, len("+PONG\r\n"))
+			if _, err := io.ReadFull(conn, answer); err != nil { // io.EOF: no backend
+				return err
+			}
+			if string(answer) != "+PONG\r\n" {
+				return fmt.Errorf("not a pong: %q", answer)
+			}
+			return nil
 		},
 	}
-	_ = d
+	_, err := d.Dial("tcp", "redis.example:6379")
+	fmt.Println(len(script.Dials()), "attempts:", err)
+	// Output: 3 attempts: <nil>
 }
 
 // The error of a dial holds the last attempt's error and the reason for stopping.
@@ -73,12 +91,12 @@ func ExampleError() {
 	}
 	_, err := d.Dial("tcp", "db.example:5432")
 
-	var e *redial.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*redial.Error](err); ok {
 		fmt.Println(e.Class, "after", e.Attempts, "attempts:", e.Stop)
+	} else if err != nil { // not of a dial, or of one that somebody else retries
+		fmt.Println(redial.Classify(err), err)
 	}
-	var dns *net.DNSError
-	if errors.As(err, &dns) {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		fmt.Println("looking up", dns.Name)
 	}
 	fmt.Println(errors.Is(err, redial.ErrMaxAttempts))

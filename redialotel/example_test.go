@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"time"
 
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.uber.org/zap"
@@ -48,4 +50,17 @@ func Example() {
 	//   redial.stop: max_attempts
 	// redial.attempt
 	// redial.attempt
+}
+
+func ExampleNew() {
+	d := &redial.Dialer{}
+	t := redialotel.New(redialotel.Opts{
+		Name:           "postgres", // what d connects to
+		TracerProvider: nil,        // nil: otel.GetTracerProvider()
+		MeterProvider:  nil,        // nil: otel.GetMeterProvider()
+	})
+	t.Instrument(d) // calls d.OnDial and d.OnAttempt too, if they are set
+
+	client := &http.Client{Transport: otelhttp.NewTransport(redial.NewTransport(d, nil))}
+	_ = client
 }

@@ -1,0 +1,300 @@
+// Package docs_test has the programs whose lines the pages in this folder show. TestDocs, in the root package, compares
+// the pages with them.
+package docs_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"go.uber.org/zap"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/dialtest"
+	"github.com/seed-33f8b841/redial/explain"
+)
+
+var ctx = context.Background()
+
+// quickly is a policy for examples, which should not take long.
+var quickly = redial.Policy{
+	redial.Refused: redial.Exponential(time.Millisecond, time.Millisecond),
+	redial.Reset:   redial.Exponential(time.Millisecond, time.Millisecond),
+}
+
+// errors.md
+
+func Example_class() {
+	d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.NXDomain).DialContext}
+
+	_, err := d.DialContext(ctx, "tcp", "db.exmaple:5432")
+	switch redial.Classify(err) {
+	case redial.Refused, redial.Reset, redial.DNS, redial.Timeout, redial.Unreachable:
+		fmt.Println("down for now: serve without it, try again later")
+	case redial.NotFound, redial.Invalid, redial.Denied, redial.TLS:
+		fmt.Println("somebody must change a configuration")
+	case redial.Exhausted:
+		fmt.Println("this machine is out of something: not the server's fault")
+	case redial.Canceled:
+		fmt.Println("we gave up ourselves")
+	default:
+		fmt.Println("not a failure to connect:", err)
+	}
+	// Output:
+	// somebody must change a configuration
+}
+
+// replyError is the failure of an imaginary proxy's protocol.
+type replyError int
+
+func (e replyError) Error() string { return fmt.Sprintf("reply %d", int(e)) }
+
+func Example_classifier() {
+	script := dialtest.Script(dialtest.Fail(replyError(5)).Times(2), dialtest.OK)
+	d := &redial.Dialer{
+		DialFunc: script.DialContext,
+		Policy:   quickly,
+		Classifier: func(err error) redial.Class {
+			if reply, ok := errors.AsType[replyError](err); ok && reply == 5 {
+				return redial.Refused // the proxy's target refused
+			}
+			return redial.Unknown // Classify decides
+		},
+	}
+	_, err := d.DialContext(ctx, "tcp", "db.example:5432")
+	fmt.Println(len(script.Dials()), "attempts:", err)
+	// Output: 3 attempts: <nil>
+}
+
+func Example_explain() {
+	_, err := net.DialTimeout("tcp", "db.example", time.Second)
+	fmt.Println(err)
+	fmt.Println(explain.Error(err))
+	// Output:
+	// dial tcp: address db.example: missing port in address
+	// The address "db.example" has no port.
+	//   - Add the port of the service, for example db.example:80.
+	//   - An address is host:port, such as db.example:5432, 192.0.2.1:80 or [2001:db8::1]:80.
+}
+
+// retrying.md
+
+func Example_schedule() {
+	d := &redial.Dialer{
+		DialFunc: dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK).DialContext,
+		Policy: redial.Policy{
+			redial.Refused: redial.Exponential(time.Millisecond, 5*time.Second),
+			redial.Timeout: func() backoff.BackOff { return backoff.WithMaxRetries(backoff.NewConstantBackOff(time.Second), 3) },
+		},
+	}
+	_, err := d.DialContext(ctx, "tcp", "db.example:5432")
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+// gate is one for the program. It tells targets apart by network and address.
+var gate = new(redial.Gate)
+
+func Example_gate() {
+	script := dialtest.Script(dialtest.Refuse, dialtest.OK.Forever())
+	d := &redial.Dialer{DialFunc: script.DialContext, Gate: gate}
+
+	var dials sync.WaitGroup
+	for range 100 {
+		dials.Go(func() { d.DialContext(ctx, "tcp", "db.example:5432") })
+	}
+	dials.Wait()
+	fmt.Println(len(script.Dials()) < 2*100)
+	// Output: true
+}
+
+// http.md
+
+func Example_httpClient() {
+	script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK)
+	go http.Serve(script, http.NotFoundHandler())
+	defer script.Close()
+
+	d := &redial.Dialer{DialFunc: script.DialContext}
+	client := &http.Client{Transport: redial.NewTransport(d, nil), Timeout: 20 * time.Second}
+	defer client.CloseIdleConnections()
+	resp, err := client.Get("http://api.example/")
+	fmt.Println(resp.Status, err)
+	resp.Body.Close()
+	// Output: 404 Not Found <nil>
+}
+
+func Example_dialContextOfBase() {
+	script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK)
+	go http.Serve(script, http.NotFoundHandler())
+	defer script.Close()
+	base := &http.Transport{DialContext: script.DialContext} // through a tunnel, for example
+
+	d := &redial.Dialer{DialFunc: base.DialContext} // otherwise it would be lost
+	client := &http.Client{Transport: redial.NewTransport(d, base)}
+	defer client.CloseIdleConnections()
+	resp, err := client.Get("http://api.example/")
+	fmt.Println(resp.Status, err)
+	resp.Body.Close()
+	// Output: 404 Not Found <nil>
+}
+
+func Example_attach() {
+	script := dialtest.Script(dialtest.Refuse.Forever())
+	d := &redial.Dialer{DialFunc: script.DialContext}
+	client := &http.Client{Transport: &http.Transport{DialContext: d.DialContext}} // somebody else's
+	ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer cancel()
+
+	req, err := http.NewRequestWithContext(redial.Attach(ctx), http.MethodGet, "http://api.example/", nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = client.Do(req)
+	fmt.Println(redial.Classify(err), errors.Is(err, redial.ErrDeadline))
+	// Output: refused true
+}
+
+// addresses.md
+
+func Example_addresses() {
+	d := &redial.Dialer{
+		Dialer: net.Dialer{
+			Timeout:       3 * time.Second,        // for an attempt at all addresses of a name
+			FallbackDelay: 100 * time.Millisecond, // between the starts of two addresses
+			Resolver:      &net.Resolver{PreferGo: true},
+		},
+		OnAttempt: func(_ context.Context, a redial.Attempt) {
+			for _, addr := range a.Addrs {
+				fmt.Println(addr.Addr, addr.Class, addr.Err)
+			}
+		},
+		MaxAttempts: 1,
+	}
+	_, err := d.DialContext(ctx, "tcp", "localhost:99999")
+	fmt.Println(redial.Classify(err))
+	// Output: invalid
+}
+
+// observability.md
+
+// counts stands for your metrics. The key is the outcome.
+type counts struct {
+	sync.Mutex
+	attempts map[string]int
+}
+
+func Example_count() {
+	c := counts{attempts: map[string]int{}}
+	d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK).DialContext, Policy: quickly}
+
+	d.OnAttempt = func(_ context.Context, a redial.Attempt) {
+		outcome := "ok"
+		if a.Err != nil { // the Class of a success is Unknown
+			outcome = a.Class.String()
+		}
+		c.Lock()
+		defer c.Unlock()
+		c.attempts[outcome]++
+	}
+	d.DialContext(ctx, "tcp", "db.example:5432")
+	fmt.Println(c.attempts)
+	// Output: map[ok:1 refused:2]
+}
+
+func Example_zap() {
+	d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse.Forever()).DialContext, Policy: quickly, MaxAttempts: 2}
+	logger := zap.NewNop()
+
+	if _, err := d.DialContext(ctx, "tcp", "db.example:5432"); err != nil {
+		if e, ok := errors.AsType[*redial.Error](err); ok {
+			logger.Error("no database", zap.Object("dial", e)) // class, attempts, errno, stop, each attempt
+		} else {
+			logger.Error("no database", zap.Error(err))
+		}
+	}
+	// Output:
+}
+
+// migrating.md
+
+func dialInLoop(ctx context.Context, address string) (conn net.Conn, err error) {
+	for i := range 10 {
+		conn, err = net.DialTimeout("tcp", address, 3*time.Second)
+		if err == nil {
+			return conn, nil
+		}
+		time.Sleep(time.Duration(i) * time.Second)
+	}
+	return nil, err
+}
+
+func dialInsteadOfLoop(ctx context.Context, address string) (net.Conn, error) {
+	d := &redial.Dialer{Dialer: net.Dialer{Timeout: 3 * time.Second}, MaxElapsed: time.Minute}
+	return d.DialContext(ctx, "tcp", address)
+}
+
+func dialByBackoff(ctx context.Context, address string) (conn net.Conn, err error) {
+	dialer := &net.Dialer{Timeout: 3 * time.Second}
+	err = backoff.Retry(func() error {
+		conn, err = dialer.DialContext(ctx, "tcp", address)
+		return err
+	}, backoff.WithContext(backoff.NewExponentialBackOff(), ctx))
+	return conn, err
+}
+
+func dialInsteadOfBackoff(ctx context.Context, address string) (net.Conn, error) {
+	schedule := func() backoff.BackOff { return backoff.NewExponentialBackOff() } // yours; one for each dial
+	d := &redial.Dialer{
+		Dialer:     net.Dialer{Timeout: 3 * time.Second},
+		Policy:     redial.Policy{redial.Refused: schedule, redial.Timeout: schedule},
+		MaxElapsed: 15 * time.Minute, // as backoff's MaxElapsedTime
+	}
+	return d.DialContext(ctx, "tcp", address)
+}
+
+func Example_migrating() {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer ln.Close()
+	for _, dial := range []func(context.Context, string) (net.Conn, error){
+		dialInLoop, dialInsteadOfLoop, dialByBackoff, dialInsteadOfBackoff,
+	} {
+		conn, err := dial(ctx, ln.Addr().String())
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		conn.Close()
+	}
+	// Output:
+}
+
+func Example_lostCause() {
+	script := dialtest.Script(dialtest.Refuse.Forever())
+	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	err := backoff.Retry(func() error {
+		_, err := script.DialContext(short, "tcp", "db.example:5432")
+		return err
+	}, backoff.WithContext(backoff.NewConstantBackOff(10*time.Millisecond), short))
+	fmt.Println("backoff.Retry:", err)
+
+	short, cancel = context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	d := &redial.Dialer{DialFunc: script.DialContext, Policy: quickly}
+	_, err = d.DialContext(short, "tcp", "db.example:5432")
+	fmt.Println("redial:", redial.Classify(err), errors.Is(err, context.DeadlineExceeded))
+	// Output:
+	// backoff.Retry: context deadline exceeded
+	// redial: refused true
+}

@@ -1,0 +1,61 @@
+//go:build !plan9 && !wasip1
+
+package redial_test
+
+import (
+	"net"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial"
+)
+
+// TestDocsErrnos compares the table of classes in docs/errors.md with Classify: each errno, each number of Winsock, and what is
+// retried.
+func TestDocsErrnos(t *testing.T) {
+	inClone(t)
+	text, err := os.ReadFile("docs/errors.md")
+	require.NoError(t, err)
+	_, table, ok := strings.Cut(string(text), "| class | errno | Windows | also | retried |\n")
+	require.True(t, ok)
+	table, _, _ = strings.Cut(table, "\n\n")
+	rows := strings.Split(table, "\n")[1:]
+	require.Len(t, rows, 12, "one for each class")
+	errnos := 0
+	for _, row := range rows {
+		cells := strings.Split(row, "|")
+		require.Len(t, cells, 7, row)
+		var class redial.Class
+		require.NoError(t, class.UnmarshalText([]byte(strings.Trim(cells[1], " `"))))
+		_, retried := redial.DefaultPolicy()[class]
+		assert.Equal(t, retried, strings.TrimSpace(cells[5]) == "yes", row)
+		for _, found := range regexp.MustCompile(`[A-Z]{4,}|\d{5}`).FindAllString(cells[2]+cells[3], -1) {
+			number, err := strconv.Atoi(found)
+			errno := syscall.Errno(number)
+			if err != nil {
+				errno, ok = errnosByName[found]
+				require.True(t, ok, "errnosByName lacks %s", found)
+			}
+			errnos++
+			connect := &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errno)}
+			assert.Equal(t, class, redial.Classify(connect), "%s (%v)", found, errno)
+		}
+	}
+	assert.Greater(t, errnos, 30)
+}
+
+var errnosByName = map[string]syscall.Errno{
+	"EACCES": syscall.EACCES, "EADDRINUSE": syscall.EADDRINUSE, "EADDRNOTAVAIL": syscall.EADDRNOTAVAIL,
+	"EAFNOSUPPORT": syscall.EAFNOSUPPORT, "ECONNABORTED": syscall.ECONNABORTED, "ECONNREFUSED": syscall.ECONNREFUSED,
+	"ECONNRESET": syscall.ECONNRESET, "EHOSTDOWN": syscall.EHOSTDOWN, "EHOSTUNREACH": syscall.EHOSTUNREACH,
+	"EINVAL": syscall.EINVAL, "EMFILE": syscall.EMFILE, "ENETDOWN": syscall.ENETDOWN, "ENETUNREACH": syscall.ENETUNREACH,
+	"ENFILE": syscall.ENFILE, "ENOBUFS": syscall.ENOBUFS, "ENOMEM": syscall.ENOMEM, "ENOTCONN": syscall.ENOTCONN,
+	"EPERM": syscall.EPERM, "EPIPE": syscall.EPIPE, "EPROTOTYPE": syscall.EPROTOTYPE, "ETIMEDOUT": syscall.ETIMEDOUT,
+}

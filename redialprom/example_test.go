@@ -1,0 +1,50 @@
+package redialprom_test
+
+import (
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/dialtest"
+	"github.com/seed-33f8b841/redial/redialprom"
+)
+
+func Example() {
+	d := &redial.Dialer{Dialer: net.Dialer{Timeout: time.Second}, Logger: zap.NewNop()}
+	d.DialFunc = dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK, dialtest.NXDomain).DialContext // a server that restarts
+	m := redialprom.New(redialprom.Opts{Name: "postgres"})
+	m.Instrument(d) // sets d.OnDial and d.OnAttempt, and calls the ones that were there
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(m)
+
+	d.Dial("tcp", "db.example:5432")
+	d.Dial("tcp", "db.exmaple:5432")
+	families, err := registry.Gather()
+	if err != nil {
+		fmt.Println(err)
+	}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			if counter := metric.GetCounter(); counter.GetValue() > 0 {
+				labels := ""
+				for _, label := range metric.GetLabel() {
+					labels += fmt.Sprintf(" %s=%s", label.GetName(), label.GetValue())
+				}
+				fmt.Printf("%s%s %v\n", family.GetName(), labels, counter.GetValue())
+			}
+		}
+	}
+	// Output:
+	// redial_addresses_tried_total dialer=postgres family=ipv4 outcome=ok 1
+	// redial_addresses_tried_total dialer=postgres family=ipv4 outcome=refused 2
+	// redial_attempts_total dialer=postgres outcome=not_found 1
+	// redial_attempts_total dialer=postgres outcome=ok 1
+	// redial_attempts_total dialer=postgres outcome=refused 2
+	// redial_dials_stopped_total dialer=postgres stop=permanent 1
+	// redial_dials_total dialer=postgres outcome=not_found 1
+	// redial_dials_total dialer=postgres outcome=ok 1
+}
