@@ -35,8 +35,7 @@ func TestOnDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK, dialtest.Refuse.Forever())
 		var seen dials
-		var d *redial.Dialer
-		d = &redial.Dialer{
+		d := &redial.Dialer{
 			DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
 				assert.Equal(t, len(seen.began), ctx.Value(dialKey{}), "attempts get OnDial's context")
 				assert.Len(t, seen.ended, len(seen.began)-1)

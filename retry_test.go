@@ -734,18 +734,18 @@ func TestErrorHistory(t *testing.T) {
 // their parts.
 func TestErrorHistoryIsWhatOnAttemptSaw(t *testing.T) {
 	dnstest.SkipWithout(t)
-	refusing := testutil.RefusingAddress(t, "tcp")
-	_, port, err := net.SplitHostPort(refusing)
-	require.NoError(t, err)
 	server := dnstest.Start(t, "127.0.0.1:0")
 	server.Set("two.test", dnstest.Addrs("127.0.0.1", "127.0.0.1"))
 	server.Set("gone.test", dnstest.ServFail)
-	for _, target := range []string{refusing, "two.test:" + port, "gone.test:" + port} {
+	for _, target := range []string{"127.0.0.1:1", "two.test:1", "gone.test:1"} {
 		for _, gate := range []*redial.Gate{nil, {MinInterval: time.Millisecond}} {
 			t.Run(fmt.Sprintf("%s at a Gate: %v", target, gate != nil), func(t *testing.T) {
 				var seen []redial.Attempt
 				d := &redial.Dialer{
-					Dialer:      net.Dialer{Resolver: server.Resolver()},
+					Dialer: net.Dialer{
+						Resolver: server.Resolver(),
+						Control:  func(string, string, syscall.RawConn) error { return errScriptRefuses }, // no connect, which takes seconds on Windows
+					},
 					Policy:      redial.Policy{redial.Refused: every(time.Millisecond), redial.DNS: every(time.Millisecond)},
 					Gate:        gate,
 					MaxAttempts: 20,

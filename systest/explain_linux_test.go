@@ -53,7 +53,7 @@ func TestExplainLoopback(t *testing.T) {
 }
 
 func TestExplainUnixSocket(t *testing.T) {
-	path := socketPath(t)
+	path := testutil.SocketPath(t)
 	_, err := net.Dial("unix", path)
 	assert.Contains(t, explain.Error(err), "There is no unix socket "+path)
 
@@ -63,7 +63,7 @@ func TestExplainUnixSocket(t *testing.T) {
 	_, err = net.Dial("unix", path)
 	assertGolden(t, "unix_stale", err, path, "/run/app.sock")
 
-	full := socketPath(t)
+	full := testutil.SocketPath(t)
 	_, err = testutil.ListenFull(t, syscall.AF_UNIX, &syscall.SockaddrUnix{Name: full}, func(int) (net.Conn, error) {
 		return net.Dial("unix", full)
 	})

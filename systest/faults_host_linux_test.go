@@ -68,7 +68,7 @@ var serverFaults = []fault{
 		}},
 	{class: redial.Refused, cause: "full accept queue of a unix socket until the server accepts", errno: syscall.EAGAIN, only: unix,
 		begin: func(t *testing.T, d *faultyDial) func() {
-			d.network, d.address = "unix", socketPath(t)
+			d.network, d.address = "unix", testutil.SocketPath(t)
 			fd, err := testutil.ListenFull(t, syscall.AF_UNIX, &syscall.SockaddrUnix{Name: d.address}, func(int) (net.Conn, error) {
 				return net.Dial("unix", d.address)
 			})
@@ -77,7 +77,7 @@ var serverFaults = []fault{
 		}},
 	{class: redial.Refused, cause: "a file where the unix socket should be, until the server starts", errno: syscall.ECONNREFUSED, only: unix,
 		begin: func(t *testing.T, d *faultyDial) func() { // other systems return ENOTSOCK
-			d.network, d.address = "unix", socketPath(t)
+			d.network, d.address = "unix", testutil.SocketPath(t)
 			require.NoError(t, os.WriteFile(d.address, nil, 0o600))
 			return func() {
 				require.NoError(t, os.Remove(d.address))
@@ -154,7 +154,7 @@ var hostFaults = []fault{
 		}},
 	{class: redial.Exhausted, cause: "no descriptor for a unix socket until one is free", errno: syscall.EMFILE, only: unix,
 		begin: func(t *testing.T, d *faultyDial) func() {
-			d.network, d.address = "unix", socketPath(t)
+			d.network, d.address = "unix", testutil.SocketPath(t)
 			listenUnix(t, d.address)
 			return oneDescriptorFrees(t)
 		}},
@@ -334,7 +334,7 @@ func testHostFaults(t *testing.T, faults []fault, before func(t *testing.T)) {
 var deniedFaults = []fault{
 	{class: redial.Denied, cause: "unix socket of others", errno: syscall.EACCES,
 		begin: func(t *testing.T, d *faultyDial) func() {
-			d.network, d.address = "unix", socketPath(t)
+			d.network, d.address = "unix", testutil.SocketPath(t)
 			listenUnix(t, d.address)
 			require.NoError(t, os.Chmod(filepath.Dir(d.address), 0o755))
 			require.NoError(t, os.Chmod(d.address, 0o600))
@@ -344,7 +344,7 @@ var deniedFaults = []fault{
 		}},
 	{class: redial.Denied, cause: "directory of a unix socket of others", errno: syscall.EACCES,
 		begin: func(t *testing.T, d *faultyDial) func() {
-			d.network, d.address = "unix", socketPath(t)
+			d.network, d.address = "unix", testutil.SocketPath(t)
 			listenUnix(t, d.address)
 			require.NoError(t, os.Chmod(d.address, 0o666))
 			const nobody = 65534

@@ -18,6 +18,7 @@ import (
 	"unsafe"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // A sandboxedCall is a system call that a dial makes, and the dial that makes it.
@@ -44,11 +45,11 @@ var (
 		d.LocalAddr = &net.TCPAddr{IP: d.ip.AsSlice()}
 	}}
 	unixConnectCall = sandboxedCall{"connect of a unix socket", syscall.SYS_CONNECT, unix, func(t *testing.T, d *faultyDial) {
-		d.network, d.address = "unix", socketPath(t)
+		d.network, d.address = "unix", testutil.SocketPath(t)
 	}}
 	unixBindCall = sandboxedCall{"bind of a unix socket", syscall.SYS_BIND, unix, func(t *testing.T, d *faultyDial) {
-		d.network, d.address = "unix", socketPath(t)
-		d.LocalAddr = &net.UnixAddr{Net: "unix", Name: socketPath(t)}
+		d.network, d.address = "unix", testutil.SocketPath(t)
+		d.LocalAddr = &net.UnixAddr{Net: "unix", Name: testutil.SocketPath(t)}
 	}}
 )
 

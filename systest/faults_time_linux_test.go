@@ -73,7 +73,7 @@ func TestFaultSuspended(t *testing.T) {
 			each  = 20 // dials of a kind
 		)
 		refusing, silent := testutil.RefusingAddress(t, "tcp"), testutil.ListenSilent(t, "127.0.0.1:0")
-		path := socketPath(t)
+		path := testutil.SocketPath(t)
 		var (
 			kinds   []func(t *testing.T) // check the dials of one kind
 			dialing sync.WaitGroup

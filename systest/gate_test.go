@@ -33,7 +33,8 @@ func TestGateOnRealSockets(t *testing.T) {
 	assert.Equal(t, make([]error, dials), errs)
 
 	var connects atomic.Int64
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	refused := 2 * testutil.Refusal // every dial lives until its first attempt is refused
+	ctx, cancel := context.WithTimeout(t.Context(), refused+time.Second)
 	defer cancel()
 	d.OnAttempt = func(_ context.Context, a redial.Attempt) {
 		if !a.Shared {
@@ -41,7 +42,7 @@ func TestGateOnRealSockets(t *testing.T) {
 		}
 	}
 	errs = testutil.Crowd(dials, func(i int) error {
-		ctx, cancel := context.WithTimeout(ctx, time.Duration(i)*time.Millisecond)
+		ctx, cancel := context.WithTimeout(ctx, refused+time.Duration(i)*time.Millisecond)
 		defer cancel()
 		_, err := d.DialContext(ctx, "tcp", closed)
 		return err

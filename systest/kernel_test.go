@@ -40,12 +40,12 @@ var kernelFaults = []fault{
 		}},
 	{class: redial.Refused, cause: "missing unix socket until the server starts", errno: syscall.ENOENT,
 		begin: func(t *testing.T, d *faultyDial) func() {
-			d.network, d.address = "unix", socketPath(t)
+			d.network, d.address = "unix", testutil.SocketPath(t)
 			return func() { listenUnix(t, d.address) }
 		}},
 	{class: redial.Refused, cause: "stale unix socket until the server starts", errno: syscall.ECONNREFUSED,
 		begin: func(t *testing.T, d *faultyDial) func() {
-			d.network, d.address = "unix", socketPath(t)
+			d.network, d.address = "unix", testutil.SocketPath(t)
 			listener := listenUnix(t, d.address)
 			listener.SetUnlinkOnClose(false)
 			closeListener(t, listener)
@@ -60,14 +60,14 @@ var kernelFaults = []fault{
 			if os.Geteuid() == 0 {
 				t.Skip("root may connect to every unix socket; TestFaultDenied tests the same as another user")
 			}
-			d.network, d.address = "unix", socketPath(t)
+			d.network, d.address = "unix", testutil.SocketPath(t)
 			listenUnix(t, d.address)
 			require.NoError(t, os.Chmod(d.address, 0))
 			return func() { require.NoError(t, os.Chmod(d.address, 0o600)) }
 		}},
 	{class: redial.Invalid, cause: "unix socket of another type", errno: syscall.EPROTOTYPE,
 		begin: func(t *testing.T, d *faultyDial) func() {
-			d.network, d.address = "unixgram", socketPath(t)
+			d.network, d.address = "unixgram", testutil.SocketPath(t)
 			listenUnix(t, d.address)
 			return nil
 		}},
@@ -78,7 +78,7 @@ var kernelFaults = []fault{
 		}},
 	{class: redial.Invalid, cause: "unix socket below a file", errno: syscall.ENOTDIR,
 		begin: func(t *testing.T, d *faultyDial) func() {
-			path := socketPath(t)
+			path := testutil.SocketPath(t)
 			require.NoError(t, os.WriteFile(path, nil, 0o600))
 			d.network, d.address = "unix", filepath.Join(path, "socket")
 			return nil

@@ -122,7 +122,7 @@ func newSoak(t *testing.T) *soak {
 		echo, silent, s.flap(), testutil.RefusingAddress(t, "tcp"), "bad address",
 		"good.test:" + port, "half.test:" + port, "failing.test:80", "mute.test:80", "nobody.test:80",
 	}
-	s.sockets = []string{listenUnix(t, socketPath(t)).Addr().String(), filepath.Join(s.dir, "missing")}
+	s.sockets = []string{listenUnix(t, testutil.SocketPath(t)).Addr().String(), filepath.Join(s.dir, "missing")}
 
 	web := &http.Server{Handler: testutil.Hello}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -8,23 +8,11 @@ import (
 	"context"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
-
-// socketPath returns a path for a unix socket. The path is short enough for every system's limit,
-// however long the test's name.
-func socketPath(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "redial")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return filepath.Join(dir, "socket")
-}
 
 func listenUnix(t *testing.T, path string) *net.UnixListener {
 	t.Helper()

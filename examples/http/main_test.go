@@ -17,8 +17,9 @@ func TestMain(m *testing.M) { testutil.Main(m) }
 
 func TestNoRequestIsLost(t *testing.T) {
 	t.Parallel()
+	testutil.NeedSockets(t)
 	var out bytes.Buffer
-	assert.Zero(t, run(&out, 500*time.Millisecond))
+	assert.Zero(t, run(&out, 500*time.Millisecond+2*testutil.Refusal))
 	assert.Contains(t, out.String(), "with redial: 100 requests answered, 0 lost")
 	assert.Regexp(t, `without redial: \d+ requests answered, [1-9]\d* lost`, out.String())
 	assert.Contains(t, out.String(), "dial attempt failed, will retry")

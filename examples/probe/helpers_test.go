@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -25,30 +24,23 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
-// binary is probe, built as go run builds it; empty where no processes can be
-// started. server is an https one whose certificate is in the file cert.
+// server is an https one whose certificate is in the file cert.
 var (
-	binary string
 	server *httptest.Server
 	cert   string
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(withBinary(m))
+	testutil.RunProgram(main)
+	os.Exit(withServer(m))
 }
 
-func withBinary(m *testing.M) int {
+func withServer(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "probe")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	if runtime.GOOS != "js" && runtime.GOOS != "wasip1" {
-		binary = filepath.Join(dir, "probe.exe")
-		if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-			log.Fatalf("go build: %v\n%s", err, out)
-		}
-	}
 	server = httptest.NewUnstartedServer(http.NotFoundHandler())
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.EnableHTTP2 = true
@@ -71,15 +63,13 @@ var both = map[string]runner{"process": probe, "in process": inProcess}
 
 func probe(t *testing.T, args ...string) (code int, out, errOut string) {
 	t.Helper()
-	if binary == "" {
-		t.Skip("no processes on " + runtime.GOOS)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd := testutil.Program(t, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
+	testutil.Started(t, cmd.Start())
+	kill := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+	defer kill.Stop()
+	err := cmd.Wait()
 	if _, ok := errors.AsType[*exec.ExitError](err); !ok {
 		require.NoError(t, err)
 	}
@@ -123,12 +113,9 @@ func portOf(t *testing.T, address string) string {
 func socketPath(t *testing.T) string {
 	t.Helper()
 	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
-		t.Skip("no unix sockets, or with other errors")
+		t.Skip("unix sockets have other errors here")
 	}
-	dir, err := os.MkdirTemp("", "probe")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return filepath.Join(dir, "socket")
+	return testutil.SocketPath(t)
 }
 
 // decode decodes the single object of out.
@@ -144,4 +131,10 @@ func decodeInto(t *testing.T, line string, into any) {
 	decoder.DisallowUnknownFields()
 	require.NoError(t, decoder.Decode(into), "%s", line)
 	assert.False(t, decoder.More(), "more than one object: %s", line)
+}
+
+// assertMeasured checks a time in seconds.
+func assertMeasured(t *testing.T, seconds float64) {
+	t.Helper()
+	testutil.AssertMeasured(t, time.Duration(seconds*float64(time.Second)))
 }

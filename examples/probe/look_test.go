@@ -119,8 +119,8 @@ func TestJSON(t *testing.T) {
 	j = decode(t, out)
 	assert.True(t, j.Connected)
 	assert.Empty(t, j.Explanation)
-	assert.Positive(t, j.Elapsed)
-	assert.Positive(t, j.Attempts[0].Resolve)
+	assertMeasured(t, j.Elapsed)
+	assertMeasured(t, j.Attempts[0].Resolve)
 	assert.Equal(t, j.Remote, j.Attempts[0].Addrs[0].Addr)
 }
 
@@ -137,7 +137,7 @@ func TestJSONCount(t *testing.T) {
 	decodeInto(t, lines[4], &end)
 	require.Len(t, end.Summary, 2)
 	assert.Equal(t, 2, end.Summary[0].Connected)
-	assert.Positive(t, end.Summary[0].Median)
+	assertMeasured(t, end.Summary[0].Median)
 	assert.LessOrEqual(t, end.Summary[0].Shortest, end.Summary[0].Longest)
 	assert.Equal(t, jsonSummary{Target: missing, Failed: map[string]int{"refused": 2}}, end.Summary[1])
 }

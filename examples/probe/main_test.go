@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -154,7 +153,7 @@ func TestHTTP(t *testing.T) {
 		j := decode(t, out)
 		require.NotNil(t, j.HTTP)
 		assert.Equal(t, 200, j.HTTP.Status)
-		assert.Positive(t, j.HTTP.Duration)
+		assertMeasured(t, j.HTTP.Duration)
 		assert.Nil(t, j.TLS)
 
 		// The address is connected to; it is the handshake that fails.
@@ -211,7 +210,7 @@ func TestTLS(t *testing.T) {
 		require.NotNil(t, j.TLS)
 		assert.Equal(t, "TLS 1.3", j.TLS.Version)
 		assert.Equal(t, "h2", j.TLS.Protocol)
-		assert.Positive(t, j.TLS.Duration)
+		assertMeasured(t, j.TLS.Duration)
 
 		code, out, _ = run(t, "-cacert="+cert, "https://localhost:"+portOf(t, address))
 		assert.Equal(t, exitFailed, code, name)
@@ -288,15 +287,15 @@ func TestUsage(t *testing.T) {
 
 // SIGINT and SIGTERM end the looks, and the summary still comes.
 func TestSignals(t *testing.T) {
-	if binary == "" || runtime.GOOS == "windows" {
+	if runtime.GOOS == "windows" {
 		t.Skip("no process can be sent a signal")
 	}
 	address := "127.0.0.1:" + listen(t)
 	for s, code := range map[os.Signal]int{os.Interrupt: 130, syscall.SIGTERM: 143} {
 		var out testutil.Output
-		cmd := exec.Command(binary, "-count=0", "-interval=1h", address)
+		cmd := testutil.Program(t, "-count=0", "-interval=1h", address)
 		cmd.Stdout = &out
-		require.NoError(t, cmd.Start())
+		testutil.Started(t, cmd.Start())
 		defer cmd.Process.Kill()
 		out.Await(t, "   1  "+address+"  connected ")
 		require.NoError(t, cmd.Process.Signal(s))

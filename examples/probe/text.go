@@ -144,7 +144,7 @@ func (l *look) steps() []step {
 
 // connecting returns the steps until the connection.
 func (a *attempt) connecting() []step {
-	if a.Resolve == 0 { // a literal address, or a path
+	if a.Resolve == 0 && a.Addrs == nil { // a literal address, or a path
 		s := step{what: a.Address, outcome: "connected", took: a.Duration - a.asked}
 		if !a.reached {
 			s.outcome, s.bad = a.Class.String(), true

@@ -15,16 +15,18 @@ import (
 func TestMain(m *testing.M) { testutil.Main(m) }
 
 func TestOwnServer(t *testing.T) {
+	testutil.NeedSockets(t)
 	var out bytes.Buffer
-	assert.Zero(t, run(nil, &out, 300*time.Millisecond))
+	assert.Zero(t, run(nil, &out, 300*time.Millisecond+2*testutil.Refusal))
 	assert.Contains(t, out.String(), "\nattempt 1: refused, the next in ")
 	assert.Contains(t, out.String(), ": connected, ")
 	assert.Contains(t, out.String(), "received: hello, you got through\n")
 }
 
 func TestLog(t *testing.T) {
+	testutil.NeedSockets(t)
 	var out bytes.Buffer
-	assert.Zero(t, run([]string{"-log"}, &out, 300*time.Millisecond))
+	assert.Zero(t, run([]string{"-log"}, &out, 300*time.Millisecond+2*testutil.Refusal))
 	assert.Contains(t, out.String(), `WARN dial attempt failed, will retry {"network": "tcp", "address": "127.0.0.1:`)
 	assert.Contains(t, out.String(), `"class": "refused"`)
 	assert.Contains(t, out.String(), "INFO dial recovered")

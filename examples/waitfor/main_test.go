@@ -30,29 +30,10 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
-// binary is waitfor, built as go run builds it; empty where no processes can
-// be started.
-var binary string
-
 func TestMain(m *testing.M) {
+	testutil.RunProgram(main)
 	flag.Set("test.parallel", "8") // they wait most of the time; the command line overrides it
-	os.Exit(withBinary(m))
-}
-
-func withBinary(m *testing.M) int {
-	if runtime.GOOS == "js" || runtime.GOOS == "wasip1" {
-		return m.Run()
-	}
-	dir, err := os.MkdirTemp("", "waitfor")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "waitfor.exe")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		log.Fatalf("go build: %v\n%s", err, out)
-	}
-	return m.Run()
+	os.Exit(m.Run())
 }
 
 // A process is waitfor as a user runs it.
@@ -65,12 +46,9 @@ type process struct {
 // start starts it, and ends it with t if it has not ended by itself.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
-	if binary == "" {
-		t.Skip("no processes on " + runtime.GOOS)
-	}
-	p := &process{t: t, cmd: exec.Command(binary, args...)}
+	p := &process{t: t, cmd: testutil.Program(t, args...)}
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
-	require.NoError(t, p.cmd.Start())
+	testutil.Started(t, p.cmd.Start())
 	t.Cleanup(func() {
 		if p.cmd.ProcessState == nil {
 			p.cmd.Process.Kill()
@@ -99,6 +77,23 @@ const patience = 30 * time.Second
 // enough is a -timeout within which an attempt on a busy machine gets through.
 const enough = "2s"
 
+// untilRefused are flags with which the time is up, but not in the middle of an attempt, which
+// would then be the one to be explained: it was not refused yet.
+func untilRefused() []string {
+	if testutil.Refusal > 0 {
+		return []string{"-timeout", (4 * testutil.Refusal).String(), "-interval", "1h"}
+	}
+	return []string{"-timeout", enough}
+}
+
+// echo is a command that writes its arguments.
+func echo(args ...string) []string {
+	if runtime.GOOS == "windows" {
+		return append([]string{"cmd", "/c", "echo"}, args...)
+	}
+	return append([]string{"echo"}, args...)
+}
+
 func listen(t *testing.T) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -115,12 +110,9 @@ func closedAddress(t *testing.T) string { return testutil.RefusingAddress(t, "tc
 func socketPath(t *testing.T) string {
 	t.Helper()
 	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
-		t.Skip("no unix sockets, or with other errors")
+		t.Skip("unix sockets have other errors here")
 	}
-	dir, err := os.MkdirTemp("", "waitfor")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return filepath.Join(dir, "socket")
+	return testutil.SocketPath(t)
 }
 
 func listenUnix(t *testing.T, path string) net.Listener {
@@ -179,7 +171,8 @@ func TestTimedOut(t *testing.T) {
 	t.Parallel()
 	server, _ := serve(t, http.StatusBadGateway)
 	there, closed := listen(t), closedAddress(t)
-	p := start(t, "-timeout", enough, closed, server.URL, there, "--", "echo", "not to be run")
+	args := append(untilRefused(), closed, server.URL, there, "--")
+	p := start(t, append(args, echo("not to be run")...)...)
 	assert.Equal(t, exitTimedOut, p.code())
 	errOut := p.stderr.String()
 	assert.Empty(t, p.stdout.String())
@@ -304,7 +297,7 @@ func TestTimedOutInProcess(t *testing.T) {
 	t.Parallel()
 	server, _ := serve(t, http.StatusInternalServerError)
 	closed := closedAddress(t)
-	code, errOut := inProcess(t, "-timeout", enough, server.URL, closed)
+	code, errOut := inProcess(t, append(untilRefused(), server.URL, closed)...)
 	assert.Equal(t, exitTimedOut, code)
 	assert.Contains(t, errOut, "\nThe server is there and answers, but says that it can't serve: it answered 500 Internal Server Error.\n")
 	assert.Contains(t, errOut, "\n"+closed+" refused the connection")

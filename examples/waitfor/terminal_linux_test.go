@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,6 +18,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // openPty opens both ends of a new pseudoterminal of that size.
@@ -58,11 +59,11 @@ func ioctl(t *testing.T, f *os.File, request uintptr, argument unsafe.Pointer) {
 func startOnPty(t *testing.T, columns, rows uint16, args ...string) (p *process, keyboard io.Writer) {
 	t.Helper()
 	master, slave := openPty(t, columns, rows)
-	p = &process{t: t, cmd: exec.Command(binary, args...)}
-	p.cmd.Env = append(os.Environ(), "TERM="+cmp.Or(os.Getenv("TERM"), "xterm"), "NO_COLOR=")
+	p = &process{t: t, cmd: testutil.Program(t, args...)}
+	p.cmd.Env = append(p.cmd.Env, "TERM="+cmp.Or(os.Getenv("TERM"), "xterm"), "NO_COLOR=")
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = slave, &p.stdout, slave
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
-	require.NoError(t, p.cmd.Start())
+	testutil.Started(t, p.cmd.Start())
 	slave.Close()
 	copied := make(chan struct{})
 	go func() {

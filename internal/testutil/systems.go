@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial/internal/errno"
@@ -23,13 +25,36 @@ func NeedSockets(t testing.TB) {
 	}
 }
 
+// Refusal is how long a connect to a port takes, about, if the machine is there and nobody listens.
+// Windows tries several times, half a second apart.
+var Refusal = func() time.Duration {
+	if runtime.GOOS == "windows" && !OnWine() {
+		return 2 * time.Second
+	}
+	return 0
+}()
+
+// AssertMeasured checks that d, the time that something took, was measured. Where the clock ticks
+// rarely, as on Windows, it may be zero.
+func AssertMeasured(t testing.TB, d time.Duration) {
+	t.Helper()
+	if runtime.GOOS != "windows" {
+		assert.Positive(t, d)
+	}
+	assert.GreaterOrEqual(t, d, time.Duration(0))
+}
+
 const simulatedNetwork = runtime.GOOS == "js" || runtime.GOOS == "wasip1"
 
-// SocketPath returns a path for a unix socket. The path is short enough for every system's limit,
-// however long the test's name. SocketPath skips t if the system has no unix sockets.
+// SocketPath returns a path for a unix socket. The path is short enough for every system's limit and
+// for one line, however long the names of the test and of the system's temporary directory.
+// SocketPath skips t if the system has no unix sockets.
 func SocketPath(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "redial")
+	dir, err := os.MkdirTemp("/tmp", "redial")
+	if err != nil {
+		dir, err = os.MkdirTemp("", "redial")
+	}
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	path := filepath.Join(dir, "socket")
