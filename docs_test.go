@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode"
@@ -441,8 +442,9 @@ var masks = []struct {
 // 5432, and an HTTP server listens on port 8080.
 type programs struct {
 	dir           string
-	refused, http string // ports
-	canRun        bool   // on Linux only, because explanations name the commands of the system
+	refused, http string   // ports
+	canRun        bool     // on Linux only, because explanations name the commands of the system
+	outputs       sync.Map // from a command line to what returns its output: each runs once
 }
 
 func newPrograms(t *testing.T) *programs {
@@ -458,6 +460,11 @@ func newPrograms(t *testing.T) *programs {
 
 // run returns what a command writes, to standard output and to standard error.
 func (p *programs) run(command, args string) (string, error) {
+	once, _ := p.outputs.LoadOrStore(command+" "+args, sync.OnceValues(func() (string, error) { return p.output(command, args) }))
+	return once.(func() (string, error))()
+}
+
+func (p *programs) output(command, args string) (string, error) {
 	args = strings.NewReplacer(":5432", ":"+p.refused, ":8080", ":"+p.http).Replace(args)
 	if command != "go" {
 		binary := filepath.Join(p.dir, command+".exe")
