@@ -1,6 +1,7 @@
 package redial_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -382,6 +383,26 @@ func TestGateTimeEndsDuringProbe(t *testing.T) {
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.Zero(t, asError(t, err).Attempts)
 	})
+	testutil.Bubble(t, "when the latest failure was its own", func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse, dialtest.Timeout)
+		d := gateDialer(script, new(redial.Gate))
+		prober := *d
+		d.MaxElapsed = 600 * time.Millisecond
+		go func() {
+			time.Sleep(50 * time.Millisecond)
+			prober.MaxElapsed = 700 * time.Millisecond
+			prober.Dial("tcp", address) // its probe comes first, because it knows of no failure yet, and gets no answer
+		}()
+		d.Policy = redial.Policy{redial.Refused: every(time.Minute)}
+		begin := time.Now()
+		_, err := d.Dial("tcp", address)
+		assert.Equal(t, []time.Duration{0, 100}, inMs(starts(script, begin)))
+		assert.Equal(t, 600*time.Millisecond, time.Since(begin))
+		assert.ErrorIs(t, err, redial.ErrMaxElapsed)
+		assert.Equal(t, 1, asError(t, err).Attempts)
+		assert.Len(t, asError(t, err).History, 1)
+		time.Sleep(time.Minute)
+	})
 	testutil.Bubble(t, "when it knows the latest failure", func(t *testing.T) {
 		// The dial has recorded the latest failure when its time is up. It does not
 		// record it again.
@@ -430,6 +451,90 @@ func TestGateSilentProbe(t *testing.T) {
 			assert.Equal(t, []time.Duration{0, 101, 1101}, all[:3])
 		})
 	}
+}
+
+// A dial that knows that the target fails makes its last attempt as late as it can, as without a Gate, although it waits for the
+// Gate's next probe.
+func TestGateLastAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Forever())
+		d := gateDialer(script, new(redial.Gate))
+		d.Policy = redial.Policy{redial.Refused: every(time.Minute)}
+		d.MaxElapsed = time.Second
+		begin := time.Now()
+		_, err := d.Dial("tcp", address)
+		assert.ErrorIs(t, err, redial.ErrMaxElapsed)
+		assert.Equal(t, []time.Duration{0, 950}, inMs(starts(script, begin)))
+		assert.Equal(t, 950*time.Millisecond, time.Since(begin))
+	})
+}
+
+// If another dial's probe fails, and there is no time for one more, a dial that waited for it fails at once.
+func TestGateFailsWithTheProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse, dialtest.Refuse.After(300*time.Millisecond))
+		d := gateDialer(script, new(redial.Gate))
+		d.Policy = redial.Policy{redial.Refused: every(10 * time.Second)}
+		d.MaxElapsed = 450 * time.Millisecond
+		go func() {
+			time.Sleep(time.Millisecond)
+			d.Dial("tcp", address) // its probe comes first, because it knows of no failure yet
+		}()
+		begin := time.Now()
+		_, err := d.Dial("tcp", address)
+		assert.Equal(t, []time.Duration{0, 100}, inMs(starts(script, begin)))
+		assert.Equal(t, 400*time.Millisecond, time.Since(begin))
+		e := asError(t, err)
+		assert.Equal(t, redial.ErrMaxElapsed, e.Stop)
+		require.Len(t, e.History, 2)
+		assert.True(t, e.History[1].Shared)
+		assert.Same(t, lastOf(t, script, 2).Err, e.Err)
+	})
+}
+
+// The second in which others wait for a silent probe begins anew when an older probe fails meanwhile.
+func TestGateSilentProbeBesideFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.After(time.Millisecond), dialtest.Refuse.After(1500*time.Millisecond), dialtest.Timeout, dialtest.OK.Forever())
+		d := gateDialer(script, &redial.Gate{Burst: 1})
+		d.Policy = redial.Policy{redial.Refused: every(100 * time.Millisecond)}
+		d.MaxElapsed = time.Minute
+		begin := time.Now()
+		crowd(2, func(int) error { _, err := d.Dial("tcp", address); return err })
+		assert.Equal(t, []time.Duration{0, 101, 1101, 2601}, inMs(starts(script, begin))[:4])
+	})
+}
+
+// A dial that waits behind another makes a probe before its time is up, if others have left and the next probe has become due
+// later.
+func TestGateOthersLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Forever())
+		d := gateDialer(script, new(redial.Gate))
+		d.Policy = redial.Policy{redial.Refused: every(10 * time.Second)}
+		begin := time.Now()
+		leaving, leave := context.WithCancel(t.Context())
+		time.AfterFunc(2*time.Second, leave)
+		for _, dial := range []struct {
+			ctx         context.Context
+			maxElapsed  time.Duration
+			maxAttempts int
+		}{
+			{t.Context(), -1, 1}, // its failure begins the outage
+			{t.Context(), time.Minute, 0},
+			{t.Context(), 4 * time.Second, 0},
+			{leaving, -1, 0},
+		} {
+			d := *d
+			d.MaxElapsed, d.MaxAttempts = dial.maxElapsed, dial.maxAttempts
+			go d.DialContext(dial.ctx, "tcp", address)
+			synctest.Wait()
+		}
+		time.Sleep(4 * time.Second)
+		// With three dials, the next probe is due at 3.33 s. When one has left, it is due at 5 s.
+		assert.Equal(t, []time.Duration{0, 3800}, inMs(starts(script, begin)))
+		time.Sleep(time.Minute)
+	})
 }
 
 // A dial that has too little time for a probe of its own waits for the probe in flight.
@@ -590,17 +695,20 @@ func TestGateHandsOver(t *testing.T) {
 	const (
 		probe      = 100 * time.Millisecond // after the failure
 		probeTakes = time.Second            // the prober's own probe
+		soon       = 10 * time.Millisecond
 	)
 	for _, test := range []struct {
 		name         string
 		afterFailure ending        // called when the first attempt has failed; nil: the prober goes on
 		inProbe      ending        // called at the end of the prober's probe
 		want         time.Duration // until the others connect
+		takes        time.Duration // the prober's own probe; 0: probeTakes
 	}{
 		{name: "canceled while waiting", afterFailure: func(cancel context.CancelFunc) { time.AfterFunc(probe/2, cancel) }, want: probe},
 		{name: "panics after its failure", afterFailure: panics, want: probe},
 		{name: "exits after its failure", afterFailure: exits, want: probe},
 		{name: "canceled while probing", inProbe: cancels, want: probe + probeTakes},
+		{name: "canceled soon after the beginning of its probe", inProbe: cancels, want: probe + probe, takes: soon},
 		{name: "panics while probing", inProbe: panics, want: probe + probeTakes},
 		{name: "exits while probing", inProbe: exits, want: probe + probeTakes},
 	} {
@@ -614,7 +722,7 @@ func TestGateHandsOver(t *testing.T) {
 				if test.inProbe == nil || len(refuses.Dials()) == 0 {
 					return refuses.DialContext(ctx, network, address)
 				}
-				time.Sleep(probeTakes)
+				time.Sleep(cmp.Or(test.takes, probeTakes))
 				test.inProbe(cancel)
 				<-ctx.Done()
 				return nil, ctx.Err()
@@ -949,6 +1057,15 @@ func TestGateReset(t *testing.T) {
 		_, err = d.Dial("tcp", address)
 		require.NoError(t, err)
 		assert.Zero(t, time.Since(begin))
+
+		// It does not matter how long ago the last probe was, or that another has just failed.
+		script.For(address, dialtest.Refuse, dialtest.Refuse.After(20*time.Millisecond), dialtest.OK)
+		time.AfterFunc(time.Minute, func() { gate.Reset("tcp", address) })
+		time.AfterFunc(time.Minute+30*time.Millisecond, func() { gate.Reset("tcp", address) })
+		begin = time.Now()
+		_, err = d.Dial("tcp", address)
+		require.NoError(t, err)
+		assert.Equal(t, time.Minute+30*time.Millisecond, time.Since(begin))
 	})
 }
 
@@ -972,6 +1089,14 @@ func TestGateWaitersGiveUp(t *testing.T) {
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.Zero(t, asError(t, err).Attempts)
 
+		closed := *d
+		closeCancel(&closed, time.Second)
+		start = time.Now()
+		_, err = closed.Dial("tcp", address)
+		assert.Equal(t, time.Second, time.Since(start))
+		assert.ErrorIs(t, err, context.Canceled)
+		assert.Zero(t, asError(t, err).Attempts)
+
 		limited := *d
 		limited.MaxElapsed = time.Second
 		start = time.Now()
@@ -981,7 +1106,7 @@ func TestGateWaitersGiveUp(t *testing.T) {
 		assert.EqualError(t, err, "dial tcp: a.test:80: not attempted: MaxElapsed too close")
 
 		// A dial that is admitted at the moment at which it gives up passes its turn on.
-		ctx, cancelAt := context.WithTimeout(t.Context(), time.Hour-2*time.Second)
+		ctx, cancelAt := context.WithTimeout(t.Context(), time.Hour-3*time.Second)
 		defer cancelAt()
 		go d.DialContext(ctx, "tcp", address)
 		_, err = d.Dial("tcp", address)
