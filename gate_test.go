@@ -544,18 +544,14 @@ func TestGateWaitsForTheProbeInFlight(t *testing.T) {
 		d := gateDialer(script, &redial.Gate{Burst: 1})
 		d.Policy = redial.Policy{redial.Refused: every(10 * time.Second)}
 		begin := time.Now()
-		crowd(100, func(i int) error {
-			d := *d
-			if i == 99 {
-				d.MaxElapsed = 1500 * time.Millisecond
-			}
-			_, err := d.Dial("tcp", address)
-			if i == 99 { // the probe in flight began at 1.3 s; the next could begin at 2.3 s
-				assert.ErrorIs(t, err, redial.ErrMaxElapsed)
-				assert.Equal(t, d.MaxElapsed, time.Since(begin))
-			}
-			return err
-		})
+		go crowd(99, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return err })
+		synctest.Wait()
+		limited := *d
+		limited.MaxElapsed = 1500 * time.Millisecond
+		_, err := limited.Dial("tcp", address) // the probe in flight begins at 1.3 s; the next could begin at 2.3 s
+		assert.ErrorIs(t, err, redial.ErrMaxElapsed)
+		assert.Equal(t, limited.MaxElapsed, time.Since(begin))
+		time.Sleep(time.Minute) // until the others have connected
 	})
 }
 
@@ -672,6 +668,137 @@ func TestGateBurstFailsOnce(t *testing.T) {
 		crowd(3, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
 		assert.Equal(t, []time.Duration{0, 0, 0, 110, 210, 210, 350}, inMs(starts(script, begin)))
 	})
+}
+
+// An attempt of the burst that fails during the outage takes its next delay from the Gate, and its dial waits there. It knows
+// that the target fails, so it does not share the failure of an early probe.
+func TestGateBurstWaitsAtTheGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.After(10*time.Millisecond), dialtest.Refuse.After(20*time.Millisecond), dialtest.Refuse, dialtest.OK.Forever())
+		d := gateDialer(script, &redial.Gate{Burst: 2})
+		d.Policy = redial.Policy{redial.Refused: every(10 * time.Second)}
+		var mu sync.Mutex
+		var delays []time.Duration
+		d.OnAttempt = func(_ context.Context, a redial.Attempt) {
+			mu.Lock()
+			defer mu.Unlock()
+			assert.False(t, a.Shared)
+			delays = append(delays, a.Delay)
+		}
+		begin := time.Now()
+		crowd(2, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
+		assert.Equal(t, []time.Duration{0, 0, 5010, 10010, 10010}, inMs(starts(script, begin)))
+		assert.Equal(t, []time.Duration{10_000, 9990, 5000, 0, 0}, inMs(delays))
+	})
+}
+
+// The failure of an early probe is shared with the dials that did not know that the target fails. Their record says how much is
+// left of the delay.
+func TestGateSharesEarlyProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK)
+		d := gateDialer(script, new(redial.Gate))
+		d.Policy = redial.Policy{redial.Refused: every(time.Minute)}
+		begin := time.Now()
+		once := *d
+		once.MaxAttempts = 1
+		once.Dial("tcp", address)
+		time.Sleep(4 * time.Second)
+
+		impatient := *d
+		impatient.MaxElapsed = 50 * time.Millisecond
+		time.AfterFunc(time.Second, func() { impatient.Dial("tcp", address) })
+		var records []redial.Attempt
+		d.OnAttempt = func(_ context.Context, a redial.Attempt) { records = append(records, a) }
+		_, err := d.Dial("tcp", address)
+		require.NoError(t, err)
+		assert.Equal(t, []time.Duration{0, 5000, 60_000}, inMs(starts(script, begin)))
+		require.Len(t, records, 2)
+		assert.True(t, records[0].Shared)
+		assert.Equal(t, 55*time.Second, records[0].Delay)
+		assert.Equal(t, time.Second, records[0].Elapsed)
+	})
+}
+
+// What an attempt learns that began before an outage says nothing about a target that has recovered.
+func TestGateIgnoresOldAttempts(t *testing.T) {
+	testutil.Bubble(t, "of before a recovery", func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.After(time.Second), dialtest.Refuse, dialtest.OK, dialtest.OK.After(time.Hour), dialtest.OK.After(10*time.Millisecond).Forever())
+		d := gateDialer(script, &redial.Gate{Burst: 2})
+		d.Timeout = 2 * time.Hour
+		old := *d
+		old.MaxAttempts = 1
+		go old.Dial("tcp", address)
+		synctest.Wait()
+		_, err := d.Dial("tcp", address)
+		require.NoError(t, err)
+		go d.Dial("tcp", address) // stays in flight, so that the Gate does not forget the target
+		time.Sleep(time.Second)
+		// At the recovery, one attempt was in flight, so the window is three.
+		begin := time.Now()
+		crowd(10, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
+		assert.Equal(t, []time.Duration{0, 0, 10}, inMs(starts(script, begin))[4:7])
+		time.Sleep(2 * time.Hour)
+	})
+	testutil.Bubble(t, "of before a schedule ended", func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.After(time.Second), dialtest.Refuse, dialtest.OK)
+		d := gateDialer(script, &redial.Gate{Burst: 2})
+		d.Policy = redial.Policy{redial.Refused: every(10 * time.Second)}
+		old, ending := *d, *d
+		old.MaxAttempts = 1
+		go old.Dial("tcp", address)
+		synctest.Wait()
+		ending.Policy = redial.Policy{redial.Refused: after()}
+		_, err := ending.Dial("tcp", address)
+		assert.ErrorIs(t, err, redial.ErrPermanent)
+		time.Sleep(1500 * time.Millisecond)
+		begin := time.Now()
+		_, err = d.Dial("tcp", address)
+		require.NoError(t, err)
+		assert.Zero(t, time.Since(begin), "nobody is backing off")
+	})
+}
+
+// A window grows only while it is full. All failures of attempts that were in flight together halve it once.
+func TestGateWindow(t *testing.T) {
+	const round = 10 * time.Millisecond
+	for _, test := range []struct {
+		name   string
+		burst  int
+		before func(dial func(n int, outcome dialtest.Outcome)) // beside an attempt that stays in flight
+		want   int                                              // how many dials go at once afterwards
+	}{
+		{"never full", 4, func(dial func(int, dialtest.Outcome)) {
+			for range 6 {
+				dial(1, dialtest.OK.After(round))
+			}
+		}, 3},
+		{"full, but nobody waits", 4, func(dial func(int, dialtest.Outcome)) { dial(3, dialtest.OK.After(round)) }, 4},
+		{"full, and others wait", 4, func(dial func(int, dialtest.Outcome)) { dial(6, dialtest.OK.After(round)) }, 5},
+		{"failures of one round", 8, func(dial func(int, dialtest.Outcome)) {
+			dial(1, dialtest.OK.After(round))
+			dial(5, dialtest.Refuse.After(round))
+		}, 3},
+	} {
+		testutil.Bubble(t, test.name, func(t *testing.T) {
+			script := dialtest.Script(dialtest.OK.After(time.Hour))
+			d := gateDialer(script, &redial.Gate{Burst: test.burst})
+			d.Timeout = 2 * time.Hour
+			go d.Dial("tcp", address)
+			synctest.Wait()
+			d.MaxAttempts = 1
+			dial := func(n int, outcome dialtest.Outcome) {
+				script.For(address, outcome.Forever())
+				crowd(n, func(int) error { _, err := d.Dial("tcp", address); return err })
+			}
+			test.before(dial)
+			before, begin := len(script.Dials()), time.Now()
+			dial(20, dialtest.OK.After(round))
+			atOnce := slices.IndexFunc(starts(script, begin)[before:], func(start time.Duration) bool { return start > 0 })
+			assert.Equal(t, test.want, atOnce)
+			time.Sleep(2 * time.Hour)
+		})
+	}
 }
 
 // An attempt of the burst that succeeds during the outage ends it, like a probe.
@@ -813,26 +940,32 @@ func TestGateIgnores(t *testing.T) {
 }
 
 // A failure that says nothing about the target, but is of a class that the policy
-// retries, is retried on the dial's own schedule.
+// retries, is retried on the dial's own schedule. Canceled is never retried.
 func TestGateLocalTroubleIsRetried(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		script := dialtest.Script(dialtest.NoDescriptors, dialtest.OK)
-		d := gateDialer(script, new(redial.Gate))
-		d.Policy = redial.Policy{redial.Exhausted: every(time.Second)}
-		_, err := d.Dial("tcp", address)
-		require.NoError(t, err)
-		assert.Equal(t, []time.Duration{time.Second}, script.Delays())
+	for _, outcome := range []dialtest.Outcome{dialtest.NoDescriptors, dialtest.NoFamily, dialtest.Fail(context.Canceled)} {
+		testutil.Bubble(t, outcome.String(), func(t *testing.T) {
+			script := dialtest.Script(outcome, dialtest.OK)
+			d := gateDialer(script, new(redial.Gate))
+			d.Policy = redial.Policy{redial.Exhausted: every(time.Second), redial.Invalid: every(time.Second), redial.Canceled: every(time.Second)}
+			_, err := d.Dial("tcp", address)
+			if redial.Classify(errorOf(outcome)) == redial.Canceled {
+				assert.ErrorIs(t, err, redial.ErrPermanent)
+			} else {
+				require.NoError(t, err)
+				assert.Equal(t, []time.Duration{time.Second}, script.Delays())
+			}
 
-		// The other dials do not wait.
-		script.For(address, dialtest.NoDescriptors, dialtest.OK.Forever())
-		go d.Dial("tcp", address)
-		synctest.Wait()
-		begin := time.Now()
-		_, err = d.Dial("tcp", address)
-		require.NoError(t, err)
-		assert.Zero(t, time.Since(begin))
-		time.Sleep(time.Minute)
-	})
+			// The other dials do not wait.
+			script.For(address, outcome, dialtest.OK.Forever())
+			go d.Dial("tcp", address)
+			synctest.Wait()
+			begin := time.Now()
+			_, err = d.Dial("tcp", address)
+			require.NoError(t, err)
+			assert.Zero(t, time.Since(begin))
+			time.Sleep(time.Minute)
+		})
+	}
 }
 
 // Dialers that use the same Gate wait together. A dial to another target, or at another
@@ -900,6 +1033,106 @@ func TestGateScheduleEnds(t *testing.T) {
 		begin = time.Now()
 		crowd(16, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
 		assert.Equal(t, round, time.Since(begin), "the Gate has forgotten the outage")
+	})
+}
+
+// The dials that know of the outage by a probe of their own fail with the others.
+func TestGateScheduleEndsForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Forever())
+		d := gateDialer(script, &redial.Gate{Burst: 1})
+		d.Policy = redial.Policy{redial.Refused: after(10 * time.Second)}
+		d.MaxElapsed = time.Hour
+		begin := time.Now()
+		for _, err := range crowd(2, func(int) error { _, err := d.Dial("tcp", address); return err }) {
+			assert.EqualError(t, asError(t, err).Stop, "schedule ended")
+		}
+		assert.Equal(t, []time.Duration{0, 5000, 10_000}, inMs(starts(script, begin)))
+		assert.Equal(t, 10*time.Second, time.Since(begin))
+	})
+}
+
+// The next outage starts a schedule anew, also if a dial was in flight all the while: after a schedule ended, or after all dials
+// that waited were served.
+func TestGateStartsScheduleAnew(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		schedule []time.Duration
+		outcomes []dialtest.Outcome
+		dials    []int           // how many are made at once
+		starts   []time.Duration // of their attempts, in ms
+	}{
+		{"ended", []time.Duration{time.Second}, []dialtest.Outcome{dialtest.Refuse.Times(4)}, []int{1, 1},
+			[]time.Duration{0, 1000, 1000, 2000}},
+		// The failure after a success halves the window, and is retried on the dial's own schedule. The next one begins an outage.
+		{"served", []time.Duration{time.Second, time.Hour}, []dialtest.Outcome{dialtest.Refuse, dialtest.OK.After(time.Millisecond).Times(3), dialtest.Refuse.Times(2), dialtest.OK}, []int{1, 2, 1},
+			[]time.Duration{0, 1000, 1001, 1001, 1002, 2002, 3002}},
+	} {
+		testutil.Bubble(t, test.name, func(t *testing.T) {
+			script := dialtest.Script(dialtest.OK.After(24 * time.Hour))
+			d := gateDialer(script, &redial.Gate{Burst: 2})
+			d.Timeout = 48 * time.Hour
+			d.Policy = redial.Policy{redial.Refused: after(test.schedule...)}
+			go d.Dial("tcp", address)
+			synctest.Wait()
+			begin := time.Now()
+			script.For(address, test.outcomes...)
+			for _, n := range test.dials {
+				crowd(n, func(int) error { _, err := d.Dial("tcp", address); return err })
+			}
+			assert.Equal(t, test.starts, inMs(starts(script, begin))[1:])
+			time.Sleep(48 * time.Hour)
+		})
+	}
+}
+
+// Without a schedule, the class is not retried, and the Gate is as before.
+func TestGateWithoutSchedule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse, dialtest.OK)
+		d := gateDialer(script, &redial.Gate{Burst: 1})
+		d.Policy = redial.Policy{redial.Refused: func() backoff.BackOff { return nil }}
+		begin := time.Now()
+		_, err := d.Dial("tcp", address)
+		assert.ErrorIs(t, err, redial.ErrPermanent)
+		assert.Equal(t, 1, asError(t, err).Attempts)
+		_, err = d.Dial("tcp", address)
+		assert.NoError(t, err)
+		assert.Zero(t, time.Since(begin))
+	})
+}
+
+// When a target fails again, the first failure is shared with all dials that wait, also with those that share a failure of the
+// outage before.
+func TestGateSharesRelapse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.After(time.Millisecond), dialtest.OK, dialtest.Refuse.Times(3), dialtest.OK.Forever())
+		d := gateDialer(script, &redial.Gate{Burst: 1})
+		d.Policy = redial.Policy{redial.Refused: every(time.Minute)}
+		var mu sync.Mutex
+		shared := map[time.Duration]int{}
+		begin := time.Now()
+		d.OnAttempt = func(_ context.Context, a redial.Attempt) {
+			if mu.Lock(); a.Shared {
+				shared[time.Since(begin)]++
+			}
+			mu.Unlock()
+		}
+		crowd(6, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
+		// One dial connects after 10 s. Two go after it, and fail. The next one begins a new outage, of which two others learn.
+		assert.Equal(t, map[time.Duration]int{time.Millisecond: 5, 10*time.Second + time.Millisecond: 2}, shared)
+	})
+}
+
+// A silent probe that fails at last is the latest news, although another probe has failed since it began.
+func TestGateSilentProbeFailsAtLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse, dialtest.Timeout.After(5*time.Second), dialtest.Refuse, dialtest.OK.Forever())
+		d := gateDialer(script, &redial.Gate{Burst: 1})
+		d.Policy = redial.Policy{redial.Refused: after(200*time.Millisecond, time.Hour), redial.Timeout: every(time.Second)}
+		begin := time.Now()
+		crowd(2, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
+		assert.Equal(t, []time.Duration{0, 100, 1100, 5600, 5600}, inMs(starts(script, begin)))
 	})
 }
 
