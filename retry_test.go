@@ -75,6 +75,8 @@ func TestRetryStops(t *testing.T) {
 		{name: "default MaxElapsed", outcome: dialtest.Refuse, attempts: 30, elapsed: 29 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
 		{name: "MaxElapsed", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.MaxElapsed = 2500 * time.Millisecond },
 			attempts: 4, elapsed: 2375 * time.Millisecond, stop: redial.ErrMaxElapsed, timeout: true},
+		{name: "the least MaxElapsed", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.MaxElapsed = 1 },
+			attempts: 1, stop: redial.ErrMaxElapsed, timeout: true},
 		{name: "MaxElapsed before ctx", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.MaxElapsed = 2500 * time.Millisecond }, ctx: time.Minute,
 			attempts: 4, elapsed: 2375 * time.Millisecond, stop: redial.ErrMaxElapsed, timeout: true},
 		{name: "ctx's deadline", outcome: dialtest.Refuse, ctx: 3500 * time.Millisecond, attempts: 5, elapsed: 3325 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
@@ -405,6 +407,7 @@ func TestRetryCutOff(t *testing.T) {
 		is    error
 	}{
 		{"ctx's deadline, soon", 1900 * time.Millisecond, nil, redial.Refused, redial.ErrDeadline, context.DeadlineExceeded},
+		{"ctx's deadline, after exactly a second", 2000 * time.Millisecond, nil, redial.Timeout, redial.ErrDeadline, context.DeadlineExceeded},
 		{"ctx's deadline, late", 2100 * time.Millisecond, nil, redial.Timeout, redial.ErrDeadline, context.DeadlineExceeded},
 		{"MaxElapsed, soon", 1900 * time.Millisecond, func(d *redial.Dialer, end time.Duration) { d.MaxElapsed = end }, redial.Refused, redial.ErrMaxElapsed, redial.ErrMaxElapsed},
 		{"MaxElapsed, late", 2100 * time.Millisecond, func(d *redial.Dialer, end time.Duration) { d.MaxElapsed = end }, redial.Timeout, redial.ErrMaxElapsed, redial.ErrMaxElapsed},
@@ -440,6 +443,23 @@ func TestRetryCutOff(t *testing.T) {
 			})
 		})
 	}
+
+	// An attempt that the target answered tells something, whenever the dial ends.
+	testutil.Bubble(t, "answered as the dial ends", func(t *testing.T) {
+		script := dialtest.Script(dialtest.Reset, dialtest.Refuse)
+		d := &redial.Dialer{MaxElapsed: 1500 * time.Millisecond, Policy: redial.Policy{redial.Reset: every(time.Second)},
+			DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
+				if len(script.Dials()) > 0 {
+					<-ctx.Done()
+				}
+				return script.DialContext(context.WithoutCancel(ctx), network, address)
+			}}
+		_, err := d.Dial("tcp", address)
+		e := asError(t, err)
+		assert.Equal(t, redial.Refused, e.Class)
+		assert.Same(t, lastOf(t, script, 2).Err, e.Err)
+		assert.Equal(t, redial.ErrMaxElapsed, e.Stop)
+	})
 
 	// If nothing came before it, the attempt is all there is to tell.
 	for _, test := range []struct {
@@ -555,8 +575,10 @@ func TestRetryDeadlineKeepsItsCause(t *testing.T) {
 					return nil, &net.OpError{Op: "dial", Net: network, Err: os.ErrDeadlineExceeded}
 				},
 			}
+			start := time.Now()
 			_, err := d.DialContext(ctx, "tcp", address)
 			assert.Equal(t, errCause, asError(t, err).Stop)
+			assert.Equal(t, 2*time.Second, time.Since(start))
 			assert.ErrorIs(t, err, context.DeadlineExceeded)
 			assert.True(t, err.(net.Error).Timeout())
 			cancel()
@@ -568,6 +590,21 @@ func TestRetryDeadlineKeepsItsCause(t *testing.T) {
 type neverDone struct{ context.Context }
 
 func (neverDone) Deadline() (time.Time, bool) { return time.Now().Add(-time.Second), true }
+
+// A context that is never done holds the dial up for 10 ms only.
+func TestRetryWaitsForContextsInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		ctx := slowClock{t.Context(), start.Add(time.Second)}
+		d := &redial.Dialer{DialFunc: func(context.Context, string, string) (net.Conn, error) {
+			time.Sleep(time.Second)
+			return nil, os.ErrDeadlineExceeded
+		}}
+		_, err := d.DialContext(ctx, "tcp", address)
+		assert.Equal(t, redial.ErrDeadline, asError(t, err).Stop)
+		assert.Equal(t, time.Second+10*time.Millisecond, time.Since(start))
+	})
+}
 
 func TestRetryDoesNotTrustContexts(t *testing.T) {
 	script := dialtest.Script(dialtest.OK)
