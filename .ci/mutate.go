@@ -142,12 +142,7 @@ func main() {
 		if output, err := s.build(work, "all", sources); err != nil {
 			fatal("the instrumented tests do not build:\n%s", output)
 		}
-		var all []string
-		for _, t := range s.tests {
-			all = append(all, t.Name)
-		}
-		output, err := s.run(s.binary(work, "all"), 0, all, time.Minute)
-		if err != nil {
+		if output, err := s.run(s.binary(work, "all"), 0, s.tests); err != nil {
 			fatal("the tests fail without a mutant:\n%s", output)
 		}
 	}
@@ -767,6 +762,7 @@ type suite struct {
 type test struct {
 	Name    string
 	Took    time.Duration
+	CPU     time.Duration
 	Reaches map[string][][2]int // the lines of each file, from and to
 }
 
@@ -796,9 +792,14 @@ func (s *suite) reach(cache, work string) {
 			continue
 		}
 		profile := filepath.Join(work, "profile")
+		c := exec.Command(binary, "-test.run", "^"+name+"$", "-test.coverprofile", profile)
+		c.Dir = s.dir
 		start := time.Now()
-		command(s.dir, binary, "-test.run", "^"+name+"$", "-test.coverprofile", profile)
-		s.tests = append(s.tests, test{name, time.Since(start), linesOf(profile)})
+		if output, err := c.CombinedOutput(); err != nil {
+			fatal("%s fails without a mutant:\n%s", name, output)
+		}
+		cpu := c.ProcessState.UserTime() + c.ProcessState.SystemTime()
+		s.tests = append(s.tests, test{name, time.Since(start), cpu, linesOf(profile)})
 	}
 	slices.SortFunc(s.tests, func(a, b test) int { return cmp.Compare(a.Took, b.Took) })
 	check(os.WriteFile(cached, try(json.Marshal(s.tests)), 0o644))
@@ -852,10 +853,7 @@ func (p *pkg) meet(m *mutant, suites []*suite, work string) outcome {
 				return broken
 			}
 		}
-		var groups [3]struct { // the likeliest to notice, the quick, and the slow
-			names []string
-			takes time.Duration
-		}
+		var groups [3][]test // the likeliest to notice, the quick, and the slow
 		for _, t := range s.tests {
 			if t.reaches(m.file, from, to) {
 				g := &groups[2]
@@ -866,17 +864,16 @@ func (p *pkg) meet(m *mutant, suites []*suite, work string) outcome {
 				default:
 					g = &groups[1]
 				}
-				g.names = append(g.names, t.Name)
-				g.takes += t.Took
+				*g = append(*g, t)
 			}
 		}
-		for _, g := range groups {
-			if len(g.names) == 0 {
+		for _, tests := range groups {
+			if len(tests) == 0 {
 				continue
 			}
-			output, err := s.run(binary, id, g.names, 10*time.Second+5*g.takes)
+			output, err := s.run(binary, id, tests)
 			switch {
-			case err != nil && bytes.Contains(output, []byte("panic: test timed out")):
+			case err != nil && (bytes.Contains(output, []byte("panic: test timed out")) || bytes.Contains(output, []byte("SIGXCPU"))):
 				return timedOut
 			case err != nil:
 				return killed
@@ -886,12 +883,19 @@ func (p *pkg) meet(m *mutant, suites []*suite, work string) outcome {
 	return survived
 }
 
-// run runs tests until one fails.
-func (s *suite) run(binary string, id int, names []string, timeout time.Duration) ([]byte, error) {
+// run runs tests until one fails. They have a few times as long as without a mutant.
+func (s *suite) run(binary string, id int, tests []test) ([]byte, error) {
+	var names []string
+	timeout, cpu := 20*time.Second, 3*time.Second
+	for _, t := range tests {
+		names = append(names, t.Name)
+		timeout += 5 * t.Took
+		cpu += 3 * t.CPU
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout+10*time.Second)
 	defer cancel()
-	// A mutant that allocates without end must not take the machine down.
-	script := `ulimit -v 8000000; exec "$0" "$@"`
+	// A mutant that runs or allocates without end must not keep the machine busy.
+	script := fmt.Sprintf(`ulimit -t %d; ulimit -v 8000000; exec "$0" "$@"`, int(cpu.Seconds()))
 	c := exec.CommandContext(ctx, "sh", "-c", script, binary, "-test.failfast", "-test.timeout", timeout.String(), "-test.run", "^("+strings.Join(names, "|")+")$")
 	c.Dir = s.dir
 	c.Env = append(os.Environ(), fmt.Sprint("REDIAL_MUTANT=", id))
