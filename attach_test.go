@@ -108,10 +108,15 @@ func TestAttachEndsAttempt(t *testing.T) {
 
 // The end of the caller's context ends a wait too, and the error keeps the last failure.
 func TestAttachEndsWait(t *testing.T) {
-	for name, gate := range map[string]*redial.Gate{"alone": nil, "at a Gate": new(redial.Gate)} {
+	for name, gate := range map[string]*redial.Gate{"alone": nil, "at a Gate": new(redial.Gate), "with a deadline": nil} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithCancelCause(t.Context())
+				ctx, end := t.Context(), context.CancelFunc(func() {})
+				if name == "with a deadline" {
+					ctx, end = context.WithTimeout(ctx, time.Minute)
+				}
+				defer end()
+				ctx, cancel := context.WithCancelCause(ctx)
 				time.AfterFunc(3*time.Second, func() { cancel(errCause) })
 				d := &redial.Dialer{
 					DialFunc: dialtest.Script(dialtest.Refuse).DialContext,
@@ -261,7 +266,23 @@ func TestAttachLeavesTheContext(t *testing.T) {
 	assert.ErrorIs(t, err, errCustom)
 	assert.NotZero(t, registered)
 	assert.Zero(t, ctx.registered)
+
+	// Nor with its own.
+	registered = 0
+	ctx = &afterFuncs{Context: t.Context()}
+	_, err = d.DialContext(withValues{ctx, redial.Attach(context.Background())}, "tcp", address)
+	assert.ErrorIs(t, err, errCustom)
+	assert.NotZero(t, registered)
+	assert.Zero(t, ctx.registered)
 }
+
+// withValues is a context with the values of another one.
+type withValues struct {
+	*afterFuncs
+	values context.Context
+}
+
+func (c withValues) Value(key any) any { return c.values.Value(key) }
 
 // A lateContext ends some time after its deadline, as a real one does on a busy machine.
 type lateContext struct {

@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -159,6 +160,62 @@ func TestDropInMethodsRetry(t *testing.T) {
 			assert.IsType(t, &net.OpError{}, err)
 			assert.Equal(t, test.attempts, asError(t, err).Attempts)
 		})
+	}
+}
+
+// Their errors say what was dialed.
+func TestDropInMethodsNameTheTarget(t *testing.T) {
+	ctx := t.Context()
+	v4 := netip.MustParseAddrPort("127.0.0.1:9")
+	d := &redial.Dialer{}
+	for want, dial := range map[string]func(network string) error{
+		"127.0.0.1:9":  func(network string) error { _, err := d.DialTCP(ctx, network, netip.AddrPort{}, v4); return err },
+		"127.0.0.1:9 ": func(network string) error { _, err := d.DialUDP(ctx, network, netip.AddrPort{}, v4); return err },
+		"127.0.0.1":    func(network string) error { _, err := d.DialIP(ctx, network, netip.Addr{}, v4.Addr()); return err },
+		"/s": func(network string) error {
+			_, err := d.DialUnix(ctx, network, nil, &net.UnixAddr{Name: "/s"})
+			return err
+		},
+	} {
+		e := asError(t, dial("bad"))
+		assert.Equal(t, "bad", e.Network)
+		assert.Equal(t, strings.TrimSpace(want), e.Address)
+		assert.Equal(t, redial.Invalid, e.Class)
+	}
+}
+
+// DialFunc binds to addresses of its own. LocalAddr is none of its business, and no file is removed after its failures.
+func TestDialFuncLeavesLocalAddr(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse).DialContext, MaxAttempts: 1}
+	d.LocalAddr = &net.UnixAddr{Name: file, Net: "unix"}
+	_, err := d.Dial("unix", "/s")
+	require.Error(t, err)
+	assert.FileExists(t, file)
+}
+
+// Timeout bounds the look-up of a name that net.Dialer resolves, whose context the resolver's Dial gets.
+func TestTimeoutBoundsTheLookup(t *testing.T) {
+	d := &redial.Dialer{MaxAttempts: 1}
+	d.Timeout = 20 * time.Millisecond
+	d.FallbackDelay = -1
+	d.Resolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	ended := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		_, err := d.DialContext(ctx, "tcp", "name.test:80")
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		assert.True(t, err.(net.Error).Timeout(), "%v", err)
+	case <-time.After(10 * time.Second):
+		t.Fatal("the look-up has no end")
 	}
 }
 
@@ -423,7 +480,7 @@ func TestDialFuncBreaksContract(t *testing.T) {
 			assert.EqualError(t, asError(t, err).Err, test.text)
 			assert.Nil(t, conn)
 			assert.Equal(t, 1, attempts, "class Invalid is not retried")
-			if test.err == nil {
+			if test.err != errCustom {
 				assert.Equal(t, redial.Invalid, redial.Classify(err))
 			}
 		})
