@@ -886,10 +886,10 @@ func (p *pkg) meet(m *mutant, suites []*suite, work string) outcome {
 // run runs tests until one fails. They have a few times as long as without a mutant.
 func (s *suite) run(binary string, id int, tests []test) ([]byte, error) {
 	var names []string
-	timeout, cpu := 20*time.Second, 3*time.Second
+	timeout, cpu := 10*time.Second, 3*time.Second
 	for _, t := range tests {
 		names = append(names, t.Name)
-		timeout += 5 * t.Took
+		timeout += 2 * t.Took
 		cpu += 3 * t.CPU
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout+10*time.Second)
