@@ -593,6 +593,27 @@ func TestVerify(t *testing.T) {
 	})
 }
 
+// The record of an attempt in which Verify failed says what its look-up took, and which addresses were tried.
+func TestVerifyFailsAfterRace(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	var records []redial.Attempt
+	d := &redial.Dialer{
+		MaxAttempts: 1,
+		Verify:      func(context.Context, net.Conn) error { return errCustom },
+		OnAttempt:   func(_ context.Context, a redial.Attempt) { records = append(records, a) },
+	}
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	_, err = d.Dial("tcp4", "localhost:"+port)
+	assert.Equal(t, errCustom, err)
+	require.Len(t, records, 1)
+	assert.Equal(t, errCustom, records[0].Err)
+	assert.Positive(t, records[0].Resolve)
+	require.Len(t, records[0].Addrs, 1)
+	assert.NoError(t, records[0].Addrs[0].Err)
+}
+
 // Verify ends with its attempt, even if it reads from the connection and ignores ctx.
 func TestVerifyIsInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
