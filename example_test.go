@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,16 +17,25 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/dialtest"
+	"github.com/seed-33f8b841/redial/explain"
 )
 
 // Use a Dialer wherever you used a net.Dialer.
 func ExampleDialer() {
 	logger := zap.Must(zap.NewProduction())
+	ctx := context.Background()
+
 	d := &redial.Dialer{
 		Dialer: net.Dialer{Timeout: 3 * time.Second}, // bounds one attempt
-		Logger: logger,
+		Logger: logger,                               // *zap.Logger; nil: zap.L()
 	}
-	client := &http.Client{Transport: redial.NewTransport(d, nil)}
+	conn, err := d.DialContext(ctx, "tcp", "db.example:5432")
+	if err != nil {
+		log.Fatalf("%v\n%s", err, explain.Error(err)) // what happened, and what to check
+	}
+	defer conn.Close()
+
+	client := &http.Client{Transport: redial.NewTransport(d, nil)} // its dials end with the requests
 	_ = client
 }
 
