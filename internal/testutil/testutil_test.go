@@ -74,3 +74,10 @@ func TestGet(t *testing.T) {
 	_, _, err = Get(t.Context(), server.Client(), "http://"+RefusingAddress(t, "tcp"))
 	assert.Error(t, err)
 }
+
+func TestMemory(t *testing.T) {
+	before := Memory().HeapAlloc
+	block := make([]byte, 8<<20)
+	assert.Greater(t, Memory().HeapAlloc, before+7<<20)
+	runtime.KeepAlive(block)
+}
