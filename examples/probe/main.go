@@ -13,7 +13,32 @@
 //
 // It exits 0 if it connected each time and HTTP answered, whatever the status; 1
 // if not; 2 on misuse, and for a target that can never work; 130 after SIGINT and
-// 143 after SIGTERM, as shells do.
+// 143 after SIGTERM, as shells do. ("go run" turns every nonzero code into 1: build
+// the binary to tell them apart.)
+//
+// # JSON
+//
+// With -json, probe writes one object a line, for each look. Times are in seconds.
+// Fields that do not apply are left out:
+//
+//   - target: as given, without its password
+//   - round: with -count, from 1
+//   - network, address: as dialed
+//   - connected: whether it connected, and TLS and HTTP answered
+//   - class, error, explanation: of the failure
+//   - remote: the address connected to
+//   - elapsed: the time of the whole look
+//   - tls: version, protocol (by ALPN) and duration of the handshake
+//   - http: status and duration
+//   - note: for udp and ip, that nothing was sent
+//   - attempts: each has attempt (its number), duration, resolve (the part of duration
+//     spent on the name), addrs, remote, class, error, delay (before the next attempt)
+//     and stop (why there is no next attempt). Each of addrs has addr, connected,
+//     duration, class and error.
+//
+// With -count, a last object has summary. For each target it has target, connected
+// (how many looks), failed (the number of looks by class), interrupted, and, of the
+// looks that connected, the shortest, median and longest time.
 package main
 
 import (
