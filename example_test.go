@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -208,4 +209,82 @@ func ExampleDialer_onDial() {
 	// attempt 1
 	// attempt 2
 	// end <nil>
+}
+
+// The dials that share a Gate share one outage. Each goroutine gets its connection, or the failure of
+// a probe, but only few attempts reach the dead server.
+func ExampleGate() {
+	attempts := dialtest.Script(dialtest.Refuse.Forever())
+	d := &redial.Dialer{
+		DialFunc:   attempts.DialContext,
+		Gate:       new(redial.Gate),
+		MaxElapsed: 500 * time.Millisecond,
+	}
+	var dials sync.WaitGroup
+	for range 1000 {
+		dials.Go(func() { d.Dial("tcp", "db.example:5432") })
+	}
+	dials.Wait()
+	fmt.Println("fewer than 50 attempts:", len(attempts.Dials()) < 50)
+	// Output: fewer than 50 attempts: true
+}
+
+// Requests wait while their server restarts, and no dial outlives its request.
+func ExampleTransport() {
+	script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK) // the server is down for two attempts
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "hello")
+	})}
+	go server.Serve(script)
+	defer server.Close()
+
+	d := &redial.Dialer{DialFunc: script.DialContext}
+	client := &http.Client{Transport: redial.NewTransport(d, nil), Timeout: 10 * time.Second}
+	resp, err := client.Get("http://api.example/")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	fmt.Printf("%s %v, after %d attempts\n", body, err, len(script.Dials()))
+	// Output: hello <nil>, after 3 attempts
+}
+
+// Decide by the class, not by the text of an error.
+func ExampleClass() {
+	_, err := dialtest.Script(dialtest.NXDomain).DialContext(context.Background(), "tcp", "db.exmaple:5432")
+	switch class := redial.Classify(err); class {
+	case redial.NotFound, redial.Invalid:
+		fmt.Println("check the address:", class)
+	case redial.Refused, redial.Timeout:
+		fmt.Println("the server may come back:", class)
+	}
+	// Output: check the address: not_found
+}
+
+// An Attempt is what OnAttempt gets: one for each attempt, also for the last.
+func ExampleAttempt() {
+	d := &redial.Dialer{
+		DialFunc:    dialtest.Script(dialtest.Refuse, dialtest.Timeout.After(0)).DialContext,
+		MaxAttempts: 2,
+		OnAttempt: func(_ context.Context, a redial.Attempt) {
+			fmt.Println(a.Number, a.Class, "again:", a.Delay > 0, "stop:", a.Stop)
+		},
+	}
+	d.Dial("tcp", "db.example:5432")
+	// Output:
+	// 1 refused again: true stop: <nil>
+	// 2 timeout again: false stop: MaxAttempts reached
+}
+
+// An Attempt at a name has the result of each address.
+func ExampleAddrResult() {
+	d := &redial.Dialer{OnAttempt: func(_ context.Context, a redial.Attempt) {
+		for _, addr := range a.Addrs {
+			if addr.Err != nil {
+				fmt.Println(addr.Addr, addr.Class, addr.Duration) // [::1]:5432 refused 120µs
+			}
+		}
+	}}
+	_ = d
 }
