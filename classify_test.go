@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/cenkalti/backoff/v4"
@@ -19,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 var classes = map[redial.Class]string{
@@ -232,16 +234,18 @@ func assertKeepsClass(t *testing.T, err error) {
 	}
 }
 
+// mostTellingFirst has all classes in the order that the doc of Classify gives.
+var mostTellingFirst = []redial.Class{
+	redial.Canceled, redial.Refused, redial.Reset, redial.Timeout, redial.Unreachable, redial.DNS,
+	redial.TLS, redial.Denied, redial.Exhausted, redial.NotFound, redial.Invalid, redial.Unknown,
+}
+
 // A joined error has the class of its most telling error, in whatever order they are
 // joined.
 func TestClassifyJoinedOrder(t *testing.T) {
-	order := []redial.Class{
-		redial.Canceled, redial.Refused, redial.Reset, redial.Timeout, redial.Unreachable, redial.DNS,
-		redial.TLS, redial.Denied, redial.Exhausted, redial.NotFound, redial.Invalid, redial.Unknown,
-	}
-	require.Len(t, order, len(classes))
-	for i, more := range order {
-		for _, less := range order[i:] {
+	require.Len(t, mostTellingFirst, len(classes))
+	for i, more := range mostTellingFirst {
+		for _, less := range mostTellingFirst[i:] {
 			a, b := &redial.Error{Class: more, Err: io.EOF}, &redial.Error{Class: less, Err: io.EOF}
 			assert.Equal(t, more, redial.Classify(errors.Join(a, b)), "%v beside %v", more, less)
 			assert.Equal(t, more, redial.Classify(errors.Join(b, a)), "%v beside %v", more, less)
@@ -249,31 +253,43 @@ func TestClassifyJoinedOrder(t *testing.T) {
 	}
 }
 
-// FuzzClassify builds trees of errors from bytes: each byte is a leaf or a wrapper. It
-// looks for a tree that makes Classify panic, or whose class changes when it is wrapped.
+// FuzzClassify builds trees of errors from bytes. Each tree has a class, which neither a client's wrapping
+// nor the texts of the errors change. Two joined trees have the more telling class of the two.
 func FuzzClassify(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3}, uint32(111), "connect", "tcp")
 	f.Add([]byte{0x13, 0x14, 0x15, 0x16, 2}, uint32(10061), "connectex", "tcp6")
 	f.Add([]byte{4, 0x12, 5, 6, 0x17, 7, 8, 9}, uint32(11), "bind", "unix")
+	for seed := range 60 {
+		f.Add(testutil.RandomBytes(seed, 1+seed/6), uint32(seed*2), []string{"connect", "bind", "read", "socket"}[seed%4], []string{"tcp", "unix", "udp"}[seed%3])
+	}
 	f.Fuzz(func(t *testing.T, tree []byte, errno uint32, call, network string) {
 		if len(tree) > 1<<10 {
 			return
 		}
-		err := buildError(tree, errno, call, network)
+		err := buildError(tree, errno, call, network, "x")
 		class := redial.Classify(err)
 		require.Contains(t, classes, class)
+		require.Equal(t, class, redial.Classify(buildError(tree, errno, call, network, "connection refused")), "the text decided: %#v", err)
 		if err != nil {
 			assertKeepsClass(t, err)
 		}
+
+		other := buildError(tree[:len(tree)/2], errno, call, network, "x")
+		want := class
+		if slices.Index(mostTellingFirst, redial.Classify(other)) < slices.Index(mostTellingFirst, class) {
+			want = redial.Classify(other)
+		}
+		require.Equal(t, want, redial.Classify(errors.Join(err, other)), "%#v and %#v", err, other)
+		require.Equal(t, want, redial.Classify(errors.Join(other, nil, err)), "%#v and %#v", err, other)
 	})
 }
 
 // buildError builds an error from the bytes of tree, innermost first. The high bits of a
 // byte say how it wraps the error built so far, or with which leaf it joins it. The low
-// bits choose the leaf.
-func buildError(tree []byte, errno uint32, call, network string) (err error) {
+// bits choose the leaf. All texts that do not matter are text.
+func buildError(tree []byte, errno uint32, call, network, text string) (err error) {
 	for _, b := range tree {
-		leaf := fuzzLeaf(b, errno, call)
+		leaf := fuzzLeaf(b, errno, call, text)
 		switch b >> 4 {
 		case 0:
 			err = leaf
@@ -288,7 +304,7 @@ func buildError(tree []byte, errno uint32, call, network string) (err error) {
 		case 5:
 			err = &redial.Error{Class: redial.Class(b & 0xf), Err: err, Stop: leaf}
 		case 6:
-			err = &net.DNSError{Name: call, UnwrapErr: err, IsNotFound: b&1 > 0, IsTimeout: b&2 > 0}
+			err = &net.DNSError{Name: call, Err: text, Server: text, UnwrapErr: err, IsNotFound: b&1 > 0, IsTimeout: b&2 > 0}
 		case 7:
 			err = backoff.Permanent(err)
 		case 8:
@@ -297,8 +313,16 @@ func buildError(tree []byte, errno uint32, call, network string) (err error) {
 			err = fmt.Errorf("%w and %w", leaf, err)
 		case 10:
 			err = &net.OpError{Op: call, Net: network, Err: err}
+		case 11:
+			err = &oddError{text, err}
+		case 12:
+			err = &url.Error{Op: text, URL: text, Err: err}
+		case 13:
+			err = &os.PathError{Op: call, Path: text, Err: err}
+		case 14:
+			err = &tls.CertificateVerificationError{Err: err}
 		default:
-			err = fmt.Errorf("wrapped: %w", err)
+			err = fmt.Errorf("%s: %w", text, err)
 		}
 	}
 	return err
@@ -312,12 +336,12 @@ func fuzzAddr(b byte) net.Addr {
 	return addrs[int(b)%len(addrs)]
 }
 
-func fuzzLeaf(b byte, errno uint32, call string) error {
+func fuzzLeaf(b byte, errno uint32, call, text string) error {
 	leaves := []error{
-		nil, io.EOF, context.Canceled, context.DeadlineExceeded, os.ErrDeadlineExceeded, errors.New(call),
+		nil, io.EOF, context.Canceled, context.DeadlineExceeded, os.ErrDeadlineExceeded, errors.New(text),
 		systemError(errno), os.NewSyscallError(call, systemError(errno)), (*net.OpError)(nil), (*net.DNSError)(nil),
 		timeoutError{true}, tls.RecordHeaderError{}, redial.ErrDeadline, redial.ErrPermanent, (*redial.Error)(nil),
-		&os.PathError{Op: call, Path: "p", Err: systemError(errno)},
+		&os.PathError{Op: call, Path: text, Err: systemError(errno)},
 	}
 	return leaves[b&0xf]
 }

@@ -1,7 +1,6 @@
 package redial
 
 import (
-	"math/rand/v2"
 	"net"
 	"os"
 	"sync"
@@ -11,6 +10,8 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/assert"
+
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // FuzzGate makes simulated dials at a Gate, directly through acquire and the pass that it
@@ -18,14 +19,7 @@ import (
 // decide all: the Gate's fields, the dials, how long their attempts take and how they end,
 // when targets are down, when callers give up, and the Resets. Time is virtual.
 func FuzzGate(f *testing.F) {
-	for seed := range uint64(60) {
-		data := make([]byte, 40+30*seed)
-		random := rand.NewPCG(seed, 1)
-		for i := range data {
-			data[i] = byte(random.Uint64())
-		}
-		f.Add(data)
-	}
+	testutil.AddDecisions(f, 60, 30)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		synctest.Test(t, func(t *testing.T) { newGateModel(t, data).run() })
 	})
@@ -34,7 +28,7 @@ func FuzzGate(f *testing.F) {
 // A gateModel is a Gate and what it has promised so far.
 type gateModel struct {
 	t    *testing.T
-	data decisions
+	data testutil.Decisions
 	gate *Gate
 
 	mu      sync.Mutex // guards what is below
@@ -48,25 +42,6 @@ type modelTarget struct {
 	limit   int                 // the most attempts that may be in flight while the target answers
 	probes  map[*pass]time.Time // in flight, and when they began
 	resetAt time.Time           // of the latest Reset
-}
-
-// decisions yields the fuzzer's bytes, and zeros after them.
-type decisions []byte
-
-func (d *decisions) next() int {
-	if len(*d) == 0 {
-		return 0
-	}
-	b := (*d)[0]
-	*d = (*d)[1:]
-	return int(b)
-}
-
-func (d *decisions) pick(of ...int) int { return of[d.next()%len(of)] }
-
-// upTo returns a time between 0 and most, in 256 steps.
-func (d *decisions) upTo(most time.Duration) time.Duration {
-	return most * time.Duration(d.next()) / 255
 }
 
 // A simulatedDial is a dial that the bytes have decided.
@@ -94,8 +69,8 @@ const (
 
 func newGateModel(t *testing.T, data []byte) *gateModel {
 	m := &gateModel{t: t, data: data, gate: &Gate{}, targets: map[targetKey]*modelTarget{}}
-	m.gate.Burst = m.data.pick(0, 1, 2, 5)
-	m.gate.MinInterval = time.Duration(m.data.pick(0, 1, 50, 1000)) * time.Millisecond
+	m.gate.Burst = m.data.Pick(0, 1, 2, 5)
+	m.gate.MinInterval = time.Duration(m.data.Pick(0, 1, 50, 1000)) * time.Millisecond
 	return m
 }
 
@@ -105,17 +80,17 @@ func (m *gateModel) run() {
 	for _, key := range keys {
 		target := &modelTarget{limit: m.gate.burst(), probes: map[*pass]time.Time{}}
 		at := begin
-		for range m.data.pick(0, 1, 2, 3) {
-			from := at.Add(m.data.upTo(5 * time.Second))
-			at = from.Add(m.data.upTo(20 * time.Second))
+		for range m.data.Pick(0, 1, 2, 3) {
+			from := at.Add(m.data.UpTo(5 * time.Second))
+			at = from.Add(m.data.UpTo(20 * time.Second))
 			target.down = append(target.down, [2]time.Time{from, at})
 		}
 		m.targets[key] = target
 	}
 	var all sync.WaitGroup
 	for len(m.data) > 0 {
-		if m.data.next()%16 == 0 {
-			key, after := keys[m.data.next()%len(keys)], m.data.upTo(20*time.Second)
+		if m.data.Next()%16 == 0 {
+			key, after := keys[m.data.Next()%len(keys)], m.data.UpTo(20*time.Second)
 			all.Go(func() {
 				time.Sleep(after)
 				m.reset(key)
@@ -123,7 +98,7 @@ func (m *gateModel) run() {
 			continue
 		}
 		d := m.decideDial(keys)
-		for range m.data.pick(1, 1, 3, 20) {
+		for range m.data.Pick(1, 1, 3, 20) {
 			all.Go(func() { m.dial(d, begin) })
 		}
 	}
@@ -177,15 +152,15 @@ func (t *modelTarget) hasProbe(epoch, number int) bool {
 func (m *gateModel) decideDial(keys []targetKey) simulatedDial {
 	data := &m.data
 	d := simulatedDial{
-		key:    keys[data.next()%len(keys)],
-		at:     data.upTo(10 * time.Second),
-		budget: time.Duration(data.pick(1, 90, 1_000, 10_000, 60_000)) * time.Millisecond,
+		key:    keys[data.Next()%len(keys)],
+		at:     data.UpTo(10 * time.Second),
+		budget: time.Duration(data.Pick(1, 90, 1_000, 10_000, 60_000)) * time.Millisecond,
 	}
-	if data.next()%4 == 0 {
-		d.givesUp = data.upTo(10*time.Second) + 1
+	if data.Next()%4 == 0 {
+		d.givesUp = data.UpTo(10*time.Second) + 1
 	}
-	delay := data.upTo(3 * time.Second)
-	switch data.pick(0, 0, 1, 2, 3) {
+	delay := data.UpTo(3 * time.Second)
+	switch data.Pick(0, 0, 1, 2, 3) {
 	case 0:
 		d.policy = Policy{Refused: Exponential(delay, 4*delay), Timeout: Exponential(delay, 4*delay)}
 	case 1: // a schedule that ends
@@ -197,10 +172,10 @@ func (m *gateModel) decideDial(keys []targetKey) simulatedDial {
 	case 3: // no schedule, and one that panics
 		d.policy = Policy{Refused: func() backoff.BackOff { return nil }, Timeout: func() backoff.BackOff { panic(errCrash) }}
 	}
-	for range data.pick(1, 2, 5) {
+	for range data.Pick(1, 2, 5) {
 		d.ends = append(d.ends, attemptEnd{
-			data.upTo(time.Duration(data.pick(1, 100, 5_000)) * time.Millisecond),
-			data.pick(asTarget, asTarget, asTarget, asTarget, asSilent, asLocal, asPanic, asNotMine),
+			data.UpTo(time.Duration(data.Pick(1, 100, 5_000)) * time.Millisecond),
+			data.Pick(asTarget, asTarget, asTarget, asTarget, asSilent, asLocal, asPanic, asNotMine),
 		})
 	}
 	return d

@@ -48,7 +48,8 @@ type Server struct {
 	Addr string // the same on UDP and TCP
 
 	mu      sync.Mutex
-	replies map[string][]Reply // not yet sent; the last one stays
+	mangle  func(answer []byte) []byte // nil: answers stay as they are
+	replies map[string][]Reply         // not yet sent; the last one stays
 	queries map[string]int
 }
 
@@ -87,11 +88,19 @@ func Start(t testing.TB, address string) *Server {
 }
 
 // Set sets the replies for name, which has no dot at its end. Each query gets the next reply. The
-// last reply is repeated.
+// last reply is repeated. The name "*" stands for all names without replies of their own.
 func (s *Server) Set(name string, replies ...Reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.replies[name] = replies
+}
+
+// Mangle makes s send f(answer) in place of each answer. If f returns nil, s sends no answer. Many
+// goroutines can call f at once.
+func (s *Server) Mangle(f func(answer []byte) []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mangle = f
 }
 
 // Asked returns the number of queries for name so far, answered or not.
@@ -105,7 +114,11 @@ func (s *Server) next(name string) Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.queries[name]++
-	replies := s.replies[name]
+	replies, ok := s.replies[name]
+	if !ok {
+		name = "*"
+		replies = s.replies[name]
+	}
 	switch len(replies) {
 	case 0:
 		return NoSuchName
@@ -126,7 +139,7 @@ func (s *Server) servePackets(conn net.PacketConn) {
 		if err != nil {
 			continue // Windows reports here that a client has closed its port
 		}
-		if answer := s.answer(query[:n]); answer != nil {
+		if answer := s.mangled(query[:n]); answer != nil {
 			conn.WriteTo(answer, from)
 		}
 	}
@@ -151,7 +164,7 @@ func (s *Server) serveStreams(listener net.Listener, serving *sync.WaitGroup) {
 			if _, err := io.ReadFull(conn, query); err != nil {
 				return
 			}
-			if answer := s.answer(query); answer != nil {
+			if answer := s.mangled(query); answer != nil {
 				conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...))
 			}
 		})
@@ -164,9 +177,21 @@ const (
 	dnsClassIN  = 1
 )
 
-// answer returns the answer to a query. It returns nil if query is not a query, or must not be
-// answered.
-func (s *Server) answer(query []byte) []byte {
+// mangled returns what s sends in answer to a query, or nil.
+func (s *Server) mangled(query []byte) []byte {
+	answer := s.Answer(query)
+	s.mu.Lock()
+	mangle := s.mangle
+	s.mu.Unlock()
+	if answer != nil && mangle != nil {
+		return mangle(answer)
+	}
+	return answer
+}
+
+// Answer returns the answer to a query, before Mangle's function changes it. It returns nil if query is
+// not a query, or must not be answered.
+func (s *Server) Answer(query []byte) []byte {
 	const headerLen = 12
 	if len(query) < headerLen {
 		return nil
