@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -50,7 +51,7 @@ func FuzzErrorText(f *testing.F) {
 		}
 		e := &redial.Error{
 			Network: network, Address: address,
-			Attempts: d.Pick(1, 0, 2, -1, 1<<62), Elapsed: time.Duration(d.Next()) * time.Duration(d.Pick(1, 997, 1e6, 1e9, -1, 1<<54)),
+			Attempts: d.Pick(1, 0, 2, -1, math.MaxInt), Elapsed: fuzzedDuration(&d),
 			Class: redial.Class(d.Next()), Err: inner, Stop: fuzzedError(&d, text),
 		}
 		for range d.Next() % 3 {
@@ -232,15 +233,17 @@ func fuzzedAddr(d *testutil.Decisions, text string) net.Addr {
 	return all[d.Next()%len(all)]
 }
 
+func fuzzedDuration(d *testutil.Decisions) time.Duration {
+	units := []time.Duration{0, 1, 997, time.Millisecond, time.Second + 1, -1, 1 << 55}
+	return time.Duration(d.Next()) * units[d.Next()%len(units)]
+}
+
 // fuzzedAttempt returns an Attempt with whatever in its fields.
 func fuzzedAttempt(d *testutil.Decisions, text string) redial.Attempt {
-	duration := func() time.Duration {
-		return time.Duration(d.Next()) * time.Duration(d.Pick(0, 1, 1e3, 1e9+1, -1, 1<<55))
-	}
 	a := redial.Attempt{
-		Network: text, Address: string(d.Bytes(20)), Number: d.Pick(0, 1, -1, 1<<62+1), Start: time.Unix(0, int64(duration())),
-		Duration: duration(), Resolve: duration(), Elapsed: duration(), Remote: fuzzedAddr(d, text),
-		Err: fuzzedError(d, text), Class: redial.Class(d.Pick(0, 1, 5, 11, 12, 255)), Shared: d.Next()%2 > 0, Delay: duration(), Stop: fuzzedError(d, string(d.Bytes(20))),
+		Network: text, Address: string(d.Bytes(20)), Number: d.Pick(0, 1, -1, math.MaxInt-1), Start: time.Unix(0, int64(fuzzedDuration(d))),
+		Duration: fuzzedDuration(d), Resolve: fuzzedDuration(d), Elapsed: fuzzedDuration(d), Remote: fuzzedAddr(d, text),
+		Err: fuzzedError(d, text), Class: redial.Class(d.Pick(0, 1, 5, 11, 12, 255)), Shared: d.Next()%2 > 0, Delay: fuzzedDuration(d), Stop: fuzzedError(d, string(d.Bytes(20))),
 	}
 	for range d.Pick(0, 0, 1, 3) {
 		a.Addrs = append(a.Addrs, fuzzedAddrResult(d, text))
