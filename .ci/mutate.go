@@ -818,11 +818,14 @@ func linesOf(profile string) map[string][][2]int {
 	return lines
 }
 
-// reaches reports whether t runs one of the lines. A test of systest that runs in a child process leaves no profile, and is
-// taken to run all lines.
+// isElsewhere reports whether t has run no dial. A test of systest that dials in a child process leaves no profile of the dial.
+func (t test) isElsewhere() bool {
+	return len(t.Reaches["retry.go"]) == 0 && len(t.Reaches["classify.go"]) == 0
+}
+
+// reaches reports whether t runs one of the lines.
 func (t test) reaches(file string, from, to int) bool {
-	inChild := len(t.Reaches["retry.go"]) == 0 && len(t.Reaches["classify.go"]) == 0
-	return inChild || slices.ContainsFunc(t.Reaches[file], func(b [2]int) bool { return b[0] <= to && from <= b[1] })
+	return slices.ContainsFunc(t.Reaches[file], func(b [2]int) bool { return b[0] <= to && from <= b[1] })
 }
 
 type outcome int
@@ -855,7 +858,7 @@ func (p *pkg) meet(m *mutant, suites []*suite, work string) outcome {
 		}
 		var groups [3][]test // the likeliest to notice, the quick, and the slow
 		for _, t := range s.tests {
-			if t.reaches(m.file, from, to) {
+			if t.reaches(m.file, from, to) || s.dir == "systest" && t.isElsewhere() {
 				g := &groups[2]
 				switch {
 				case t.Took > quick:
