@@ -91,6 +91,10 @@ func TestErrorMessage(t *testing.T) {
 		"dial tcp: a.test:80: x (unknown, 1 attempt in 0s: not to be retried)":                              errors.New("x"),
 		"dial tcp: a.test:80: x (unknown, 1 attempt in 0s: not to be retried) ":                             &net.OpError{Op: "dial", Net: "tcp", Addr: addrOfTheirOwn{addr}, Source: addrOfTheirOwn{}, Err: errors.New("x")},
 		"dial tcp: a.test:80: x (unknown, 1 attempt in 0s: not to be retried)  ":                            &net.OpError{Op: "dial", Net: "tcp", Addr: (*net.TCPAddr)(nil), Err: errors.New("x")},
+		"dial tcp: a.test:80:  tcp 127.0.0.1:5432: x (unknown, 1 attempt in 0s: not to be retried)":         &net.OpError{Net: "tcp", Addr: addr, Err: errors.New("x")},
+		"dial udp 127.0.0.1:53: x (unknown, 1 attempt in 0s: not to be retried)":                            &net.OpError{Op: "dial", Net: "udp", Addr: &net.UDPAddr{IP: addr.IP, Port: 53}, Err: errors.New("x")},
+		"dial ip 127.0.0.1: x (unknown, 1 attempt in 0s: not to be retried)":                                &net.OpError{Op: "dial", Net: "ip", Addr: &net.IPAddr{IP: addr.IP}, Err: errors.New("x")},
+		"dial ip 10.0.0.0/8: x (unknown, 1 attempt in 0s: not to be retried)":                               &net.OpError{Op: "dial", Net: "ip", Addr: &net.IPNet{IP: net.IPv4(10, 0, 0, 0), Mask: net.CIDRMask(8, 32)}, Err: errors.New("x")},
 		"dial unix /s: x (unknown, 1 attempt in 0s: not to be retried)":                                     &net.OpError{Op: "dial", Net: "unix", Addr: &net.UnixAddr{Name: "/s", Net: "unix"}, Err: errors.New("x")},
 		"dial tcp: a.test:80: remote error: tls: bad certificate (tls, 1 attempt in 0s: not to be retried)": &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")},
 	} {
@@ -179,6 +183,7 @@ func TestStopReasons(t *testing.T) {
 		var e net.Error
 		require.ErrorAs(t, reason, &e)
 		assert.Equal(t, timeout, e.Timeout(), reason)
+		assert.Equal(t, timeout, reason.(interface{ Temporary() bool }).Temporary(), reason)
 		assert.Equal(t, reason == redial.ErrDeadline, errors.Is(reason, context.DeadlineExceeded), reason)
 		assert.NotErrorIs(t, reason, nil)
 		assert.NotErrorIs(t, reason, context.Canceled)

@@ -492,6 +492,53 @@ func TestGateFailsWithTheProbe(t *testing.T) {
 	})
 }
 
+// The same if another dial waits in front of it, which has time.
+func TestGateFailsWithTheProbeBehindAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.After(time.Millisecond), dialtest.Refuse.After(2*time.Millisecond), dialtest.Refuse.After(300*time.Millisecond), dialtest.OK)
+		patient := gateDialer(script, new(redial.Gate))
+		patient.Policy = redial.Policy{redial.Refused: every(10 * time.Second)}
+		d := *patient
+		d.MaxElapsed = 450 * time.Millisecond
+		go patient.Dial("tcp", address)
+		synctest.Wait()
+		go func() {
+			time.Sleep(5 * time.Millisecond)
+			d.Dial("tcp", address)
+		}()
+		begin := time.Now()
+		_, err := d.Dial("tcp", address)
+		assert.Equal(t, []time.Duration{0, 0, 101}, inMs(starts(script, begin)))
+		assert.Equal(t, 401*time.Millisecond, time.Since(begin))
+		assert.Equal(t, 2, asError(t, err).Attempts)
+		time.Sleep(time.Minute)
+	})
+}
+
+// A dial that waits alone keeps MinInterval after a probe that told nothing, because it reached the target.
+func TestGateKeepsIntervalAfterMuteProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.After(time.Millisecond), dialtest.Timeout, dialtest.OK)
+		d := gateDialer(script, &redial.Gate{Burst: 1})
+		d.Policy = redial.Policy{redial.Refused: every(100 * time.Millisecond)}
+		begin := time.Now()
+		crowd(2, func(int) error {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			d := *d
+			d.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+				if len(script.Dials()) == 1 {
+					time.AfterFunc(10*time.Millisecond, cancel)
+				}
+				return script.DialContext(ctx, network, address)
+			}
+			_, err := d.DialContext(ctx, "tcp", address)
+			return err
+		})
+		assert.Equal(t, []time.Duration{0, 101, 201}, inMs(starts(script, begin)))
+	})
+}
+
 // The second in which others wait for a silent probe begins anew when an older probe fails meanwhile.
 func TestGateSilentProbeBesideFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

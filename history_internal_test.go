@@ -32,6 +32,7 @@ func TestKeptErrors(t *testing.T) {
 		{"IPv6", op(func(e *net.OpError) { e.Addr = &net.TCPAddr{IP: net.ParseIP("2001:db8::1"), Port: 65535} }), true},
 		{"a zone", op(func(e *net.OpError) { e.Addr = &net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 80, Zone: "eth0"} }), true},
 		{"another operation", op(func(e *net.OpError) { e.Op, e.Net = "read", "tcp6" }), true},
+		{"an errno of Plan 9", op(func(e *net.OpError) { e.Err = os.NewSyscallError("connect", textErrno("refused")) }), true},
 		{"no errno", op(func(e *net.OpError) { e.Err = &os.SyscallError{Syscall: "connect"} }), false},
 		{"an IPv4 address with a zone", op(func(e *net.OpError) { e.Addr = &net.TCPAddr{IP: net.IP{192, 0, 2, 1}, Port: 1, Zone: "x"} }), false},
 		{"a source", op(func(e *net.OpError) { e.Source = addr }), false},
@@ -70,19 +71,32 @@ func TestRecord(t *testing.T) {
 	raced := own
 	raced.Resolve = time.Millisecond
 	raced.Addrs = []AddrResult{{Addr: netip.MustParseAddrPort("192.0.2.1:80"), Start: start, Duration: 1, Err: refused, Class: Refused}}
+	atOnce := raced // in virtual time
+	atOnce.Resolve = 0
+	resolved := own
+	resolved.Resolve = 1
 	shared := own
 	shared.Start, shared.Elapsed, shared.Shared = start.Add(-time.Second), time.Hour, true // heard of long after it ended
 	last := own
 	last.Delay, last.Stop = 0, ErrMaxAttempts
-	for name, a := range map[string]Attempt{"own": own, "raced": raced, "shared": shared, "last": last} {
+	for name, a := range map[string]Attempt{"own": own, "raced": raced, "atOnce": atOnce, "resolved": resolved, "shared": shared, "last": last} {
 		r := newRecord(&a, start)
 		e := &Error{Network: "tcp", Address: "a.test:80", Stop: ErrMaxAttempts}
 		assert.Equal(t, a, r.attempt(e, start, 3), name)
 		r.compact()
 		assert.Equal(t, a, r.attempt(e, start, 3), name)
 		assert.Same(t, refused, raced.Addrs[0].Err, "OnAttempt may have kept the addresses")
+
+		assert.IsType(t, keptError{}, r.err, "little room")
+		if a.Addrs != nil {
+			assert.IsType(t, keptError{}, r.more.addrs[0].Err)
+		}
 	}
 }
+
+type textErrno string
+
+func (e textErrno) Error() string { return string(e) }
 
 type errorList []error
 

@@ -459,6 +459,15 @@ func TestRetryCutOff(t *testing.T) {
 		assert.Equal(t, redial.Refused, e.Class)
 		assert.Same(t, lastOf(t, script, 2).Err, e.Err)
 		assert.Equal(t, redial.ErrMaxElapsed, e.Stop)
+
+		// The deadline of a context may have a cause, which is no timeout. The deadline is.
+		script = dialtest.Script(dialtest.Reset, dialtest.Refuse)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 1500*time.Millisecond, errCause)
+		defer cancel()
+		_, err = d.DialContext(ctx, "tcp", address)
+		assert.Equal(t, errCause, asError(t, err).Stop)
+		assert.Equal(t, redial.Refused, asError(t, err).Class)
+		assert.True(t, err.(net.Error).Timeout())
 	})
 
 	// If nothing came before it, the attempt is all there is to tell.
