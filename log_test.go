@@ -408,3 +408,68 @@ func TestSlogHasTheFieldsOfZap(t *testing.T) {
 		})
 	}
 }
+
+// The fields about an attempt depend on what there is to say.
+func TestAttemptFields(t *testing.T) {
+	fieldsOf := func(a redial.Attempt) map[string]any {
+		enc := zapcore.NewMapObjectEncoder()
+		require.NoError(t, a.MarshalLogObject(enc))
+		return enc.Fields
+	}
+	for _, test := range []struct {
+		attempt     redial.Attempt
+		has, hasNot []string
+	}{
+		{redial.Attempt{}, []string{"network", "address", "attempt", "duration", "elapsed"}, []string{"resolve", "delay", "stop", "error", "shared", "addrs"}},
+		{redial.Attempt{Resolve: 1}, []string{"resolve"}, nil},
+		{redial.Attempt{Addrs: []redial.AddrResult{}}, []string{"resolve"}, []string{"addrs"}},
+		{redial.Attempt{Delay: 1}, []string{"delay"}, nil},
+	} {
+		fields := fieldsOf(test.attempt)
+		for _, name := range test.has {
+			assert.Contains(t, fields, name)
+		}
+		for _, name := range test.hasNot {
+			assert.NotContains(t, fields, name)
+		}
+	}
+}
+
+// A fullEncoder has no room for arrays, or for objects within them.
+type fullEncoder struct {
+	zapcore.ObjectEncoder
+	objects bool
+}
+
+type fullArray struct{ zapcore.ArrayEncoder }
+
+func (fullArray) AppendObject(zapcore.ObjectMarshaler) error { return errCustom }
+
+func (e fullEncoder) AddArray(_ string, array zapcore.ArrayMarshaler) error {
+	if e.objects {
+		return array.MarshalLogArray(fullArray{})
+	}
+	return errCustom
+}
+
+// An error of the encoder is returned, so that zap can say so.
+func TestLogEncoderFails(t *testing.T) {
+	a := redial.Attempt{Err: errRefused, Addrs: []redial.AddrResult{{}}, Stop: redial.ErrPermanent}
+	e := &redial.Error{Err: errRefused, History: []redial.Attempt{a}}
+	for _, objects := range []bool{false, true} {
+		enc := fullEncoder{zapcore.NewMapObjectEncoder(), objects}
+		assert.ErrorIs(t, a.MarshalLogObject(enc), errCustom)
+		assert.ErrorIs(t, e.MarshalLogObject(enc), errCustom)
+	}
+}
+
+func TestLogRecoveryAtSecondAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, logs := observed()
+		_, err := (&redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse, dialtest.OK).DialContext, Logger: logger}).Dial("tcp", address)
+		require.NoError(t, err)
+		records := logs.FilterMessage("dial recovered").All()
+		require.Len(t, records, 1)
+		assert.Equal(t, zapcore.InfoLevel, records[0].Level)
+	})
+}

@@ -50,6 +50,7 @@ func TestOnDial(t *testing.T) {
 		_, err := d.Dial("tcp", address)
 		require.NoError(t, err)
 		assert.Equal(t, []error{nil}, seen.ended)
+		assert.Len(t, script.Open(), 1)
 		_, err = d.Dial("tcp", "b.test:80")
 		require.Error(t, err)
 		assert.Equal(t, []string{"tcp " + address, "tcp b.test:80"}, seen.began)
@@ -181,23 +182,26 @@ func TestOnDialPanics(t *testing.T) {
 				},
 			}
 			unwind(func() { d.Dial("tcp", address) })
+			d.Verify = func(context.Context, net.Conn) error { return errCustom } // there is no connection to be closed
+			assert.Equal(t, unwind(end), unwind(func() { d.Dial("tcp", address) }))
 		})
 	}
 	for i, conn := range script.conns {
 		assert.Equal(t, 1, conn.closed, "connection %d", i)
 	}
-	assert.Len(t, script.conns, 8)
+	assert.Len(t, script.conns, 10)
 }
 
-// unwind calls f in a goroutine that f ends by a panic or by runtime.Goexit.
-func unwind(f func()) {
+// unwind calls f in a goroutine that f ends by a panic or by runtime.Goexit. It returns the value of the panic.
+func unwind(f func()) (recovered any) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer func() { _ = recover() }()
+		defer func() { recovered = recover() }()
 		f()
 	}()
 	<-done
+	return recovered
 }
 
 // A dial within another dial's attempt calls its own Dialer's OnDial.
@@ -250,4 +254,43 @@ func TestOnDialOutlivesRequest(t *testing.T) {
 		assert.False(t, errors.Is(of.Err(), context.DeadlineExceeded))
 		transport.CloseIdleConnections()
 	})
+}
+
+// Nor does the context of OnDial change when a request's wait ends: at the latest with the request, and at once if the request has no
+// time for another attempt.
+func TestOnDialLeavesRequestInCharge(t *testing.T) {
+	for name, test := range map[string]struct {
+		end   func(context.Context) (context.Context, context.CancelFunc) // of the request
+		delay time.Duration
+		ends  time.Duration
+	}{
+		"deadline": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, time.Second)
+		},
+			300 * time.Millisecond, 950 * time.Millisecond},
+		"canceled": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(2*time.Second, cancel)
+			return ctx, cancel
+		}, time.Minute, 2 * time.Second},
+	} {
+		testutil.Bubble(t, name, func(t *testing.T) {
+			ended := make(chan time.Time, 1)
+			d := &redial.Dialer{
+				DialFunc:   dialtest.Script(dialtest.Refuse.Forever()).DialContext,
+				Policy:     redial.Policy{redial.Refused: every(test.delay)},
+				MaxElapsed: -1,
+				OnDial: func(ctx context.Context, _, _ string) (context.Context, func(error)) {
+					return context.WithValue(ctx, dialKey{}, "dial"), func(error) { ended <- time.Now() }
+				},
+			}
+			ctx, cancel := test.end(t.Context())
+			defer cancel()
+			begin := time.Now()
+			_, _, err := testutil.Get(ctx, &http.Client{Transport: redial.NewTransport(d, nil)}, "http://a.test")
+			assert.ErrorIs(t, err, sysRefused)
+			assert.Equal(t, test.ends, time.Since(begin))
+			assert.Equal(t, test.ends, (<-ended).Sub(begin))
+		})
+	}
 }

@@ -2,6 +2,7 @@ package redial_test
 
 import (
 	"context"
+	"math"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -137,6 +138,8 @@ func TestExponential(t *testing.T) {
 		{-1, -1, time.Millisecond / 2, time.Millisecond},
 		{1, 1, 0, 1},
 		{2, 1, 1, 2},
+		{math.MaxInt64, math.MaxInt64, math.MaxInt64 / 8, math.MaxInt64 / 4}, // there is no longer delay
+		{time.Second, math.MaxInt64, 500 * time.Millisecond, math.MaxInt64 / 4},
 	} {
 		schedule := redial.Exponential(test.initial, test.limit)()
 		schedule.Reset()
