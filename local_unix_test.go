@@ -55,6 +55,24 @@ func TestIPv6SourceCheck(t *testing.T) {
 	}
 }
 
+// A connection to itself is closed, also if it is to the address of a name.
+func TestSelfConnectOfNameIsClosed(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("not every kernel connects a socket to itself on demand")
+	}
+	assertNoDescriptors(t, func() {
+		_, port, err := net.SplitHostPort(testutil.FreeAddress(t))
+		require.NoError(t, err)
+		local, err := net.ResolveTCPAddr("tcp4", "127.0.0.1:"+port)
+		require.NoError(t, err)
+		d := &redial.Dialer{MaxAttempts: 1}
+		d.LocalAddr = local
+		_, err = d.Dial("tcp4", "localhost:"+port)
+		assert.Equal(t, redial.Refused, redial.Classify(err))
+		assert.ErrorContains(t, err, "connected to itself")
+	})
+}
+
 // assertNoDescriptors calls f some times, and checks that it leaves no descriptor open.
 func assertNoDescriptors(t *testing.T, f func()) {
 	t.Helper()

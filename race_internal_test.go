@@ -593,6 +593,37 @@ func struck(t *testing.T, fates func(func()) []fate, classifier bool, conns int,
 	return recovered
 }
 
+func TestRaces(t *testing.T) {
+	for address, want := range map[string]bool{
+		"a.test:80":         true,
+		"a.test.:http":      true,
+		"a0:80":             true,
+		"a9:80":             true,
+		"a5:80":             true,
+		"1.2.3.4.5:80":      true,
+		"10.0.0.1a:80":      true,
+		":80":               false,
+		"a.test":            false,
+		"":                  false,
+		"127.0.0.1:80":      false,
+		"[::1]:80":          false,
+		"[2001:db8::a]:80":  false,
+		"[fe80::1%eth0]:80": false,
+		"[fe80::1%eth]:80":  false,
+		"2001:db8::a:80":    false,
+	} {
+		for _, network := range []string{"tcp", "tcp4", "tcp6"} {
+			assert.Equal(t, want, new(Dialer).races(network, address), "%s %s", network, address)
+		}
+		for _, network := range []string{"udp", "unix", "ip", "ip4:icmp", ""} {
+			assert.False(t, new(Dialer).races(network, address), "%s %s", network, address)
+		}
+		d := new(Dialer)
+		d.FallbackDelay = -1
+		assert.False(t, d.races("tcp", address), "net.Dialer dials %s", address)
+	}
+}
+
 func TestInterleave(t *testing.T) {
 	for _, test := range []struct{ addrs, want string }{
 		{"a", "a"},
