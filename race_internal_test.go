@@ -435,6 +435,7 @@ func TestRacePatience(t *testing.T) {
 		{"slow, second", plan{2, false, defaultPolicy}, []fate{refused, connects(3 * time.Second)}, 3 * time.Second, Unknown},
 		{"slow, last", plan{1, true, defaultPolicy}, []fate{refused, connects(19 * time.Second)}, 19 * time.Second, Unknown},
 
+		{"another is unreachable", plan{1, false, defaultPolicy}, []fate{refused, fails(syscall.ENETUNREACH, 0), silent}, 2 * time.Second, Refused},
 		{"connects although the race gives up", plan{1, false, defaultPolicy}, []fate{refused, connects(-2500 * ms)}, 2500 * ms, Unknown},
 		{"connects although the race gives up on it and another", plan{1, false, defaultPolicy}, []fate{refused, silent, connects(-2500 * ms)}, 2740 * ms, Unknown},
 		{"fails although the race gives up", plan{1, false, defaultPolicy}, []fate{refused, fails(syscall.ENETUNREACH, -2500*ms)}, 2500 * ms, Refused},
@@ -477,6 +478,29 @@ func TestRaceCanceledWhileWaiting(t *testing.T) {
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.Equal(t, []Class{Refused, Canceled, Refused}, []Class{r.seen.addrs[0].Class, r.seen.addrs[1].Class, r.seen.addrs[2].Class})
 		assert.Equal(t, 5240*ms, time.Since(tr.begin))
+	})
+}
+
+// If no address has won, Classifier is asked about a canceled one too.
+func TestRaceCanceledIsClassified(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		r, _ := newRacer(silent, silent)
+		r.classify = func(error) Class { return Denied }
+		_, err := r.run(ctx)
+		assert.ErrorIs(t, err, context.Canceled)
+		assert.Equal(t, []Class{Denied, Denied}, []Class{r.seen.addrs[0].Class, r.seen.addrs[1].Class})
+	})
+}
+
+// Of two errors of the same class, the race returns the error of the address that it tried first.
+func TestRaceReturnsFirstOfEqualErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := newRacer(fails(syscall.ENETUNREACH, 0), fails(syscall.ECONNREFUSED, 500*ms), fails(syscall.ECONNREFUSED, 0))
+		_, err := r.run(t.Context())
+		assert.Equal(t, r.seen.addrs[1].Err, err)
+		assert.NotEqual(t, r.seen.addrs[2].Err, err)
 	})
 }
 
@@ -669,6 +693,7 @@ func TestSuitable(t *testing.T) {
 		{"unspecified", &net.TCPAddr{IP: net.IPv6unspecified}, both, both},
 		{"a nil pointer", (*net.TCPAddr)(nil), both, both},
 		{"to the unspecified", &net.TCPAddr{IP: net.IPv6loopback}, []netip.AddrPort{any4}, []netip.AddrPort{any4}},
+		{"to the unspecified, among others", &net.TCPAddr{IP: net.IPv6loopback}, []netip.AddrPort{v4, any4, v6}, []netip.AddrPort{any4, v6}},
 		{"none of the family", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, []netip.AddrPort{v6, v6}, []netip.AddrPort{v6}},
 		{"of another network", &net.UDPAddr{}, both, []netip.AddrPort{v6}},
 	} {

@@ -3,6 +3,7 @@ package redial_test
 import (
 	"context"
 	"net"
+	"net/http/httptrace"
 	"strconv"
 	"strings"
 	"syscall"
@@ -163,6 +164,21 @@ func TestRaceRecordsOneAddress(t *testing.T) {
 	assert.Equal(t, err, lost.Err)
 	assert.Equal(t, redial.Denied, lost.Class)
 	assert.Positive(t, lost.Duration)
+}
+
+// A resolver's Dial gets the values of the dial's context, also if the context traces connections.
+func TestLookupKeepsValues(t *testing.T) {
+	type key struct{}
+	var value any
+	d := &redial.Dialer{MaxAttempts: 1}
+	d.Resolver = dnstest.ResolverBy(func(ctx context.Context, _, _ string) (net.Conn, error) {
+		value = ctx.Value(key{})
+		return nil, errCustom
+	})
+	ctx := httptrace.WithClientTrace(context.WithValue(t.Context(), key{}, "value"), &httptrace.ClientTrace{ConnectStart: func(string, string) { t.Error("no address was dialed") }})
+	_, err := d.DialContext(ctx, "tcp", "a.test.:80")
+	assert.Equal(t, redial.DNS, redial.Classify(err))
+	assert.Equal(t, "value", value)
 }
 
 func TestAddrResultFields(t *testing.T) {
