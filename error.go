@@ -123,11 +123,7 @@ func (e *Error) Timeout() bool {
 //
 // Deprecated: it exists for net.Error. Use Class.
 func (e *Error) Temporary() bool {
-	t, ok := errors.AsType[interface {
-		error
-		Temporary() bool
-	}](e.Err)
-	return e.Timeout() || ok && t.Temporary()
+	return e.Timeout() || isTemporary(e.Err)
 }
 
 // MarshalLogObject implements zapcore.ObjectMarshaler. The fields are network,
@@ -140,7 +136,7 @@ func (e *Error) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddDuration("elapsed", e.Elapsed)
 	addFailure(enc, e.Class, e.Err)
 	if e.Stop != nil {
-		enc.AddString("stop", e.Stop.Error())
+		enc.AddString("stop", text(e.Stop))
 	}
 	return addAll(enc, "history", e.History)
 }
@@ -189,7 +185,8 @@ func netAddr(addr net.Addr) net.Addr {
 
 // isTimeout returns what the Timeout method of err, or of the first error in its
 // tree that has one, returns.
-func isTimeout(err error) bool {
+func isTimeout(err error) (timeout bool) {
+	defer func() { _ = recover() }() // a nil pointer within err, whose Timeout panics
 	t, ok := errors.AsType[interface {
 		error
 		Timeout() bool
@@ -197,11 +194,27 @@ func isTimeout(err error) bool {
 	return ok && t.Timeout()
 }
 
-// text returns the message of an error that may be nil.
-func text(err error) string {
+// isTemporary is isTimeout for the Temporary method.
+func isTemporary(err error) (temporary bool) {
+	defer func() { _ = recover() }()
+	t, ok := errors.AsType[interface {
+		error
+		Temporary() bool
+	}](err)
+	return ok && t.Temporary()
+}
+
+// text returns the message of an error that may be nil. If its Error method panics, as a nil
+// pointer's does, the text is what package fmt makes of the error.
+func text(err error) (s string) {
 	if err == nil {
 		return "<nil>"
 	}
+	defer func() {
+		if recover() != nil {
+			s = fmt.Sprint(err)
+		}
+	}()
 	return err.Error()
 }
 

@@ -68,8 +68,8 @@ func outOfDescriptors() bool {
 // but no port, because bind has given the socket one before.
 func lacksIPv6Source(err error) bool {
 	op, isOp := errors.AsType[*net.OpError](err)
-	call, isCall := errors.AsType[*os.SyscallError](err)
-	if !isOp || !isCall || !isConnect(call) || errno.Of(call.Err) != errno.AddressNotAvailable {
+	call := syscallErrorIn(err)
+	if !isOp || op == nil || call == nil || !isConnect(call) || errno.Of(call.Err) != errno.AddressNotAvailable {
 		return false
 	}
 	remote := asUDPAddr(op.Addr)
@@ -83,6 +83,13 @@ func lacksIPv6Source(err error) bool {
 	}
 	probe, ok := errors.AsType[*os.SyscallError](probeErr)
 	return ok && isConnect(probe) && errors.Is(probe.Err, call.Err)
+}
+
+// syscallErrorIn returns the first system call's error in err, or nil. Err may hold a nil pointer.
+func syscallErrorIn(err error) (call *os.SyscallError) {
+	defer func() { _ = recover() }() // the Unwrap of a nil pointer panics
+	call, _ = errors.AsType[*os.SyscallError](err)
+	return call
 }
 
 // isConnect reports whether call is connect, or connectex on Windows.
@@ -122,9 +129,12 @@ func (w *way) discard(conn net.Conn) {
 // because bind comes first and creates the file. It is also the attempt's own if the
 // end of the attempt cut it off and the file did not exist before.
 func (w *way) unbind(err error, existed bool) {
-	call, ok := errors.AsType[*os.SyscallError](err)
-	cutOff := !ok && !existed && (isTimeout(err) || errors.Is(err, context.Canceled))
-	if cutOff || ok && isConnect(call) {
+	if w.socketPath() == "" {
+		return
+	}
+	call := syscallErrorIn(err)
+	cutOff := call == nil && !existed && (isTimeout(err) || errors.Is(err, context.Canceled))
+	if cutOff || call != nil && isConnect(call) {
 		w.removeSocket()
 	}
 }

@@ -1,10 +1,8 @@
 package redial
 
 import (
-	"errors"
 	"log/slog"
 	"net"
-	"os"
 	"time"
 
 	"go.uber.org/zap"
@@ -59,7 +57,7 @@ func (a Attempt) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		enc.AddDuration("delay", a.Delay)
 	}
 	if a.Stop != nil {
-		enc.AddString("stop", a.Stop.Error())
+		enc.AddString("stop", text(a.Stop))
 	}
 	return nil
 }
@@ -123,7 +121,7 @@ func addAll[T zapcore.ObjectMarshaler](enc zapcore.ObjectEncoder, key string, al
 func addFailure(enc zapcore.ObjectEncoder, class Class, err error) {
 	enc.AddString("class", class.String())
 	enc.AddString("error", text(err))
-	if s, ok := errors.AsType[*os.SyscallError](err); ok {
+	if s := syscallErrorIn(err); s != nil {
 		enc.AddString("errno", text(s.Err))
 	}
 }

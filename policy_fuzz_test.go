@@ -35,7 +35,7 @@ func FuzzSchedules(f *testing.F) {
 }
 
 // longestDelay is the longest delay that a schedule returns.
-const longestDelay = math.MaxInt64 / 2
+const longestDelay = math.MaxInt64
 
 // errSchedule is what a schedule panics with.
 var errSchedule = errors.New("the schedule panics")

@@ -467,8 +467,8 @@ func (l *loop) patience() patience {
 
 // wait returns when the next attempt is due, or as soon as the caller gives up.
 func (l *loop) wait() {
-	due := l.start.Add(l.latest.elapsed + l.latest.delay)
-	delay := time.Until(due) // the logger and OnAttempt have used up some of it
+	due := l.start.Add(l.latest.elapsed).Add(l.latest.delay) // the sum of both can overflow
+	delay := time.Until(due)                                 // the logger and OnAttempt have used up some of it
 	if l.atGate || delay <= 0 {
 		return
 	}
