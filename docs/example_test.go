@@ -6,12 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
 	"github.com/seed-33f8b841/redial"
@@ -97,12 +101,102 @@ func Example_schedule() {
 	// Output: <nil>
 }
 
+// connect dials and waits for the server's greeting. A server that is starting up or silent is tried again.
+func connect(ctx context.Context, d *redial.Dialer, address string) (net.Conn, error) {
+	return redial.Do(ctx, d, "tcp", address, func(ctx context.Context) (net.Conn, error) {
+		conn, err := d.DialContext(ctx, "tcp", address)
+		if err != nil {
+			return nil, err
+		}
+		stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) // ends reads and writes with ctx
+		err = handshake(conn)
+		if !stop() && err == nil { // ctx has ended, so conn is of no use
+			err = ctx.Err()
+		}
+		if err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return conn, nil
+	})
+}
+
+var errStarting = errors.New("the server is starting up")
+
+// handshake is the protocol of an imaginary server, which says "+" or "-" when it has accepted.
+func handshake(conn net.Conn) error {
+	var answer [1]byte
+	if _, err := io.ReadFull(conn, answer[:]); err != nil {
+		return err
+	}
+	if answer[0] == '-' {
+		return errStarting
+	}
+	return nil
+}
+
+func startingIsRefused(err error) redial.Class {
+	if errors.Is(err, errStarting) {
+		return redial.Refused
+	}
+	return redial.Unknown // Classify decides
+}
+
+// greet listens, and sends one greeting on each connection: none if it is empty. The last greeting repeats.
+func greet(t *testing.T, greetings ...string) (address string) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for i := 0; ; i++ {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { conn.Close() })
+			io.WriteString(conn, greetings[min(i, len(greetings)-1)])
+		}
+	}()
+	return ln.Addr().String()
+}
+
+// Do retries a server that is silent or starting up. The connection that it returns has no deadline left.
+func TestConnect(t *testing.T) {
+	d := &redial.Dialer{Dialer: net.Dialer{Timeout: 300 * time.Millisecond}, Classifier: startingIsRefused}
+	var classes []redial.Class
+	d.OnAttempt = func(_ context.Context, a redial.Attempt) {
+		if a.Err != nil {
+			classes = append(classes, a.Class)
+		}
+	}
+	conn, err := connect(t.Context(), d, greet(t, "", "-", "++"))
+	require.NoError(t, err)
+	defer conn.Close()
+	// The dial inside calls OnAttempt too, but it does not fail.
+	assert.Equal(t, []redial.Class{redial.Timeout, redial.Refused}, classes)
+	_, err = conn.Read(make([]byte, 1))
+	assert.NoError(t, err)
+}
+
+// A server that stays silent does not hold up Do.
+func TestConnectSilent(t *testing.T) {
+	d := &redial.Dialer{Dialer: net.Dialer{Timeout: 50 * time.Millisecond}, Classifier: startingIsRefused, MaxAttempts: 3}
+	begin := time.Now()
+	_, err := connect(t.Context(), d, greet(t, ""))
+	e, ok := errors.AsType[*redial.Error](err)
+	require.True(t, ok, "%v", err)
+	assert.Equal(t, redial.Timeout, e.Class)
+	assert.Equal(t, 3, e.Attempts)
+	assert.Less(t, time.Since(begin), 20*time.Second)
+}
+
 // gate is one for the program. It tells targets apart by network and address.
 var gate = new(redial.Gate)
 
 func Example_gate() {
 	script := dialtest.Script(dialtest.Refuse, dialtest.OK.Forever())
-	d := &redial.Dialer{DialFunc: script.DialContext, Gate: gate}
+	d := &redial.Dialer{Gate: gate}
+	d.DialFunc = script.DialContext // the example's server
 
 	var dials sync.WaitGroup
 	for range 100 {
@@ -120,8 +214,9 @@ func Example_httpClient() {
 	go http.Serve(script, http.NotFoundHandler())
 	defer script.Close()
 
-	d := &redial.Dialer{DialFunc: script.DialContext}
+	d := &redial.Dialer{Dialer: net.Dialer{Timeout: 3 * time.Second}} // for one attempt
 	client := &http.Client{Transport: redial.NewTransport(d, nil), Timeout: 20 * time.Second}
+	d.DialFunc = script.DialContext // the example's server
 	defer client.CloseIdleConnections()
 	resp, err := client.Get("http://api.example/")
 	fmt.Println(resp.Status, err)
@@ -130,10 +225,10 @@ func Example_httpClient() {
 }
 
 func Example_dialContextOfBase() {
-	script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK)
-	go http.Serve(script, http.NotFoundHandler())
-	defer script.Close()
-	base := &http.Transport{DialContext: script.DialContext} // through a tunnel, for example
+	tunnel := dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK)
+	go http.Serve(tunnel, http.NotFoundHandler())
+	defer tunnel.Close()
+	base := &http.Transport{DialContext: tunnel.DialContext}
 
 	d := &redial.Dialer{DialFunc: base.DialContext} // otherwise it would be lost
 	client := &http.Client{Transport: redial.NewTransport(d, base)}
