@@ -1,0 +1,236 @@
+package fleet
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/bench"
+	"github.com/seed-33f8b841/redial/internal/testutil"
+)
+
+func TestMain(m *testing.M) { testutil.Main(m) }
+
+var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+
+// The delays of each simulated schedule are those of the peer's own loop: the first and last
+// of their range over many dials, and their mean.
+func TestSchedules(t *testing.T) {
+	const dials, attempts = 400, 9
+	names := map[string]bench.Dialer{}
+	for _, d := range bench.Dialers {
+		names[d.Name] = d
+	}
+	for _, s := range append(Peers, Default(redial.Refused)) {
+		testutil.Bubble(t, s.Name, func(t *testing.T) {
+			var mu sync.Mutex
+			real := make([][]time.Duration, attempts-1)
+			record := func(dial func(ctx context.Context, connect bench.Dial)) {
+				n, last := 0, time.Now()
+				dial(t.Context(), func(context.Context, string, string) (net.Conn, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					if n > 0 {
+						real[n-1] = append(real[n-1], time.Since(last))
+					}
+					n, last = n+1, time.Now()
+					return nil, errRefused
+				})
+			}
+			var all sync.WaitGroup
+			for range dials {
+				all.Go(func() {
+					record(func(ctx context.Context, connect bench.Dial) {
+						o := bench.Options{Connect: connect, Attempts: attempts}
+						if s.Name == "go-retryablehttp" {
+							client := bench.HTTPClients[4].New(bench.HTTPOptions{Dial: o})
+							_, err := client.Get("http://192.0.2.1")
+							assert.Error(t, err)
+							return
+						}
+						_, err := names[s.Name].New(o)(ctx, "tcp", "192.0.2.1:80")
+						assert.Error(t, err)
+					})
+				})
+			}
+			all.Wait()
+			simulated := make([][]time.Duration, attempts-1)
+			for range dials {
+				next := s.New()
+				for i := range simulated {
+					simulated[i] = append(simulated[i], next())
+				}
+			}
+			for i := range real {
+				if len(real[i]) == 0 && s.Name == "redial" {
+					continue // its 30 s were over
+				}
+				low, high, mean := span(real[i])
+				simulatedLow, simulatedHigh, simulatedMean := span(simulated[i])
+				within := float64(simulatedMean) * 0.12
+				assert.InDelta(t, simulatedMean, mean, within, "mean of delay %d", i+1)
+				assert.InDelta(t, simulatedLow, low, within)
+				assert.InDelta(t, simulatedHigh, high, within)
+			}
+		})
+	}
+}
+
+func span(all []time.Duration) (low, high, mean time.Duration) {
+	low = all[0]
+	for _, d := range all {
+		low, high = min(low, d), max(high, d)
+		mean += d / time.Duration(len(all))
+	}
+	return low, high, mean
+}
+
+var small = Fleet{Processes: 200, Dials: 20, Spread: time.Second, Down: 10 * time.Second, Rate: 200, Queue: 50}
+
+func seeded() *rand.Rand { return rand.New(rand.NewPCG(1, 1)) }
+
+// The model of a Gate, and that of dials without one, make about as many attempts as redial
+// itself does in the same fleet, and connect as soon.
+func TestModelOfGate(t *testing.T) {
+	for _, s := range []Schedule{
+		Exponential(100*time.Millisecond, 5*time.Second),
+		Exponential(100*time.Millisecond, 5*time.Second).AtGate(100 * time.Millisecond),
+		Exponential(100*time.Millisecond, 5*time.Second).AtGate(500 * time.Millisecond),
+		Exponential(50*time.Millisecond, time.Second).AtGate(100 * time.Millisecond),
+	} {
+		t.Run(s.Name, func(t *testing.T) {
+			var real Result
+			synctest.Test(t, func(t *testing.T) { real = small.withRedial(t, s) })
+			model := small.Simulate(s, seeded())
+			require.Equal(t, small.Processes*small.Dials, real.Connected)
+			require.Equal(t, real.Connected, model.Connected)
+			t.Logf("down: %.0f, model %.0f; back: %.0f, model %.0f; attempts %d, model %d; last %v, model %v", real.Mean(1, 10), model.Mean(1, 10),
+				real.Mean(10, 30), model.Mean(10, 30), real.Attempts, model.Attempts, real.Last, model.Last)
+			assert.InEpsilon(t, real.Mean(1, 10), model.Mean(1, 10), 0.05)
+			assert.InEpsilon(t, real.Mean(10, 30), model.Mean(10, 30), 0.08)
+			assert.InEpsilon(t, real.Last, model.Last, 0.15)
+			realMean, _ := real.Firsts()
+			modelMean, _ := model.Firsts()
+			assert.InDelta(t, realMean, modelMean, float64(realMean)/2)
+		})
+	}
+}
+
+// withRedial runs the fleet with redial's own Dialers, in the bubble of the test.
+func (f Fleet) withRedial(t *testing.T, s Schedule) (r Result) {
+	begin := time.Now()
+	up := begin.Add(f.Down)
+	service := time.Second / time.Duration(f.Rate)
+	var mu sync.Mutex
+	var busy time.Time
+	connect := func(context.Context, string, string) (net.Conn, error) {
+		now := time.Now()
+		mu.Lock()
+		second := int(now.Sub(begin) / time.Second)
+		for len(r.PerSecond) <= second {
+			r.PerSecond = append(r.PerSecond, 0)
+		}
+		r.PerSecond[second]++
+		if busy.Before(now) {
+			busy = now
+		}
+		wait := busy.Sub(now)
+		if now.Before(up) || wait >= time.Duration(f.Queue)*service {
+			mu.Unlock()
+			return nil, errRefused
+		}
+		busy = busy.Add(service)
+		mu.Unlock()
+		time.Sleep(wait + service)
+		return struct{ net.Conn }{}, nil
+	}
+	first := make([]time.Duration, f.Processes)
+	random := seeded()
+	var all sync.WaitGroup
+	for i := range f.Processes {
+		d := &redial.Dialer{DialFunc: connect, MaxElapsed: -1, Logger: zap.NewNop()}
+		d.Policy = redial.Policy{redial.Refused: func() backoff.BackOff { return &fromNext{next: s.New()} }}
+		if s.Gate != 0 {
+			d.Gate = &redial.Gate{MinInterval: s.Gate}
+		}
+		starts := time.Duration(random.Int64N(int64(f.Spread)))
+		for range f.Dials {
+			all.Go(func() {
+				time.Sleep(starts)
+				_, err := d.Dial("tcp", "192.0.2.1:80")
+				assert.NoError(t, err)
+				mu.Lock()
+				defer mu.Unlock()
+				r.Connected++
+				r.Last = time.Since(up)
+				if first[i] == 0 {
+					first[i] = r.Last
+				}
+			})
+		}
+	}
+	all.Wait()
+	r.First = first
+	for _, n := range r.PerSecond {
+		r.Attempts += n
+	}
+	return r
+}
+
+// What a lone dial does is known: no attempt is lost, and none is made twice.
+func TestLoneDial(t *testing.T) {
+	every := Schedule{New: func() Next { return func() time.Duration { return time.Second } }}
+	f := Fleet{Processes: 1, Dials: 1, Spread: 1, Down: 2500 * time.Millisecond, Rate: 1000, Queue: 1}
+	r := f.Simulate(every, seeded())
+	assert.Equal(t, []int{1, 1, 1, 1}, r.PerSecond)
+	assert.Equal(t, 4, r.Attempts)
+	assert.Equal(t, 1, r.Connected)
+	assert.Equal(t, 501*time.Millisecond, r.Last)
+
+	r = f.Simulate(every.AtGate(100*time.Millisecond), seeded())
+	assert.Equal(t, []int{1, 1, 1, 1}, r.PerSecond, "a lone dial keeps its own schedule")
+
+	r = f.Simulate(Once("", 3), seeded())
+	assert.Equal(t, 3, r.Attempts)
+	assert.Zero(t, r.Connected)
+}
+
+// The server accepts as many connections as it can, and refuses those that its queue cannot hold.
+func TestServer(t *testing.T) {
+	never := Once("", 1)
+	f := Fleet{Processes: 1, Dials: 50, Spread: 1, Rate: 1000, Queue: 10}
+	r := f.Simulate(never, seeded())
+	assert.Equal(t, 10, r.Connected)
+	assert.Equal(t, 10*time.Millisecond, r.Last)
+
+	f.Queue = 100
+	r = f.Simulate(never, seeded())
+	assert.Equal(t, 50, r.Connected)
+	assert.Equal(t, 50*time.Millisecond, r.Last)
+}
+
+func TestRecovery(t *testing.T) {
+	every := func() time.Duration { return 300 * time.Millisecond }
+	after, ok := Recovery(every, time.Second)
+	assert.True(t, ok)
+	assert.Equal(t, 200*time.Millisecond, after)
+	_, ok = Recovery(Once("", 3).New(), time.Second)
+	assert.False(t, ok)
+}
+
+type fromNext struct{ next Next }
+
+func (f *fromNext) NextBackOff() time.Duration { return f.next() }
+func (f *fromNext) Reset()                     {}
