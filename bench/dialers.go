@@ -61,6 +61,9 @@ type Options struct {
 
 	// Logger is redial's. Nil means none.
 	Logger *zap.Logger
+
+	// MinInterval is that of redial's Gate. Zero means its default.
+	MinInterval time.Duration
 }
 
 // connect returns the function that makes an attempt.
@@ -103,7 +106,7 @@ var Dialers = []Dialer{
 		Name:    "redial, Gate",
 		Default: "the same, shared by all dials to a target",
 		Retries: true,
-		New:     func(o Options) Dial { return newRedial(o, new(redial.Gate)).DialContext },
+		New:     func(o Options) Dial { return newRedial(o, &redial.Gate{MinInterval: o.MinInterval}).DialContext },
 	},
 	{
 		Name:    "backoff v4",
