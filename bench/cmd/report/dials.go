@@ -1,0 +1,137 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/seed-33f8b841/redial/bench"
+	"github.com/seed-33f8b841/redial/bench/internal/plot"
+)
+
+const (
+	floor        = "net.Dialer"
+	timeoutFloor = "net.Dialer, Timeout 10 s"
+)
+
+func names(dialers []bench.Dialer) []string {
+	var all []string
+	for _, d := range dialers {
+		all = append(all, d.Name)
+	}
+	return all
+}
+
+// dialAndDrop connects and resets the connection. A closed connection would keep its port
+// in TIME_WAIT, and the ports would run out.
+func dialAndDrop(ctx context.Context, dial bench.Dial, address string) error {
+	conn, err := dial(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	conn.(*net.TCPConn).SetLinger(0)
+	return conn.Close()
+}
+
+func dials() *measurement {
+	var dialers []bench.Dialer
+	for _, d := range bench.Dialers {
+		if d.Name != "failsafe-go, backoff" { // which costs what failsafe-go does
+			dialers = append(dialers, d)
+		}
+	}
+	rows := names(dialers)
+	newCase := func(title, ref string) *table {
+		return newTable(title, rows, less("time", nanoseconds, ref, floor, timeoutFloor),
+			less("bytes", bytes, ref, floor, timeoutFloor), less("allocations", count, ref, floor, timeoutFloor))
+	}
+	literal, name, wrapper := newCase("By an IP literal", timeoutFloor), newCase("By name (localhost)", timeoutFloor), newCase("The wrapper alone", "redial")
+	once := func(s scope, round int) error {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		for _, way := range []struct {
+			t       *table
+			address string
+			n       int
+		}{
+			{literal, net.JoinHostPort("127.0.0.1", serverPort), pick(s, 3000, 50)},
+			{name, net.JoinHostPort("localhost", serverPort), pick(s, 2000, 50)},
+		} {
+			ops := make([]func() error, len(dialers))
+			for i, d := range dialers {
+				dial := d.New(bench.Options{})
+				ops[i] = func() error { return dialAndDrop(ctx, dial, way.address) }
+			}
+			if err := compare(way.t, ops, way.n, 1, round); err != nil {
+				return err
+			}
+		}
+		conn, other := net.Pipe()
+		defer other.Close()
+		connect := func(context.Context, string, string) (net.Conn, error) { return conn, nil }
+		ops := make([]func() error, len(dialers))
+		for i, d := range dialers {
+			dial := d.New(bench.Options{Connect: connect})
+			ops[i] = func() error { _, err := dial(ctx, "tcp", "192.0.2.1:80"); return err }
+		}
+		return compare(wrapper, ops, pick(s, 300, 5), 100, round)
+	}
+	return &measurement{
+		title: "A successful dial",
+		about: "A dial on loopback to a server in another process, with a context that can be canceled and a logger that logs nothing. " +
+			"The dialers take turns after each dial. The wrapper alone is the same dial, but what connects returns at once.",
+		once:   once,
+		tables: []*table{literal, name, wrapper},
+		plots: func() map[string]string {
+			return map[string]string{
+				"dial-literal.svg": plot.Bars("A successful dial of an IP literal on loopback", "time, relative to net.Dialer with a Timeout of 10 s", false, literal.ratioBars(0, timeoutFloor)),
+			}
+		},
+		after: "The peers' loops do less before the first attempt: they read no clock that bounds the dial, make no context for the attempt, and keep no record of it. " +
+			"What that costs redial is in \"The wrapper alone\". Over a real socket, redial bounds the attempt without the timer that `net.Dialer` starts for its `Timeout`, " +
+			"which is why it can be as fast as dialers that do less. By name, redial resolves and races the addresses by itself.",
+	}
+}
+
+// compare times ops in turn, batch calls at a time, and adds the median time of a call, and the bytes and
+// allocations, to the columns of t.
+func compare(t *table, ops []func() error, n, batch, round int) error {
+	took := make([][]float64, len(ops))
+	for i := range n {
+		for _, which := range turn(len(ops), i+round) {
+			start := time.Now()
+			for range batch {
+				if err := ops[which](); err != nil {
+					return err
+				}
+			}
+			took[which] = append(took[which], since(start)/float64(batch))
+		}
+	}
+	for i, op := range ops {
+		mid, _, _ := median(took[i])
+		t.columns[0].add(t.rows[i], mid)
+		const calls = 200
+		bytes, number := allocations(func() {
+			for range calls {
+				op()
+			}
+		})
+		t.columns[1].add(t.rows[i], bytes/calls)
+		t.columns[2].add(t.rows[i], number/calls)
+	}
+	return nil
+}
+
+// ratioBars returns the ratios of a column's rows to one of them as bars.
+func (t *table) ratioBars(column int, ref string) []plot.Bar {
+	c := t.columns[column]
+	all := t.bars(c, 1)
+	for i := range all {
+		all[i].Value, all[i].Low, all[i].High = median(c.ratios(t.rows[i], ref))
+		all[i].Text = ratio(all[i].Value)
+	}
+	return all
+}

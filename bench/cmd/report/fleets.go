@@ -1,0 +1,178 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/bench/internal/fleet"
+	"github.com/seed-33f8b841/redial/bench/internal/plot"
+)
+
+// fleetRounds is how many of the rounds simulate the fleet. Virtual time does not drift.
+const fleetRounds = 3
+
+func fleets(s scope) *measurement {
+	const ms, sec = time.Millisecond, time.Second
+	f := fleet.Fleet{Processes: 10_000, Dials: 50, Spread: sec, Down: time.Minute, Rate: 2000, Queue: 512, End: time.Hour}
+	if s.small {
+		f = fleet.Fleet{Processes: 200, Dials: 20, Spread: sec, Down: 5 * sec, Rate: 200, Queue: 50, End: 2 * time.Minute}
+	}
+	ours := fleet.Default(redial.Refused)
+	ours.Name = "redial's Refused"
+	peers := append([]fleet.Schedule{ours, ours.AtGate(100 * ms), ours.AtGate(500 * ms)}, fleet.Peers...)
+	candidates := []fleet.Schedule{
+		fleet.Exponential(50*ms, sec), fleet.Exponential(50*ms, 2*sec), fleet.Exponential(100*ms, 5*sec),
+		fleet.Exponential(250*ms, 5*sec), fleet.Exponential(250*ms, 10*sec), fleet.Exponential(500*ms, 30*sec),
+		fleet.FullJitter(100*ms, 5*sec), fleet.Decorrelated(100*ms, 5*sec),
+		fleet.Exponential(50*ms, sec).AtGate(100 * ms), fleet.Exponential(50*ms, sec).AtGate(500 * ms),
+		fleet.Exponential(250*ms, 5*sec).AtGate(100 * ms),
+	}
+	newFleet := func(title string, schedules []fleet.Schedule) *table {
+		return newTable(title, schedulesNames(schedules), plain("connects/s, last 10 s down", count), plain("most in 1 s after the return", count),
+			plain("connects/s, first 10 s back", count), plain("all connected after", nanoseconds), plain("first of a process, mean", nanoseconds), plain("worst", nanoseconds))
+	}
+	fleetTables := []*table{newFleet("The peers' default schedules, without their limits", peers), newFleet("Other schedules", candidates)}
+	downs := []time.Duration{sec / 2, sec, 2 * sec, 5 * sec, 10 * sec}
+	newRecovery := func(title string, schedules []fleet.Schedule) *table {
+		t := newTable(title, schedulesNames(schedules))
+		for _, down := range downs {
+			t.columns = append(t.columns, plain(fmt.Sprintf("down %v: mean, worst", down), nanoseconds))
+		}
+		return t
+	}
+	var lone, loneCandidates []fleet.Schedule // a Gate changes nothing for a lone dial
+	for _, s := range peers {
+		if s.Gate == 0 {
+			lone = append(lone, s)
+		}
+	}
+	for _, s := range candidates {
+		if s.Gate == 0 {
+			loneCandidates = append(loneCandidates, s)
+		}
+	}
+	recoveries := []*table{newRecovery("A single dial: how long after the server's return it connects", lone), newRecovery("The same, other schedules", loneCandidates)}
+	means := map[string][]float64{}
+	perSecond := map[string][]int{} // of the last run
+
+	once := func(s scope, round int) error {
+		if round >= fleetRounds {
+			return nil
+		}
+		type job struct {
+			t        *table
+			schedule fleet.Schedule
+		}
+		jobs := make(chan job)
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		for range 2 {
+			all.Go(func() {
+				for j := range jobs {
+					r := f.Simulate(j.schedule, rand.New(rand.NewPCG(uint64(round), 1)))
+					mu.Lock()
+					addFleet(j.t, j.schedule.Name, f, r)
+					perSecond[j.schedule.Name] = r.PerSecond
+					mu.Unlock()
+				}
+			})
+		}
+		for i, schedules := range [][]fleet.Schedule{peers, candidates} {
+			for _, schedule := range schedules {
+				jobs <- job{fleetTables[i], schedule}
+			}
+		}
+		close(jobs)
+		all.Wait()
+		if round > 0 {
+			return nil
+		}
+		for i, schedules := range [][]fleet.Schedule{lone, loneCandidates} {
+			for _, schedule := range schedules {
+				for j, down := range downs {
+					mean, worst := recovery(schedule, down, pick(s, 20_000, 500))
+					recoveries[i].columns[j].absent[schedule.Name] = nanoseconds(mean) + ", " + nanoseconds(worst)
+					recoveries[i].columns[j].add(schedule.Name, mean)
+					means[schedule.Name] = append(means[schedule.Name], mean/1e9)
+				}
+			}
+		}
+		return nil
+	}
+	seconds := make([]float64, len(downs))
+	for i, down := range downs {
+		seconds[i] = down.Seconds()
+	}
+	return &measurement{
+		title: "A fleet, in virtual time",
+		about: fmt.Sprintf("%d processes of %d dials each lose their server within %v. It is down for %v: it refuses at once. Then it accepts %d connections a second, with a queue of %d; "+
+			"more are refused. All dials of a process begin together. This is a simulation of schedules (internal/fleet): TestSchedules compares each with the peer's own loop, and "+
+			"TestModelOfGate the Gate with redial's. %d runs, each with other random numbers. Nothing else in it is random: a schedule without jitter keeps its dials together for ever, which real "+
+			"networks and schedulers would soften. The simulation ends after %v.", f.Processes, f.Dials, f.Spread, f.Down, f.Rate, f.Queue, fleetRounds, f.End),
+		once:   once,
+		tables: append(fleetTables, recoveries...),
+		plots: func() map[string]string {
+			shown := []string{"redial's Refused", "redial's Refused, Gate", "redial's Refused, Gate 500ms", "backoff v5", "failsafe-go, backoff", "go-retry"}
+			var lines, loneLines []plot.Line
+			for _, name := range shown {
+				l := plot.Line{Name: name}
+				for second, n := range perSecond[name] {
+					if second < int(2*f.Down/sec) {
+						l.X, l.Y = append(l.X, float64(second)), append(l.Y, float64(n))
+					}
+				}
+				lines = append(lines, l)
+			}
+			for _, schedule := range append(lone[:len(lone):len(lone)], fleet.Exponential(50*ms, sec)) {
+				loneLines = append(loneLines, plot.Line{Name: schedule.Name, X: seconds, Y: means[schedule.Name]})
+			}
+			return map[string]string{
+				"fleet.svg":    plot.Lines(fmt.Sprintf("%d dials at a server that is down for %v", f.Processes*f.Dials, f.Down), "seconds since the server went down", "connects a second (logarithmic)", true, lines),
+				"recovery.svg": plot.Lines("A single dial: how long after the server's return it connects", "seconds down", "mean, seconds", false, loneLines),
+			}
+		},
+		after: "By their own limits, some of these dials would not live to see the server's return after a minute: redial gives up after 30 s, retry-go after 10 attempts (51 s), failsafe-go after 3 attempts " +
+			"(at once), go-retryablehttp after 5 (15 s). backoff gives up after 15 minutes. go-retry never does.\n\n" +
+			"backoff's schedule is ahead of redial's in the load on a server that is down for long, because it grows to 60 s; for the same reason its dials learn later of the return. " +
+			"The schedules without jitter (go-retry's, failsafe-go's backoff, go-retryablehttp's) make few connects a second on average, but all in the same second. " +
+			"Both go-retry and failsafe-go offer jitter; it is not their default.",
+	}
+}
+
+func schedulesNames(schedules []fleet.Schedule) []string {
+	var all []string
+	for _, s := range schedules {
+		all = append(all, s.Name)
+	}
+	return all
+}
+
+func addFleet(t *table, name string, f fleet.Fleet, r fleet.Result) {
+	down := int(f.Down / time.Second)
+	mean, worst := r.Firsts()
+	values := []float64{r.Mean(down-min(10, down), down), float64(r.Peak(down)), r.Mean(down, down+10), float64(r.Last), float64(mean), float64(worst)}
+	for i, value := range values {
+		t.columns[i].add(name, value)
+	}
+	if lost := f.Processes*f.Dials - r.Connected; lost > 0 {
+		t.columns[3].absent[name] = fmt.Sprintf("%s not within %v", count(float64(lost)), f.End)
+	}
+}
+
+// recovery returns the mean and the worst time, in nanoseconds, from a server's return to the
+// connection of a lone dial. The server is down for about that long, 20 % more or less: a schedule
+// without jitter would otherwise be lucky or unlucky always.
+func recovery(s fleet.Schedule, down time.Duration, n int) (mean, worst float64) {
+	random := rand.New(rand.NewPCG(1, 1))
+	for range n {
+		took, _ := fleet.Recovery(s.New(), time.Duration(float64(down)*(0.8+0.4*random.Float64())))
+		mean += float64(took) / float64(n)
+		worst = max(worst, float64(took))
+	}
+	return mean, worst
+}

@@ -1,0 +1,176 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/seed-33f8b841/redial/bench"
+	"github.com/seed-33f8b841/redial/bench/internal/plot"
+	"github.com/seed-33f8b841/redial/internal/testutil"
+)
+
+// fullHistory is the number of attempts that fill the History of redial's error.
+const fullHistory = 16
+
+func waits() *measurement {
+	dialers := bench.Named("redial", "redial, Gate", "backoff v4", "backoff v5", "retry-go", "failsafe-go", "go-retry")
+	newCase := func(title string) *table {
+		t := newTable(title, names(dialers), less("heap", bytes, "redial"), less("stack", bytes, "redial"),
+			plain("goroutines each", count), less("time to cancel all", nanoseconds, "redial"))
+		return t
+	}
+	const thousand = 1000
+	cases := []struct {
+		dials, small, attempts int
+		t                      *table
+	}{
+		{10 * thousand, 200, 1, newCase("10 000 dials in their first wait")},
+		{10 * thousand, 200, fullHistory, newCase("10 000 dials after 16 failures")},
+		{100 * thousand, 400, 1, newCase("100 000 dials in their first wait")},
+		{100 * thousand, 400, fullHistory, newCase("100 000 dials after 16 failures")},
+	}
+	var tables []*table
+	for _, c := range cases {
+		tables = append(tables, c.t)
+	}
+	once := func(s scope, round int) error {
+		for _, c := range cases {
+			if c.dials > 10*thousand && c.attempts > 1 && round > 1 {
+				continue // 1.6 million connects for each
+			}
+			for _, i := range turn(len(dialers), round) {
+				name := dialers[i].Name
+				if c.dials > 10*thousand && c.attempts > 1 && name != "redial" && name != "redial, Gate" && name != "retry-go" {
+					c.t.columns[0].absent[name] = "as after one failure"
+					continue
+				}
+				w, err := measureWait(dialers[i], pick(s, c.dials, c.small), c.attempts)
+				if err != nil {
+					return err
+				}
+				c.t.columns[0].add(name, w.heap)
+				c.t.columns[1].add(name, w.stack)
+				c.t.columns[2].add(name, w.goroutines)
+				c.t.columns[3].add(name, w.cancel)
+			}
+		}
+		return nil
+	}
+	return &measurement{
+		title: "Many waiting dials",
+		about: "Dials whose attempts a real port has refused, and which now wait for an hour: what each holds beyond what the process held before, after a garbage collection. " +
+			"The schedules are the same (one word of state), so the peers' own, larger ones are not counted. At the Gate, the first wait is that for another dial's probe. " +
+			"retry-go keeps all errors by default; the other peers keep nothing, so their dials hold the same after any number of failures. The last table is from two rounds, because it takes 1.6 million connects for each row.",
+		once:   once,
+		tables: tables,
+		plots: func() map[string]string {
+			return map[string]string{
+				"waiting-heap-first.svg": plot.Bars("10 000 dials in their first wait", "heap of each, bytes", false, cases[0].t.bars(cases[0].t.columns[0], 1)),
+				"waiting-heap-full.svg":  plot.Bars("10 000 dials after 16 failures", "heap of each, bytes", false, cases[1].t.bars(cases[1].t.columns[0], 1)),
+			}
+		},
+		after: "A peer that keeps no record of its attempts holds less after many of them. redial keeps the first eight and the last eight, so that its error can list them. " +
+			"The goroutine is the caller's own in each case.",
+	}
+}
+
+type waitResult struct{ heap, stack, goroutines, cancel float64 }
+
+// measureWait lets n dials wait after the given number of attempts each.
+func measureWait(d bench.Dialer, n, attempts int) (waitResult, error) {
+	port, err := newDeadPort()
+	if err != nil {
+		return waitResult{}, err
+	}
+	defer port.close()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+
+	var failures, ready atomic.Int64
+	var hold atomic.Bool
+	o := bench.Options{Attempts: -1, Delay: func(k int) time.Duration {
+		if k < attempts {
+			return time.Millisecond
+		}
+		return time.Hour
+	}}
+	atGate, ours := d.Name == "redial, Gate", d.Name == "redial" || d.Name == "redial, Gate"
+	switch {
+	case ours:
+		o.Failed = func(k int) {
+			failures.Add(1)
+			if k == attempts {
+				ready.Add(1)
+			}
+		}
+	default:
+		if d.Name == "retry-go" {
+			o.Attempts = 1 << 20 // without a limit, it does not keep the errors
+		}
+		// Not all peers report the last failure, so the attempts are counted.
+		var plain net.Dialer
+		plain.Timeout = 10 * time.Second
+		o.Connect = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := plain.DialContext(ctx, network, address)
+			failures.Add(1)
+			return conn, err
+		}
+	}
+	if atGate && attempts == 1 {
+		o.MinInterval = time.Hour
+	} else if atGate {
+		// The dials share one attempt after the other. Once all have their number, the next probe
+		// is held, so that nothing happens any more.
+		o.MinInterval = 20 * time.Millisecond
+		o.Delay = func(int) time.Duration { return 20 * time.Millisecond }
+		o.Net.ControlContext = func(ctx context.Context, _, _ string, _ syscall.RawConn) error {
+			if hold.Load() {
+				<-ctx.Done()
+			}
+			return nil
+		}
+	}
+	dial := d.New(o)
+	isReady := func() bool {
+		switch {
+		case atGate && attempts == 1:
+			return ready.Load() > 0
+		case ours:
+			return ready.Load() >= int64(n)
+		}
+		return failures.Load() == int64(n*attempts)
+	}
+
+	before, goroutines := testutil.Memory(), runtime.NumGoroutine()
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() { dial(ctx, "tcp", port.address) })
+	}
+	for !isReady() {
+		time.Sleep(10 * time.Millisecond)
+	}
+	hold.Store(true)
+	time.Sleep(100*time.Millisecond + time.Duration(n)*20*time.Microsecond) // the last ones begin to wait
+	after := testutil.Memory()
+	r := waitResult{
+		heap:       float64(after.HeapAlloc-before.HeapAlloc) / float64(n),
+		stack:      float64(after.StackInuse-before.StackInuse) / float64(n),
+		goroutines: float64(runtime.NumGoroutine()-goroutines) / float64(n),
+	}
+	if r.goroutines < 1 {
+		return r, fmt.Errorf("%s: some dials do not wait", d.Name)
+	}
+	start := time.Now()
+	cancel()
+	all.Wait()
+	r.cancel = since(start)
+	return r, nil
+}
