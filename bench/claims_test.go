@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -49,7 +50,8 @@ func TestClaims(t *testing.T) {
 	t.Run("the error of an HTTP request has the last failure of the dial", claimHTTPError)
 	t.Run("retried by default, HTTP", claimHTTPClasses)
 	t.Run("go-retryablehttp: HTTPClient.Timeout bounds one attempt", claimHTTPTimeout)
-	t.Run("go-retryablehttp: a request that was sent is sent again", claimSentTwice)
+	t.Run("a POST whose connection broke is sent again", claimSentTwice)
+	t.Run("an answer with status 503 is retried", claimStatus)
 }
 
 // retrying returns the loop and the Dialers that retry, without redial at a Gate, which is
@@ -413,43 +415,58 @@ func (b *lockedBackOff) Reset() {
 	b.BackOff.Reset()
 }
 
-// claimShared lets a second dial begin while the first waits, both on one BackOff of 1, 2, 4, ... s.
+// claimShared lets a second dial begin while the first waits, both on one schedule of 1, 2, 4, ... s.
 func claimShared(t *testing.T) {
 	undisturbed := []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}
-	delays := func(dial func(attempt func() error)) []time.Duration {
-		first, second := script{refusals: always}, script{refusals: always}
-		var both sync.WaitGroup
-		for i, s := range []*script{&first, &second} {
-			both.Go(func() {
-				time.Sleep(time.Duration(i) * 2500 * time.Millisecond)
-				dial(func() error {
-					_, err := s.DialContext(context.Background(), "tcp", address)
-					if len(s.attempts) == 4 {
-						return backoffv4.Permanent(err)
-					}
-					return err
-				})
-			})
-		}
-		both.Wait()
-		return first.delays()
+	newBackOff := func() *backoffv4.ExponentialBackOff {
+		return backoffv4.NewExponentialBackOff(backoffv4.WithInitialInterval(time.Second),
+			backoffv4.WithMultiplier(2), backoffv4.WithRandomizationFactor(0))
 	}
-	testutil.Bubble(t, "backoff v4", func(t *testing.T) {
-		b := &lockedBackOff{BackOff: backoffv4.NewExponentialBackOff(backoffv4.WithInitialInterval(time.Second),
-			backoffv4.WithMultiplier(2), backoffv4.WithRandomizationFactor(0))}
-		assert.NotEqual(t, undisturbed, delays(func(attempt func() error) { backoffv4.Retry(attempt, b) }))
-	})
-	testutil.Bubble(t, "redial", func(t *testing.T) {
-		policy := redial.Policy{redial.Refused: func() backoffv4.BackOff {
-			return backoffv4.NewExponentialBackOff(backoffv4.WithInitialInterval(time.Second),
-				backoffv4.WithMultiplier(2), backoffv4.WithRandomizationFactor(0))
-		}}
-		assert.Equal(t, undisturbed, delays(func(attempt func() error) {
-			d := newRedial(Options{Connect: func(context.Context, string, string) (net.Conn, error) { return nil, attempt() }}, nil)
-			d.Policy = policy
-			d.Dial("tcp", address)
-		}))
-	})
+	b := &lockedBackOff{BackOff: newBackOff()}
+	retrier := retrygo.New(retrygo.Delay(time.Second), retrygo.DelayType(retrygo.BackOffDelay))
+	executor := failsafe.With[any](retrypolicy.NewBuilder[any]().WithBackoff(time.Second, time.Minute).WithMaxRetries(-1).Build())
+	exponential := goretry.NewExponential(time.Second)
+	d := newRedial(Options{}, nil)
+	d.Policy = redial.Policy{redial.Refused: func() backoffv4.BackOff { return newBackOff() }}
+
+	for _, c := range []struct {
+		name string
+		keep bool
+		dial func(attempt func() error)
+	}{
+		{"redial", true, func(attempt func() error) {
+			redial.Do(context.Background(), d, "tcp", address, func(context.Context) (int, error) { return 0, attempt() })
+		}},
+		{"backoff v4", false, func(attempt func() error) { backoffv4.Retry(attempt, b) }},
+		{"backoff v5", false, func(attempt func() error) {
+			backoffv5.Retry(context.Background(), func() (int, error) { return 0, attempt() }, backoffv5.WithBackOff(b))
+		}},
+		{"retry-go", true, func(attempt func() error) { retrier.Do(attempt) }},
+		{"failsafe-go", true, func(attempt func() error) { executor.Run(attempt) }},
+		{"go-retry", false, func(attempt func() error) {
+			goretry.Do(context.Background(), exponential, func(context.Context) error { return goretry.RetryableError(attempt()) })
+		}},
+	} {
+		testutil.Bubble(t, c.name, func(t *testing.T) {
+			first, second := script{refusals: 3}, script{refusals: 3}
+			var both sync.WaitGroup
+			for i, s := range []*script{&first, &second} {
+				both.Go(func() {
+					time.Sleep(time.Duration(i) * 2500 * time.Millisecond)
+					c.dial(func() error {
+						_, err := s.DialContext(context.Background(), "tcp", address)
+						return err
+					})
+				})
+			}
+			both.Wait()
+			if c.keep {
+				assert.Equal(t, undisturbed, first.delays())
+			} else {
+				assert.NotEqual(t, undisturbed, first.delays())
+			}
+		})
+	}
 }
 
 // httpClients returns the HTTPClients, and the Dialers within an http.Transport.
@@ -503,7 +520,7 @@ func claimHTTP(t *testing.T) {
 	}
 }
 
-// claimHTTPError reports whether a request that runs out of time says why it could not connect.
+// claimHTTPError shows whether a request that runs out of time says why it could not connect.
 func claimHTTPError(t *testing.T) {
 	want := map[string]bool{
 		"redial.NewTransport":            true,
@@ -511,18 +528,23 @@ func claimHTTPError(t *testing.T) {
 		"go-retryablehttp":               false,
 		"backoff v5 around each request": false,
 	}
-	for _, c := range HTTPClients {
+	for _, c := range httpClients() {
 		if !c.Retries {
 			continue
 		}
 		testutil.Bubble(t, c.Name, func(t *testing.T) {
-			s := script{refusals: always}
-			client := c.New(HTTPOptions{Dial: Options{Connect: s.DialContext}, Timeout: 2500 * time.Millisecond})
+			s := script{refusals: 4}
+			client := c.New(HTTPOptions{
+				Dial:    Options{Connect: s.DialContext, Delay: everySecond, Attempts: 5},
+				Timeout: 2500 * time.Millisecond,
+			})
 			_, err := client.Get("http://" + address)
 			var timeout net.Error
 			require.ErrorAs(t, err, &timeout)
 			assert.True(t, timeout.Timeout())
 			assert.Equal(t, want[c.Name], errors.Is(err, syscall.ECONNREFUSED))
+			time.Sleep(time.Minute) // the dials that go on
+			client.CloseIdleConnections()
 		})
 	}
 }
@@ -597,6 +619,30 @@ func claimSentTwice(t *testing.T) {
 				_, err = client.Do(req)
 				assert.Error(t, err)
 				client.CloseIdleConnections()
+			}
+			assert.Equal(t, want, requests.Load())
+		})
+	}
+}
+
+// claimStatus counts the requests at a server that is not available.
+func claimStatus(t *testing.T) {
+	for _, c := range HTTPClients {
+		t.Run(c.Name, func(t *testing.T) {
+			var requests atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				requests.Add(1)
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}))
+			defer server.Close()
+			client := c.New(HTTPOptions{Dial: Options{Attempts: 3, Delay: func(int) time.Duration { return time.Millisecond }}})
+			defer client.CloseIdleConnections()
+			if resp, err := client.Get(server.URL); err == nil {
+				resp.Body.Close()
+			}
+			want := int32(1)
+			if c.Name == "go-retryablehttp" {
+				want = 3
 			}
 			assert.Equal(t, want, requests.Load())
 		})
