@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -40,34 +41,36 @@ func clients() *measurement {
 	slots := newTable("MaxConnsPerHost 2, after 15 s down", rows,
 		less("first answer after the return", nanoseconds, ours), plain("requests lost after the return", count))
 	once := func(s scope, round int) error {
-		for _, i := range turn(len(all), round) {
-			r, err := measureDead(all[i], pick(s, 200, 20), pick(s, 5*time.Second, 300*time.Millisecond))
-			if err != nil {
-				return err
-			}
-			dead.columns[0].add(rows[i], float64(r.during))
-			dead.columns[1].add(rows[i], float64(r.loops))
-			dead.columns[2].add(rows[i], float64(r.after))
-		}
 		// All wait at the same time, because a wait costs nothing.
-		var wg sync.WaitGroup
 		var mu sync.Mutex
-		var failure error
-		for i, c := range all {
-			wg.Go(func() {
-				first, lost, err := measureSlots(c, pick(s, 15*time.Second, time.Second))
-				mu.Lock()
-				defer mu.Unlock()
-				if err != nil {
-					failure = err
-					return
-				}
-				slots.columns[0].add(rows[i], float64(first))
-				slots.columns[1].add(rows[i], float64(lost))
-			})
+		atOnce := func(measure func(c bench.HTTPClient) (t *table, values []float64, err error)) error {
+			var wg sync.WaitGroup
+			var failure error
+			for _, i := range turn(len(all), round) {
+				wg.Go(func() {
+					t, values, err := measure(all[i])
+					mu.Lock()
+					defer mu.Unlock()
+					failure = errors.Join(failure, err)
+					for j, value := range values {
+						t.columns[j].add(rows[i], value)
+					}
+				})
+			}
+			wg.Wait()
+			return failure
 		}
-		wg.Wait()
-		return failure
+		err := atOnce(func(c bench.HTTPClient) (*table, []float64, error) {
+			r, err := measureDead(c, pick(s, 200, 20), pick(s, 5*time.Second, 300*time.Millisecond))
+			return dead, []float64{float64(r.during), float64(r.loops), float64(r.after)}, err
+		})
+		if err != nil {
+			return err
+		}
+		return atOnce(func(c bench.HTTPClient) (*table, []float64, error) {
+			first, lost, err := measureSlots(c, pick(s, 15*time.Second, time.Second))
+			return slots, []float64{float64(first), float64(lost)}, err
+		})
 	}
 	return &measurement{
 		title: "HTTP at a dead server",
