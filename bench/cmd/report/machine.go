@@ -174,6 +174,7 @@ type labFailure struct {
 	skipped bool
 }
 
+func (l *lab) Name() string                   { return "report" }
 func (l *lab) Helper()                        {}
 func (l *lab) Cleanup(f func())               { l.cleanups = append(l.cleanups, f) }
 func (l *lab) Errorf(format string, a ...any) { panic(labFailure{fmt.Sprintf(format, a...), false}) }
