@@ -17,6 +17,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/dialtest"
@@ -315,6 +317,23 @@ func Example_zap() {
 		}
 	}
 	// Output:
+}
+
+// What zap.NewDevelopment adds to the records of a dial is of no use, and can be left out.
+func TestLogger(t *testing.T) {
+	logger, err := zap.NewDevelopment(zap.AddStacktrace(zap.DPanicLevel), zap.WithCaller(false))
+	require.NoError(t, err)
+	plain, err := zap.NewDevelopment()
+	require.NoError(t, err)
+	for i, logger := range []*zap.Logger{logger, plain} {
+		core, logs := observer.New(zap.DebugLevel)
+		logger = logger.WithOptions(zap.WrapCore(func(zapcore.Core) zapcore.Core { return core }))
+		d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.NXDomain).DialContext, Logger: logger}
+		d.DialContext(ctx, "tcp", "db.exmaple:5432")
+		record := logs.All()[0]
+		assert.Equal(t, i == 1, record.Stack != "")
+		assert.Equal(t, i == 1, record.Caller.Defined)
+	}
 }
 
 // migrating.md

@@ -1,11 +1,14 @@
 package redialprom_test
 
 import (
+	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
 	"github.com/seed-33f8b841/redial"
@@ -20,6 +23,7 @@ func Example() {
 	m.Instrument(d) // sets d.OnDial and d.OnAttempt, and calls the ones that were there
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m)
+	http.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 
 	d.Dial("tcp", "db.example:5432")
 	d.Dial("tcp", "db.exmaple:5432")
@@ -47,4 +51,37 @@ func Example() {
 	// redial_dials_stopped_total dialer=postgres stop=permanent 1
 	// redial_dials_total dialer=postgres outcome=not_found 1
 	// redial_dials_total dialer=postgres outcome=ok 1
+}
+
+// With Do, the metrics count each connection once if the dials within connect are not instrumented.
+func ExampleMetrics_Instrument_do() {
+	d := &redial.Dialer{Logger: zap.NewNop()}
+	d.DialFunc = dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK).DialContext // a server that restarts
+	m := redialprom.New(redialprom.Opts{Name: "postgres"})
+
+	inside := *d // a copy made before Instrument does not count
+	m.Instrument(d)
+	conn, err := redial.Do(context.Background(), d, "tcp", "db.example:5432", func(ctx context.Context) (net.Conn, error) {
+		return inside.DialContext(ctx, "tcp", "db.example:5432") // and log in
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	conn.Close()
+
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(m)
+	families, err := registry.Gather()
+	if err != nil {
+		fmt.Println(err)
+	}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			if family.GetName() == "redial_dials_total" && metric.GetCounter().GetValue() > 0 {
+				fmt.Println("dials:", metric.GetCounter().GetValue())
+			}
+		}
+	}
+	// Output: dials: 1
 }
