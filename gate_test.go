@@ -481,7 +481,11 @@ func TestGateFailsWithTheProbe(t *testing.T) {
 			d.Dial("tcp", address) // its probe comes first, because it knows of no failure yet
 		}()
 		begin := time.Now()
-		_, err := d.Dial("tcp", address)
+		var numbers []int
+		sharing := *d
+		sharing.OnAttempt = func(_ context.Context, a redial.Attempt) { numbers = append(numbers, a.Number) }
+		_, err := sharing.Dial("tcp", address)
+		assert.Equal(t, []int{1, 2}, numbers)
 		assert.Equal(t, []time.Duration{0, 100}, inMs(starts(script, begin)))
 		assert.Equal(t, 400*time.Millisecond, time.Since(begin))
 		e := asError(t, err)

@@ -566,6 +566,16 @@ func TestRetryCanceledBetween(t *testing.T) {
 	}
 }
 
+// The error of the last attempt is the very one that OnAttempt has seen.
+func TestRetryKeepsTheLastError(t *testing.T) {
+	var last error
+	d := &redial.Dialer{MaxAttempts: 2, Policy: redial.Policy{redial.Refused: every(time.Millisecond)},
+		OnAttempt: func(_ context.Context, a redial.Attempt) { last = a.Err }}
+	_, err := d.Dial("tcp", testutil.RefusingAddress(t, "tcp"))
+	assert.Same(t, last, asError(t, err).Err)
+	assert.Same(t, last, asError(t, err).History[1].Err)
+}
+
 // At the deadline of a context, the socket's timer may fire before the context's own.
 // Only the context has the cause, and the dial's error must hold it in both cases.
 func TestRetryDeadlineKeepsItsCause(t *testing.T) {
