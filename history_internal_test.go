@@ -101,3 +101,24 @@ func (e textErrno) Error() string { return string(e) }
 type errorList []error
 
 func (errorList) Error() string { return "a list" }
+
+// An error keeps its History, whatever the dial does after it.
+func TestErrorKeepsItsHistory(t *testing.T) {
+	var l loop
+	fail := func() {
+		l.attempts++
+		l.add(record{err: fmt.Errorf("failure %d", l.attempts)})
+	}
+	for range historyMax {
+		fail()
+	}
+	e := l.newError(ErrMaxAttempts, nil, 0)
+	for range historyMax {
+		fail()
+	}
+	e.complete()
+	for i, a := range e.History {
+		assert.Equal(t, i+1, a.Number)
+		assert.EqualError(t, a.Err, fmt.Sprint("failure ", i+1))
+	}
+}

@@ -89,6 +89,14 @@ func TestRetryStops(t *testing.T) {
 		{name: "Deadline before ctx", outcome: dialtest.Refuse, set: soon, ctx: time.Minute, attempts: 5, elapsed: 3325 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
 		{name: "no time for an attempt as slow as the last one", outcome: dialtest.Refuse.After(400 * time.Millisecond), set: soon,
 			attempts: 3, elapsed: 3200 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
+		{name: "twice as long as the last attempt, and no more", outcome: dialtest.Refuse.After(400 * time.Millisecond),
+			set: func(d *redial.Dialer) { soon(d); d.Policy[redial.Refused] = every(time.Minute) }, attempts: 2, elapsed: 3100 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
+		{name: "a last wait of the least delay", outcome: dialtest.Refuse,
+			set: func(d *redial.Dialer) {
+				d.MaxElapsed = 20 * time.Millisecond
+				d.Policy[redial.Refused] = every(18 * time.Millisecond)
+			},
+			attempts: 3, elapsed: 19 * time.Millisecond, stop: redial.ErrMaxElapsed, timeout: true},
 		{name: "MaxAttempts", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.MaxAttempts = 5 },
 			attempts: 5, elapsed: 4 * time.Second, stop: redial.ErrMaxAttempts},
 		{name: "MaxAttempts of timeouts", outcome: dialtest.Timeout.After(0), set: func(d *redial.Dialer) { d.MaxAttempts = 2 },
@@ -349,6 +357,16 @@ func TestRetryCanceledBeforeOpensNoSocket(t *testing.T) {
 		assert.ErrorIs(t, dial(canceled()), context.Canceled, name)
 		assert.Zero(t, sockets, name)
 	}
+}
+
+// DialTCP with a local address returns the same error as net.Dialer with that address, if the dial was canceled before.
+func TestDialTCPCanceledBeforeTheOnlyAttempt(t *testing.T) {
+	local, remote := netip.MustParseAddrPort("127.0.0.1:0"), netip.MustParseAddrPort("127.0.0.1:1")
+	_, err := (&redial.Dialer{MaxAttempts: 1}).DialTCP(canceled(), "tcp", local, remote)
+	assert.ErrorIs(t, err, context.Canceled)
+	inner := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(local)}
+	_, want := inner.DialContext(canceled(), "tcp", remote.String())
+	assert.Equal(t, want, err)
 }
 
 // If the context was canceled, the attempt counts as canceled, whatever its error is.

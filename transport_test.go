@@ -1,6 +1,7 @@
 package redial_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -147,6 +148,39 @@ func TestTransportCloseIdleConnections(t *testing.T) {
 		require.NoError(t, err)
 		assert.Len(t, script.Dials(), 2)
 		client.CloseIdleConnections()
+	})
+}
+
+// A request that net/http tries again, because the server has closed the idle connection that it was sent on, dials again.
+func TestTransportDialsAgainForRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.OK, dialtest.Refuse, dialtest.OK)
+		go func() {
+			for answers := 1; ; answers++ { // of the first connection one, of the second two
+				conn, err := script.Accept()
+				if err != nil {
+					return
+				}
+				requests := bufio.NewReader(conn)
+				for range answers {
+					if _, err := http.ReadRequest(requests); err == nil {
+						io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+					}
+				}
+				http.ReadRequest(requests)
+				conn.Close()
+			}
+		}()
+		defer script.Close()
+		transport := redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext}, nil)
+		defer transport.CloseIdleConnections()
+		for range 2 {
+			body, _, err := testutil.Get(t.Context(), &http.Client{Transport: transport}, "http://a.test")
+			require.NoError(t, err)
+			assert.Equal(t, "hello", body)
+			synctest.Wait()
+		}
+		assert.Len(t, script.Dials(), 3)
 	})
 }
 
@@ -313,8 +347,8 @@ func TestTransportOtherErrors(t *testing.T) {
 // Closing Request.Cancel, which no context knows of, ends the dial too.
 func TestTransportRequestCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		script := dialtest.Script(dialtest.Refuse, dialtest.Timeout)
-		d := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: every(time.Second)}}
+		script := dialtest.Script(dialtest.Refuse, dialtest.Timeout.Forever())
+		d := &redial.Dialer{DialFunc: script.DialContext, MaxElapsed: -1, Policy: redial.Policy{redial.Refused: every(time.Second), redial.Timeout: every(time.Second)}}
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://a.test", nil)
 		require.NoError(t, err)
 		cancel := make(chan struct{})
