@@ -451,7 +451,7 @@ func newPrograms(t *testing.T) *programs {
 	p := &programs{dir: t.TempDir(), refused: refused, http: server.Listener.Addr().String()}
 	p.http = p.http[strings.LastIndex(p.http, ":")+1:]
 	_, err := exec.LookPath("go")
-	p.canRun = err == nil && runtime.GOOS == "linux"
+	p.canRun = err == nil && runtime.GOOS == "linux" && !testutil.Emulated()
 	return p
 }
 
@@ -535,7 +535,7 @@ func TestDocsOutput(t *testing.T) {
 	inClone(t)
 	programs := newPrograms(t)
 	if !programs.canRun {
-		t.Skip("no go command, or not Linux")
+		t.Skip("no go command, not Linux, or emulated")
 	}
 	const output = "$ probe localhost:5432\ntcp localhost:5432\n  localhost: 1 address tried  resolved     179µs\n...\nerror: dial tcp 127.0.0.1:5432: connect: connection refused\n"
 	page := "<!-- probe localhost:5432 -->\n```text\n" + output + "```\n"

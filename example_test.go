@@ -158,7 +158,7 @@ func ExampleAttach() {
 		return err
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	err := acquire(redial.Attach(ctx))
 	fmt.Println(redial.Classify(err), errors.Is(err, redial.ErrDeadline))

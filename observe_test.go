@@ -288,7 +288,7 @@ func TestOnDialLeavesRequestInCharge(t *testing.T) {
 			defer cancel()
 			begin := time.Now()
 			_, _, err := testutil.Get(ctx, &http.Client{Transport: redial.NewTransport(d, nil)}, "http://a.test")
-			assert.ErrorIs(t, err, sysRefused)
+			assert.ErrorIs(t, err, errScriptRefuses)
 			assert.Equal(t, test.ends, time.Since(begin))
 			assert.Equal(t, test.ends, (<-ended).Sub(begin))
 		})

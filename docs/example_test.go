@@ -245,7 +245,7 @@ func Example_attach() {
 	script := dialtest.Script(dialtest.Refuse.Forever())
 	d := &redial.Dialer{DialFunc: script.DialContext}
 	client := &http.Client{Transport: &http.Transport{DialContext: d.DialContext}} // somebody else's
-	ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 
 	req, err := http.NewRequestWithContext(redial.Attach(ctx), http.MethodGet, "http://api.example/", nil)

@@ -48,6 +48,7 @@ func startChild(t *testing.T, env []string, attr *syscall.SysProcAttr, body func
 		return
 	}
 	t.Parallel()
+	testutil.NeedProcesses(t)
 	binary, err := os.Executable()
 	require.NoError(t, err)
 	// The child's own -test.timeout expires first, because it shows where the child hangs.
@@ -64,7 +65,7 @@ func startChild(t *testing.T, env []string, attr *syscall.SysProcAttr, body func
 	if attr != nil && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC)) {
 		t.Skipf("making a network namespace needs root (CAP_SYS_ADMIN): %v; run it as root: go test -v -run '%s' ./systest", err, onlyTest(t.Name()))
 	}
-	testutil.Started(t, err)
+	require.NoError(t, err)
 	skipped, err := childVerdict(t.Name(), output.String, cmd.Wait)
 	require.NoErrorf(t, err, "the child wrote:\n%s", &output)
 	if skipped {

@@ -24,6 +24,7 @@ func TestLocalSocketFile(t *testing.T) {
 	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
 		t.Skip("unix sockets can have a local address on unix only")
 	}
+	testutil.NeedSockets(t)
 	dir := t.TempDir()
 	serverPath, localPath := filepath.Join(dir, "server"), filepath.Join(dir, "local")
 	local := &net.UnixAddr{Name: localPath, Net: "unix"}
@@ -85,6 +86,7 @@ func TestLocalSocketFileOfCanceledAttempt(t *testing.T) {
 	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
 		t.Skip("unix sockets can have a local address on unix only")
 	}
+	testutil.NeedSockets(t)
 	dir := t.TempDir()
 	localPath := filepath.Join(dir, "local")
 	server := testutil.Listen(t, "unix", filepath.Join(dir, "server"), testutil.Echo)

@@ -66,7 +66,7 @@ func probe(t *testing.T, args ...string) (code int, out, errOut string) {
 	var stdout, stderr bytes.Buffer
 	cmd := testutil.Program(t, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	testutil.Started(t, cmd.Start())
+	require.NoError(t, cmd.Start())
 	kill := time.AfterFunc(patience, func() { cmd.Process.Kill() })
 	defer kill.Stop()
 	err := cmd.Wait()

@@ -18,6 +18,7 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/examples/internal/target"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // Rounds begin an interval apart. A look that takes longer delays the next round,
@@ -81,6 +82,7 @@ func TestSeries(t *testing.T) {
 
 // Each attempt shows what came of its own connection.
 func TestConnectedThenRefused(t *testing.T) {
+	testutil.NeedSockets(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	address := listener.Addr().String()

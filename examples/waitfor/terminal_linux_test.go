@@ -63,7 +63,7 @@ func startOnPty(t *testing.T, columns, rows uint16, args ...string) (p *process,
 	p.cmd.Env = append(p.cmd.Env, "TERM="+cmp.Or(os.Getenv("TERM"), "xterm"), "NO_COLOR=")
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = slave, &p.stdout, slave
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
-	testutil.Started(t, p.cmd.Start())
+	require.NoError(t, p.cmd.Start())
 	slave.Close()
 	copied := make(chan struct{})
 	go func() {

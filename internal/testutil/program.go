@@ -25,13 +25,10 @@ func RunProgram(main func()) {
 }
 
 // Program returns a command that runs the program of the package under test, as a user does: this
-// test binary again, whose TestMain calls RunProgram. It skips t on systems where a program can't
-// start another one.
+// test binary again, whose TestMain calls RunProgram. It skips t as NeedProcesses does.
 func Program(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
-	if simulatedNetwork {
-		t.Skip("on " + runtime.GOOS + ", a program can't start another one")
-	}
+	NeedProcesses(t)
 	self, err := os.Executable()
 	require.NoError(t, err)
 	cmd := exec.Command(self, args...)
@@ -41,13 +38,15 @@ func Program(t testing.TB, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Started checks that err, the error of starting this test binary once more, is nil. It skips t if
-// only an emulator, such as qemu-user, can execute the binary: the emulator runs the test, but the
-// kernel starts the command.
-func Started(t testing.TB, err error) {
+// NeedProcesses skips t where a program can't start another one, or only as a program of another
+// processor: an emulator such as qemu-user executes the test, but not the processes that the test
+// starts.
+func NeedProcesses(t testing.TB) {
 	t.Helper()
-	if isForeign(err) {
-		t.Skipf("this machine executes programs for %s by an emulator only: %v", runtime.GOARCH, err)
+	if simulatedNetwork {
+		t.Skip("on " + runtime.GOOS + ", a program can't start another one")
 	}
-	require.NoError(t, err)
+	if Emulated() {
+		t.Skip("an emulator executes the test, but would not execute the processes that the test starts")
+	}
 }

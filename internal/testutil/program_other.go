@@ -1,5 +1,0 @@
-//go:build !unix
-
-package testutil
-
-func isForeign(error) bool { return false }
