@@ -43,7 +43,8 @@ type event struct {
 func results() (ok bool) {
 	ok = true
 	output := map[[2]string]string{} // of each package and test
-	var skipped []string
+	skipped := map[string][]string{} // the tests by the reason
+	passed, failed := 0, 0
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<24)
 	for lines.Scan() {
@@ -60,10 +61,16 @@ func results() (ok bool) {
 			output[of] += e.Output
 		case e.Action == "fail":
 			ok = false
+			if e.Test != "" {
+				failed++
+			}
 			fmt.Printf("FAIL %s %s\n%s", e.Package, e.Test, output[of])
-		case e.Action == "skip":
-			skipped = append(skipped, strings.TrimSpace(e.Package+" "+e.Test)+": "+reason(output[of]))
-		case e.Action == "pass" && e.Test == "":
+		case e.Action == "skip" && e.Test != "": // otherwise the package has no tests
+			why := reason(output[of])
+			skipped[why] = append(skipped[why], strings.TrimSpace(e.Package+" "+e.Test))
+		case e.Action == "pass" && e.Test != "":
+			passed++
+		case e.Action == "pass":
 			fmt.Printf("ok   %s %.1fs\n", e.Package, e.Elapsed)
 		}
 	}
@@ -71,9 +78,21 @@ func results() (ok bool) {
 		fmt.Println(lines.Err())
 		ok = false
 	}
-	fmt.Printf("\n%d skipped\n", len(skipped))
-	for _, s := range skipped {
-		fmt.Println(s)
+	number := 0
+	for _, tests := range skipped {
+		number += len(tests)
+	}
+	fmt.Printf("\n%d passed, %d failed, %d skipped\n", passed, failed, number)
+	for _, why := range slices.Sorted(maps.Keys(skipped)) {
+		tests := skipped[why]
+		if len(tests) == 1 {
+			fmt.Printf("%s: %s\n", tests[0], why)
+			continue
+		}
+		fmt.Printf("%d skipped: %s\n", len(tests), why)
+		for _, test := range tests {
+			fmt.Println("    " + test)
+		}
 	}
 	return ok
 }
