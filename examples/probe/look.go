@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net"
 	"slices"
@@ -43,6 +44,9 @@ func (o *options) look(ctx context.Context, s *series) *look {
 			current.reached = true
 			current.answer, err = o.client.Ask(ctx, conn, s.target)
 			current.asked = time.Since(start)
+			if err != nil && ctx.Err() != context.Canceled && redial.Classify(err) == redial.Timeout {
+				err = &silence{l.asked(current.answer), o.timeout, err}
+			}
 			return err
 		},
 		OnAttempt: func(_ context.Context, a redial.Attempt) {
@@ -58,6 +62,28 @@ func (o *options) look(ctx context.Context, s *series) *look {
 	}
 	conn.Close()
 	return l
+}
+
+// A silence is the failure of a server that accepted the connection, and did not
+// answer before the attempt's time was up.
+type silence struct {
+	asked   string // what it was asked for
+	timeout time.Duration
+	err     error
+}
+
+func (e *silence) Error() string {
+	return fmt.Sprintf("%s: no answer within %v", e.asked, e.timeout)
+}
+
+func (e *silence) Unwrap() error { return e.err }
+
+// asked says what the server was asked for when it had given this much of an answer.
+func (l *look) asked(answer target.Answer) string {
+	if l.target.ServerName != "" && answer.TLS == nil {
+		return "TLS handshake"
+	}
+	return "GET " + pathOf(l)
 }
 
 // class returns the class of the failure. The last attempt knows more than the

@@ -194,15 +194,16 @@ func TestNoHTTP(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
+	const certificate = `certificate of "O=Acme Co", valid from 1970-01-01 to 2084-01-29` // of httptest
 	address := server.Listener.Addr().String()
 	for name, run := range both {
 		for _, flags := range []string{"-insecure", "-cacert=" + cert} {
 			code, out, _ := run(t, flags, server.URL)
 			assert.Zero(t, code, "%s: %s", name, out)
-			assert.Regexp(t, `\n  TLS 1.3, h2 +connected    \S+s\n  GET / +status 404   \S+s\n$`, out)
+			assert.Regexp(t, `\n  TLS 1.3, h2 +connected    \S+s\n  `+certificate+`\n  GET / +status 404   \S+s\n$`, out)
 			code, out, _ = run(t, flags, "tls://"+address)
 			assert.Zero(t, code, name)
-			assert.Regexp(t, `\n  TLS 1.3 +connected    \S+s\n$`, out)
+			assert.Regexp(t, `\n  TLS 1.3 +connected    \S+s\n  `+certificate+`\n$`, out)
 		}
 		code, out, _ := run(t, "-json", "-insecure", server.URL)
 		assert.Zero(t, code, name)
@@ -216,6 +217,26 @@ func TestTLS(t *testing.T) {
 		code, out, _ = run(t, "-cacert="+cert, "https://localhost:"+portOf(t, address))
 		assert.Equal(t, exitFailed, code, name)
 		assert.Contains(t, out, "is for example.com, *.example.com, 127.0.0.1 and ::1, not for localhost.")
+		assert.Regexp(t, `\n  TLS +tls +\S+s\n  `+certificate+`\n`, out, "shown though it is not trusted")
+	}
+}
+
+// A server that accepts and stays silent is described by what it was asked for.
+func TestSilent(t *testing.T) {
+	address := "127.0.0.1:" + listen(t)
+	for arg, want := range map[string]string{
+		"tls://" + address:                         "TLS handshake: no answer within 200ms",
+		"https://" + address:                       "TLS handshake: no answer within 200ms",
+		"http://" + address + "/health?token=s3cr": "GET /health: no answer within 200ms",
+	} {
+		code, out, _ := inProcess(t, "-timeout=200ms", arg)
+		assert.Equal(t, exitFailed, code)
+		assert.Contains(t, out, "\nerror: "+want+"\n")
+		assert.Contains(t, out, "  timeout  ")
+		_, out, _ = inProcess(t, "-timeout=200ms", "-json", arg)
+		j := decode(t, out)
+		assert.Equal(t, "timeout", j.Class)
+		assert.Equal(t, want, j.Error)
 	}
 }
 
@@ -274,6 +295,8 @@ func TestUsage(t *testing.T) {
 		"a:1 tpc":              "tpc: The address \"tpc\" has no port.",
 		"http://:80":           "the host is missing",
 		"redis://db":           "give redis://db:port",
+		"/run/app.sock":        "/run/app.sock is a path. Write unix:/run/app.sock",
+		"tcp ./app.sock":       "./app.sock is a path. Write unix:./app.sock",
 		"-cacert /nowhere a:1": "-cacert: open /nowhere",
 	} {
 		code, out, errOut := inProcess(t, strings.Fields(args)...)

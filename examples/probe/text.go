@@ -2,6 +2,8 @@ package main
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -190,9 +192,16 @@ func (l *look) asking(a *attempt) []step {
 	if l.target.ServerName != "" {
 		if a.answer.TLS == nil {
 			failed.what, failed.took = "TLS", a.answer.Handshake
-			return append(steps, failed)
+			steps = append(steps, failed)
+			if e, ok := errors.AsType[*tls.CertificateVerificationError](a.Err); ok && len(e.UnverifiedCertificates) > 0 {
+				steps = append(steps, step{what: certificateStep(e.UnverifiedCertificates[0]), heading: true})
+			}
+			return steps
 		}
 		steps = append(steps, step{what: tlsStep(a.answer.TLS), outcome: "connected", took: a.answer.Handshake})
+		if sent := a.answer.TLS.PeerCertificates; len(sent) > 0 {
+			steps = append(steps, step{what: certificateStep(sent[0]), heading: true})
+		}
 	}
 	if l.target.URL == nil {
 		return steps
@@ -220,6 +229,12 @@ func tlsStep(state *tls.ConnectionState) string {
 		s += ", " + state.NegotiatedProtocol
 	}
 	return s
+}
+
+// certificateStep shows a server's own certificate, not those of its authorities.
+func certificateStep(c *x509.Certificate) string {
+	return fmt.Sprintf("certificate of %q, valid from %s to %s",
+		c.Subject, c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly))
 }
 
 // written returns addr as people write it, without the ::ffff: of an IPv4 address.

@@ -76,6 +76,9 @@ func On(network, address string) (Target, error) {
 		return t, fmt.Errorf("%s has a user name in it: give host:port alone", shown)
 	}
 	if slices.Contains(networks, network) {
+		if strings.HasPrefix(address, "/") || strings.HasPrefix(address, ".") {
+			return t, fmt.Errorf("%s is a path. Write unix:%s", shown, shown)
+		}
 		if _, _, err := net.SplitHostPort(address); err != nil {
 			return t, err
 		}
