@@ -16,21 +16,22 @@ import (
 //	})
 //
 // Each call of connect is one attempt. Its ctx ends with the attempt, and carries
-// Timeout, Deadline and Cancel; what connect returned must survive the end of ctx. If
+// Timeout, Deadline and Cancel. Do cannot interrupt connect: reads and writes in it
+// must end with ctx. What connect returned must survive the end of ctx. If
 // connect dials through a Dialer with this ctx, that dial makes one attempt and leaves
 // the retries to Do.
 //
-// Network and address are what the records say and what the Gate knows the target
-// by. Do does not dial them. The fields of d that say how to connect are
-// not used: DialFunc, Verify, and those of the embedded net.Dialer except Timeout,
-// Deadline and Cancel. Classify does not know the errors of protocols, such as
-// PostgreSQL's "the database system is starting up": a Classifier names those to be
-// retried. A nil d means a zero Dialer.
+// The records name network and address, and the Gate knows the target by them. Do does
+// not dial them. It does not use the fields of d that say how to connect: DialFunc,
+// Verify, and those of the embedded net.Dialer except Timeout, Deadline and Cancel.
+// Classify does not know the errors of protocols, such as PostgreSQL's "the database
+// system is starting up": set a Classifier to have them retried. A nil d means a zero
+// Dialer.
 //
 // A dial within connect is logged at level Debug, but its Dialer's OnDial and OnAttempt are
-// called as for any dial. Give Do a Dialer of its own if they count attempts. A dial that
-// a pool within connect detaches does not end with the attempt, and has no limit by
-// default: set the Timeout of its Dialer.
+// called as for any dial. Give Do a Dialer of its own if they count attempts. If a pool
+// within connect dials with a context of its own, that dial does not end with the
+// attempt, and has no limit by default: set the Timeout of its Dialer.
 //
 // Do returns what connect returned without an error. A value that Do does not return
 // is closed if it is an io.Closer: one that connect returned together with an error,
