@@ -322,7 +322,7 @@ func TestTransportDeadlineInAttempt(t *testing.T) {
 		time.AfterFunc(time.Second, func() { cancelCause(errCause) })
 		_, _, err = testutil.Get(ctx, client, "http://a.test")
 		assert.ErrorIs(t, err, context.Canceled)
-		assert.ErrorIs(t, err, errCause)
+		assert.Equal(t, errCause, asError(t, err.(*url.Error).Err).Stop)
 		assert.ErrorIs(t, err, errScriptRefuses)
 		assert.False(t, err.(*url.Error).Timeout())
 		time.Sleep(time.Hour)
