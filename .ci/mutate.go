@@ -65,107 +65,123 @@ type mutant struct {
 	key        string // the file, the function and the changed lines: what equivalents are known by
 }
 
-func main() {
-	files := flag.String("files", "", "the files to mutate, separated by commas; empty means all")
-	match := flag.String("match", "", "try only mutants whose file, function or lines match this regular expression")
-	sample := flag.Int("sample", 0, "try only so many mutants, drawn at random; 0 means all")
-	seed := flag.Uint64("seed", 1, "of the sample")
-	again := flag.Bool("again", false, "try only the survivors of the last run")
-	list := flag.Bool("list", false, "print the mutants and exit")
-	flag.Parse()
+var (
+	files  = flag.String("files", "", "the files to mutate, separated by commas; empty means all")
+	match  = flag.String("match", "", "try only mutants whose file, function or lines match this regular expression")
+	sample = flag.Int("sample", 0, "try only so many mutants, drawn at random; 0 means all")
+	seed   = flag.Uint64("seed", 1, "of the sample")
+	again  = flag.Bool("again", false, "try only the survivors of the last run")
+	list   = flag.Bool("list", false, "print the mutants and exit")
+)
 
-	work := try(os.MkdirTemp("", "redial-mutate"))
-	defer os.RemoveAll(work)
+func main() {
+	flag.Parse()
 	cache := filepath.Join(try(os.UserCacheDir()), "redial-mutate")
 	check(os.MkdirAll(cache, 0o755))
-
+	last := filepath.Join(cache, "survivors.txt")
 	p := load()
+	mutants, sources := p.mutants()
+	total := tallies{}
+	todo := choose(setEquivalentsAside(mutants, total), last)
+	if *list {
+		for _, m := range todo {
+			fmt.Println(m)
+		}
+		fmt.Println(len(todo), "mutants")
+		return
+	}
+	work := try(os.MkdirTemp("", "redial-mutate"))
+	suites := []*suite{{dir: "."}, {dir: "systest"}}
+	for _, s := range suites {
+		s.prepare(cache, work, sources)
+	}
+	survivors := meetAll(todo, total, func(m *mutant) outcome { return p.meet(m, suites, work) })
+	check(os.RemoveAll(work))
+	check(os.WriteFile(last, []byte(strings.Join(survivors, "\n\n")), 0o644))
+	if !total.report() {
+		os.Exit(1)
+	}
+}
+
+// String returns m as an entry for the file of equivalents, without a reason.
+func (m *mutant) String() string { return fmt.Sprintf("# %s:%d\n%s\n", m.file, m.line, m.key) }
+
+// mutants returns the mutants that compile, and the source of each file with all of them.
+func (p *pkg) mutants() ([]*mutant, map[string]string) {
 	var mutants []*mutant
 	for _, name := range p.names {
 		if *files == "" || slices.Contains(strings.Split(*files, ","), name) {
 			mutants = append(mutants, p.mutantsOf(name)...)
 		}
 	}
-	nameDuplicates(mutants)
+	seen := map[string]int{}
 	for i, m := range mutants {
 		m.id = i + 1
-	}
-	sources := p.instrument(mutants)
-	mutants = p.compiling(sources, mutants)
-	sources = p.instrument(mutants)
-
-	reasons := readEquivalents()
-	total := map[string]*tally{}
-	tallyOf := func(m *mutant) *tally {
-		if total[m.file] == nil {
-			total[m.file] = new(tally)
+		key := m.key
+		if seen[key]++; seen[key] > 1 { // a function may have equal lines
+			head, lines, _ := strings.Cut(key, "\n")
+			m.key = fmt.Sprintf("%s (%d)\n%s", head, seen[key], lines)
 		}
-		return total[m.file]
 	}
-	known := map[string]bool{}
-	var todo []*mutant
+	mutants = p.compiling(p.instrument(mutants), mutants)
+	return mutants, p.instrument(mutants)
+}
+
+// setEquivalentsAside counts the mutants that are known to be equivalent, and returns the others.
+func setEquivalentsAside(mutants []*mutant, total tallies) (others []*mutant) {
+	reasons := readEquivalents()
 	for _, m := range mutants {
-		known[m.key] = true
 		if reasons[m.key] != "" {
-			tallyOf(m).equivalent++
+			total.of(m).equivalent++
+			delete(reasons, m.key)
 		} else {
-			todo = append(todo, m)
+			others = append(others, m)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(reasons)) {
-		if *files == "" && !known[key] {
+		if *files == "" {
 			fmt.Printf("%s has an entry that fits no mutant:\n%s\n\n", equivalents, key)
 		}
 	}
-	last := filepath.Join(cache, "survivors.txt")
+	return others
+}
+
+// choose returns the mutants that the flags ask for. The survivors of the last run are in the file last.
+func choose(mutants []*mutant, last string) []*mutant {
 	if *again {
 		survivors := strings.Split(string(try(os.ReadFile(last))), "\n\n")
-		todo = slices.DeleteFunc(todo, func(m *mutant) bool { return !slices.Contains(survivors, m.key) })
+		mutants = slices.DeleteFunc(mutants, func(m *mutant) bool { return !slices.Contains(survivors, m.key) })
 	}
-	todo = slices.DeleteFunc(todo, func(m *mutant) bool { return !regexp.MustCompile(*match).MatchString(m.key) })
-	if *sample > 0 && *sample < len(todo) {
+	pattern := regexp.MustCompile(*match)
+	mutants = slices.DeleteFunc(mutants, func(m *mutant) bool { return !pattern.MatchString(m.key) })
+	if *sample > 0 && *sample < len(mutants) {
 		r := rand.New(rand.NewPCG(*seed, 0))
-		r.Shuffle(len(todo), func(i, j int) { todo[i], todo[j] = todo[j], todo[i] })
-		todo = todo[:*sample]
+		r.Shuffle(len(mutants), func(i, j int) { mutants[i], mutants[j] = mutants[j], mutants[i] })
+		mutants = mutants[:*sample]
 	}
-	if *list {
-		for _, m := range todo {
-			fmt.Printf("# %s:%d\n%s\n\n", m.file, m.line, m.key)
-		}
-		fmt.Println(len(todo), "mutants")
-		return
-	}
+	return mutants
+}
 
-	suites := []*suite{{dir: "."}, {dir: "systest"}}
-	for _, s := range suites {
-		s.reach(cache, work)
-		if output, err := s.build(work, "all", sources); err != nil {
-			fatal("the instrumented tests do not build:\n%s", output)
-		}
-		if output, err := s.run(s.binary(work, "all"), 0, s.tests); err != nil {
-			fatal("the tests fail without a mutant:\n%s", output)
-		}
-	}
-
-	var mu sync.Mutex
-	var survivors []string
-	queue := make(chan *mutant)
+// meetAll lets the tests meet each mutant. It prints those that survive, and returns their keys.
+func meetAll(todo []*mutant, total tallies, meet func(*mutant) outcome) (survivors []string) {
+	var mu sync.Mutex // guards survivors and total
 	var wait sync.WaitGroup
+	queue := make(chan *mutant)
 	for range workers {
 		wait.Go(func() {
 			for m := range queue {
-				result := p.meet(m, suites, work)
+				result := meet(m)
 				mu.Lock()
-				switch result {
+				switch t := total.of(m); result {
 				case killed:
-					tallyOf(m).killed++
+					t.killed++
 				case timedOut:
-					tallyOf(m).killed++
-					tallyOf(m).timedOut++
+					t.killed++
+					t.timedOut++
 				case survived:
-					tallyOf(m).survived++
+					t.survived++
 					survivors = append(survivors, m.key)
-					fmt.Printf("# %s:%d\n%s\n\n", m.file, m.line, m.key)
+					fmt.Println(m)
 				}
 				mu.Unlock()
 			}
@@ -176,43 +192,38 @@ func main() {
 	}
 	close(queue)
 	wait.Wait()
-	check(os.WriteFile(last, []byte(strings.Join(survivors, "\n\n")), 0o644))
-	if !report(total) {
-		os.Exit(1)
-	}
+	return survivors
 }
 
 type tally struct{ killed, timedOut, survived, equivalent int }
 
-// report prints the results of each file, and reports whether enough mutants were killed.
-func report(total map[string]*tally) bool {
+// tallies are the results of each file.
+type tallies map[string]*tally
+
+func (ts tallies) of(m *mutant) *tally {
+	if ts[m.file] == nil {
+		ts[m.file] = new(tally)
+	}
+	return ts[m.file]
+}
+
+// report prints the results, and reports whether enough mutants were killed.
+func (ts tallies) report() bool {
 	sum := new(tally)
-	for _, t := range total {
+	for _, t := range ts {
 		sum.killed, sum.timedOut = sum.killed+t.killed, sum.timedOut+t.timedOut
 		sum.survived, sum.equivalent = sum.survived+t.survived, sum.equivalent+t.equivalent
 	}
 	percent := func(t *tally) float64 { return 100 * float64(t.killed) / float64(max(t.killed+t.survived, 1)) }
 	fmt.Printf("%-18s %6s %9s %8s %10s\n", "", "killed", "(by time)", "survived", "equivalent")
-	for _, file := range append(slices.Sorted(maps.Keys(total)), "all") {
-		t := total[file]
+	for _, file := range append(slices.Sorted(maps.Keys(ts)), "all") {
+		t := ts[file]
 		if file == "all" {
 			t = sum
 		}
 		fmt.Printf("%-18s %6d %9d %8d %10d %6.1f %%\n", file, t.killed, t.timedOut, t.survived, t.equivalent, percent(t))
 	}
 	return percent(sum) >= least
-}
-
-// nameDuplicates numbers the mutants of a function that change equal lines.
-func nameDuplicates(mutants []*mutant) {
-	seen := map[string]int{}
-	for _, m := range mutants {
-		key := m.key
-		if seen[key]++; seen[key] > 1 {
-			head, lines, _ := strings.Cut(key, "\n")
-			m.key = fmt.Sprintf("%s (%d)\n%s", head, seen[key], lines)
-		}
-	}
 }
 
 // readEquivalents returns the reasons of the mutants that a human has judged equivalent.
@@ -768,6 +779,17 @@ type test struct {
 
 func (s *suite) binary(work, name string) string {
 	return filepath.Join(work, name+"-"+strings.Trim(s.dir, ".")+".test")
+}
+
+// prepare builds the tests with the given sources, and finds out which lines each test reaches.
+func (s *suite) prepare(cache, work string, sources map[string]string) {
+	s.reach(cache, work)
+	if output, err := s.build(work, "all", sources); err != nil {
+		fatal("the instrumented tests do not build:\n%s", output)
+	}
+	if output, err := s.run(s.binary(work, "all"), 0, s.tests); err != nil {
+		fatal("the tests fail without a mutant:\n%s", output)
+	}
 }
 
 // reach finds the tests, and which lines each one reaches.
