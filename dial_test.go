@@ -616,6 +616,52 @@ func TestVerifyFailsAfterRace(t *testing.T) {
 	assert.NoError(t, records[0].Addrs[0].Err)
 }
 
+// A Verify that fails when its time is up is the one to say why.
+func TestVerifyFailsAsTimeEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &redial.Dialer{MaxAttempts: 1, DialFunc: dialtest.Script(dialtest.OK).DialContext, Verify: func(ctx context.Context, _ net.Conn) error {
+			<-ctx.Done()
+			return errCustom
+		}}
+		d.Timeout = time.Second
+		_, err := d.Dial("tcp", address)
+		assert.Equal(t, errCustom, err)
+	})
+}
+
+// slowDeadline is a connection whose SetDeadline takes a second.
+type slowDeadline struct {
+	net.Conn
+	set bool
+}
+
+func (c *slowDeadline) SetDeadline(time.Time) error {
+	time.Sleep(time.Second)
+	c.set = true
+	return nil
+}
+
+// A dial does not return while it still sets the deadline of a connection.
+func TestVerifyIsInterruptedToItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.OK)
+		var conn *slowDeadline
+		d := &redial.Dialer{
+			MaxAttempts: 1,
+			DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
+				inner, err := script.DialContext(ctx, network, address)
+				conn = &slowDeadline{Conn: inner}
+				return conn, err
+			},
+			Verify: func(ctx context.Context, _ net.Conn) error { <-ctx.Done(); return nil },
+		}
+		d.Timeout = time.Second
+		_, err := d.Dial("tcp", address)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.True(t, conn.set)
+	})
+}
+
 // Verify ends with its attempt, even if it reads from the connection and ignores ctx.
 func TestVerifyIsInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -216,3 +216,18 @@ func TestDoAtGate(t *testing.T) {
 		assert.Equal(t, 7, n)
 	})
 }
+
+type nilable struct{ closed bool }
+
+func (n *nilable) Close() error {
+	n.closed = true
+	return nil
+}
+
+// A nil pointer among the values is not closed.
+func TestDoDoesNotCloseNil(t *testing.T) {
+	d := &redial.Dialer{OnAttempt: func(context.Context, redial.Attempt) { panic("oops") }}
+	assert.PanicsWithValue(t, "oops", func() {
+		redial.Do(t.Context(), d, "tcp", address, func(context.Context) (*nilable, error) { return nil, nil })
+	})
+}

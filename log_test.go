@@ -473,3 +473,10 @@ func TestLogRecoveryAtSecondAttempt(t *testing.T) {
 		assert.Equal(t, zapcore.InfoLevel, records[0].Level)
 	})
 }
+
+func TestErrorFields(t *testing.T) {
+	enc := zapcore.NewMapObjectEncoder()
+	require.NoError(t, new(redial.Error).MarshalLogObject(enc))
+	assert.NotContains(t, enc.Fields, "stop")
+	assert.NotContains(t, enc.Fields, "history")
+}
