@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"sync"
@@ -41,14 +42,15 @@ func newStorm(registry *prometheus.Registry, budget time.Duration) (*storm, erro
 		s.dialers = append(s.dialers, d)
 	}
 	// The port is outside the range from which the kernel picks local ports, so that no dial of the storm
-	// can take it.
-	for port := 21000; ; port++ {
+	// can take it. It is drawn at random, because another storm may run on this machine.
+	for tries := 0; ; tries++ {
+		port := 20000 + rand.N(10000)
 		ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
 			s.port = strconv.Itoa(port)
 			return s, ln.Close()
 		}
-		if port == 22000 {
+		if tries == 100 {
 			return nil, err
 		}
 	}
@@ -94,9 +96,16 @@ func (s *storm) run(ctx context.Context, begin time.Time, calm, down time.Durati
 
 // serve accepts connections on IPv4 only, and holds each until the other end drops it.
 func (s *storm) serve() (stop func()) {
-	ln, err := net.Listen("tcp", "127.0.0.1:"+s.port)
-	if err != nil {
-		panic(err)
+	var ln net.Listener
+	for tries := 0; ; tries++ {
+		var err error
+		if ln, err = net.Listen("tcp", "127.0.0.1:"+s.port); err == nil {
+			break
+		}
+		if tries == 50 {
+			panic(err)
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 	go func() {
 		for {
