@@ -611,7 +611,7 @@ func TestVerifyFailsAfterRace(t *testing.T) {
 	assert.Equal(t, errCustom, err)
 	require.Len(t, records, 1)
 	assert.Equal(t, errCustom, records[0].Err)
-	assert.Positive(t, records[0].Resolve)
+	testutil.AssertMeasured(t, records[0].Resolve)
 	require.Len(t, records[0].Addrs, 1)
 	assert.NoError(t, records[0].Addrs[0].Err)
 }

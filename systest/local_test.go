@@ -25,7 +25,7 @@ func TestLocalSocketFile(t *testing.T) {
 		t.Skip("unix sockets can have a local address on unix only")
 	}
 	testutil.NeedSockets(t)
-	dir := t.TempDir()
+	dir := filepath.Dir(testutil.SocketPath(t))
 	serverPath, localPath := filepath.Join(dir, "server"), filepath.Join(dir, "local")
 	local := &net.UnixAddr{Name: localPath, Net: "unix"}
 	var classes []redial.Class
@@ -87,7 +87,7 @@ func TestLocalSocketFileOfCanceledAttempt(t *testing.T) {
 		t.Skip("unix sockets can have a local address on unix only")
 	}
 	testutil.NeedSockets(t)
-	dir := t.TempDir()
+	dir := filepath.Dir(testutil.SocketPath(t))
 	localPath := filepath.Join(dir, "local")
 	server := testutil.Listen(t, "unix", filepath.Join(dir, "server"), testutil.Echo)
 	dial := func(before error) error { // the error of what comes before the bind
