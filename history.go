@@ -178,8 +178,11 @@ func isErrno(err error) bool {
 	if err == nil {
 		return false
 	}
-	kind := reflect.TypeOf(err).Kind()
-	return kind == reflect.Uintptr || kind == reflect.String
+	switch reflect.TypeOf(err).Kind() {
+	case reflect.Uintptr, reflect.Uint32, reflect.String: // most systems, wasip1, Plan 9
+		return true
+	}
+	return false
 }
 
 // asMade returns the error that kept has replaced.
