@@ -67,9 +67,9 @@ func outOfDescriptors() bool {
 // which sends nothing. The UDP connect needs a source address (RFC 6724, section 5),
 // but no port, because bind has given the socket one before.
 func lacksIPv6Source(err error) bool {
-	op, isOp := errors.AsType[*net.OpError](err)
-	call := syscallErrorIn(err)
-	if !isOp || op == nil || call == nil || !isConnect(call) || errno.Of(call.Err) != errno.AddressNotAvailable {
+	op := find[*net.OpError](err)
+	call := find[*os.SyscallError](err)
+	if op == nil || call == nil || !isConnect(call) || errno.Of(call.Err) != errno.AddressNotAvailable {
 		return false
 	}
 	remote := asUDPAddr(op.Addr)
@@ -85,11 +85,12 @@ func lacksIPv6Source(err error) bool {
 	return ok && isConnect(probe) && errors.Is(probe.Err, call.Err)
 }
 
-// syscallErrorIn returns the first system call's error in err, or nil. Err may hold a nil pointer.
-func syscallErrorIn(err error) (call *os.SyscallError) {
+// find returns the first error of type E, a pointer, in err, or nil. Err may hold a nil
+// pointer.
+func find[E error](err error) (found E) {
 	defer func() { _ = recover() }() // the Unwrap of a nil pointer panics
-	call, _ = errors.AsType[*os.SyscallError](err)
-	return call
+	found, _ = errors.AsType[E](err)
+	return found
 }
 
 // isConnect reports whether call is connect, or connectex on Windows.
@@ -132,7 +133,7 @@ func (w *way) unbind(err error, existed bool) {
 	if w.socketPath() == "" {
 		return
 	}
-	call := syscallErrorIn(err)
+	call := find[*os.SyscallError](err)
 	cutOff := call == nil && !existed && (isTimeout(err) || errors.Is(err, context.Canceled))
 	if cutOff || call != nil && isConnect(call) {
 		w.removeSocket()

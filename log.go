@@ -3,6 +3,7 @@ package redial
 import (
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"go.uber.org/zap"
@@ -121,7 +122,7 @@ func addAll[T zapcore.ObjectMarshaler](enc zapcore.ObjectEncoder, key string, al
 func addFailure(enc zapcore.ObjectEncoder, class Class, err error) {
 	enc.AddString("class", class.String())
 	enc.AddString("error", text(err))
-	if s := syscallErrorIn(err); s != nil {
+	if s := find[*os.SyscallError](err); s != nil {
 		enc.AddString("errno", text(s.Err))
 	}
 }

@@ -191,7 +191,7 @@ func (r *request) newDial(ctx context.Context) (caller, func()) {
 func (r *request) withFailure(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, ok := errors.AsType[*Error](err); ok || r.dial == nil || r.dial.failed == nil {
+	if find[*Error](err) != nil || r.dial == nil || r.dial.failed == nil {
 		return err
 	}
 	e := *r.dial.failed
