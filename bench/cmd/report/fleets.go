@@ -129,6 +129,9 @@ func fleets(s scope) *measurement {
 				lines = append(lines, l)
 			}
 			for _, schedule := range append(lone[:len(lone):len(lone)], fleet.Exponential(50*ms, sec)) {
+				if schedule.Name == "go-retryablehttp" {
+					continue // as failsafe-go's backoff, so far
+				}
 				loneLines = append(loneLines, plot.Line{Name: schedule.Name, X: seconds, Y: means[schedule.Name]})
 			}
 			return map[string]string{

@@ -82,10 +82,10 @@ type Line struct {
 	X, Y []float64
 }
 
-// Lines draws lines over a common axis. Points that are not positive are left out if the y axis is
-// logarithmic.
+// Lines draws lines over a common axis. If the y axis is logarithmic, points that are not positive
+// are at its lower end.
 func Lines(title, xAxis, yAxis string, log bool, lines []Line) string {
-	const left, right, top, height, bottom = 74.0, 215.0, 44.0, 380.0, 330.0
+	const left, right, top, height, bottom = 74.0, 235.0, 44.0, 380.0, 330.0
 	var xs, ys []float64
 	for _, l := range lines {
 		xs = append(xs, l.X...)
@@ -115,16 +115,14 @@ func Lines(title, xAxis, yAxis string, log bool, lines []Line) string {
 	for i, l := range lines {
 		color, dash := colors[i%len(colors)], dashes[i%len(dashes)]
 		var path strings.Builder
-		pen := "M"
 		every := max(len(l.X)/8, 1)
 		var markers []string
 		for j := range l.X {
-			if log && l.Y[j] <= 0 {
+			pen := "L"
+			if j == 0 {
 				pen = "M"
-				continue
 			}
 			fmt.Fprintf(&path, "%s%.1f %.1f ", pen, x.at(l.X[j]), y.at(l.Y[j]))
-			pen = "L"
 			if j%every == i%every || len(l.X) < 10 {
 				markers = append(markers, marker(i, x.at(l.X[j]), y.at(l.Y[j]), color))
 			}
@@ -187,7 +185,7 @@ func (s scale) ticks() []float64 {
 		return all
 	}
 	step := math.Pow(10, math.Floor(math.Log10((s.high-s.low)/10)))
-	for _, factor := range []float64{1, 2, 5, 10} {
+	for _, factor := range []float64{1, 2, 5, 10, 20} {
 		if (s.high-s.low)/(step*factor) <= 7 {
 			step *= factor
 			break

@@ -35,6 +35,7 @@ func TestPlotsAreWellFormed(t *testing.T) {
 func TestTicks(t *testing.T) {
 	assert.Equal(t, []float64{0, 2, 4, 6, 8, 10}, newScale(0, 10, 0, 1, false).ticks())
 	assert.Equal(t, []float64{0, 0.5, 1, 1.5, 2, 2.5}, newScale(0, 2.6, 0, 1, false).ticks())
+	assert.Equal(t, []float64{2, 4, 6, 8, 10}, newScale(0.5, 10, 0, 1, false).ticks())
 	assert.Equal(t, []float64{10, 100, 1000}, newScale(3, 2000, 0, 1, true).ticks())
 	assert.Equal(t, "1\u202f234\u202f567", number(1234567))
 	assert.Equal(t, "0.25", number(0.25))
