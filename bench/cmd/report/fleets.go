@@ -13,9 +13,6 @@ import (
 	"github.com/seed-33f8b841/redial/bench/internal/plot"
 )
 
-// fleetRounds is how many of the rounds simulate the fleet. Virtual time does not drift.
-const fleetRounds = 3
-
 func fleets(s scope) *measurement {
 	const ms, sec = time.Millisecond, time.Second
 	f := fleet.Fleet{Processes: 10_000, Dials: 50, Spread: sec, Down: time.Minute, Rate: 2000, Queue: 512, End: time.Hour}
@@ -61,7 +58,7 @@ func fleets(s scope) *measurement {
 	perSecond := map[string][]int{} // of the last run
 
 	once := func(s scope, round int) error {
-		if round >= fleetRounds {
+		if round >= s.fleets {
 			return nil
 		}
 		type job struct {
@@ -112,8 +109,8 @@ func fleets(s scope) *measurement {
 		title: "A fleet, in virtual time",
 		about: fmt.Sprintf("%d processes of %d dials each lose their server within %v. It is down for %v: it refuses at once. Then it accepts %d connections a second, with a queue of %d; "+
 			"more are refused. All dials of a process begin together. This is a simulation of schedules (internal/fleet): TestSchedules compares each with the peer's own loop, and "+
-			"TestModelOfGate the Gate with redial's. %d runs, each with other random numbers. Nothing else in it is random: a schedule without jitter keeps its dials together for ever, which real "+
-			"networks and schedulers would soften. The simulation ends after %v.", f.Processes, f.Dials, f.Spread, f.Down, f.Rate, f.Queue, fleetRounds, f.End),
+			"TestModelOfGate the Gate with redial's. Runs with other random numbers: %d. Nothing else in it is random: a schedule without jitter keeps its dials together for ever, which real "+
+			"networks and schedulers would soften. The simulation ends after %v.", f.Processes, f.Dials, f.Spread, f.Down, f.Rate, f.Queue, s.fleets, f.End),
 		once:   once,
 		tables: append(fleetTables, recoveries...),
 		plots: func() map[string]string {

@@ -26,7 +26,8 @@ func main() {
 
 // A scope says how much to measure.
 type scope struct {
-	small bool
+	small  bool
+	fleets int // how many of the rounds simulate the fleet, whose time is virtual and does not drift
 }
 
 // pick returns the full number, or the small one.
@@ -58,6 +59,7 @@ func run(args []string, out io.Writer) int {
 	flags.SetOutput(out)
 	rounds := flags.Int("rounds", 6, "how many `rounds` to make")
 	small := flags.Bool("small", false, "measure little, to see that the report works")
+	fleetRounds := flags.Int("fleets", 3, "how many of the rounds simulate the `fleet`, which takes minutes of CPU time")
 	dir := flags.String("out", ".", "the `directory` to write RESULTS.md and plots/ to")
 	only := flags.String("only", "", "the `numbers` of the measurements to make, such as 1,4 (default: all)")
 	if flags.Parse(args) != nil {
@@ -70,7 +72,7 @@ func run(args []string, out io.Writer) int {
 	}
 	defer stop()
 
-	s := scope{small: *small}
+	s := scope{small: *small, fleets: min(*fleetRounds, *rounds)}
 	all := []*measurement{dials(), failures(), requests(), waits(), storms(), clients(), addresses(), fleets(s)}
 	wanted := strings.FieldsFunc(*only, func(r rune) bool { return r == ',' })
 	var loads []string

@@ -86,19 +86,21 @@ func (f Fleet) Simulate(s Schedule, random *rand.Rand) Result {
 		gates:    make([]gate, f.Processes),
 		first:    make([]int, f.Processes),
 	}
-	sim.events = make([]event, len(sim.dials)+len(sim.gates))
+	if s.Gate != 0 {
+		sim.probes = make([]int32, len(sim.heads))
+		sim.links = make([]link, f.Processes)
+	}
 	for process := range f.Processes {
 		starts := int(random.Int64N(int64(f.Spread)) / int64(tick))
 		for i := range f.Dials {
-			sim.at(starts, process*f.Dials+i)
+			sim.dialAt(starts, process*f.Dials+i)
 		}
 	}
 	sim.run()
 	return sim.result()
 }
 
-// A simulation is a list of events for each tick. There is one event for each dial, and one for
-// the next probe of each Gate.
+// A simulation has a list of dials for each tick, and one of Gates.
 type simulation struct {
 	Fleet
 	schedule Schedule
@@ -108,8 +110,9 @@ type simulation struct {
 	busy     int // when the last of the waiting connections will have been accepted
 
 	now    int
-	heads  []int32 // heads[t] is the first event at t, plus one; zero: none
-	events []event // of the dials, then of the gates
+	heads  []int32 // heads[t] is the first dial whose time is t, plus one; zero: none
+	probes []int32 // the same of the Gates, for their next probes
+	links  []link  // of the Gates
 
 	dials     []dial
 	gates     []gate // of the processes
@@ -121,62 +124,78 @@ type simulation struct {
 
 // A dial is waiting to make an attempt, or for the server to accept it.
 type dial struct {
-	next      Next // its own schedule; nil until its first failure
-	accepting bool // the server will accept it
+	next      Next  // its own schedule; nil until its first failure
+	after     int32 // the next one in its list, plus one; zero: none
+	accepting bool  // the server will accept it
 }
 
-// An event is in the list of those that happen at the same time.
-type event struct {
+// dialAt lets a dial go on at t. It must not be waiting for another time.
+func (s *simulation) dialAt(t, index int) {
+	if t < len(s.heads) { // otherwise never
+		s.dials[index].after = s.heads[t]
+		s.heads[t] = int32(index + 1)
+	}
+}
+
+// A link is the place of a Gate in the list of those whose next probe is due at the same time. Unlike
+// a dial, a Gate can leave it.
+type link struct {
 	pending    bool
 	at         int32
 	prev, next int32 // plus one; zero: none
 }
 
-// at lets an event happen at t, and not before. An event is the index of a dial, or of a gate beyond
-// the dials.
-func (s *simulation) at(t, index int) {
-	s.cancel(index)
-	if t >= len(s.heads) {
+// probeAt lets a Gate make its next probe at t, and not before.
+func (s *simulation) probeAt(t, process int) {
+	s.cancelProbe(process)
+	if t >= len(s.probes) {
 		return // never
 	}
-	s.events[index] = event{true, int32(t), 0, s.heads[t]}
-	if after := s.heads[t]; after != 0 {
-		s.events[after-1].prev = int32(index + 1)
+	s.links[process] = link{true, int32(t), 0, s.probes[t]}
+	if after := s.probes[t]; after != 0 {
+		s.links[after-1].prev = int32(process + 1)
 	}
-	s.heads[t] = int32(index + 1)
+	s.probes[t] = int32(process + 1)
 }
 
-// cancel takes an event back.
-func (s *simulation) cancel(index int) {
-	e := s.events[index]
-	if !e.pending {
+func (s *simulation) cancelProbe(process int) {
+	l := s.links[process]
+	if !l.pending {
 		return
 	}
-	s.events[index].pending = false
-	if e.prev == 0 {
-		s.heads[e.at] = e.next
+	s.links[process].pending = false
+	if l.prev == 0 {
+		s.probes[l.at] = l.next
 	} else {
-		s.events[e.prev-1].next = e.next
+		s.links[l.prev-1].next = l.next
 	}
-	if e.next != 0 {
-		s.events[e.next-1].prev = e.prev
+	if l.next != 0 {
+		s.links[l.next-1].prev = l.prev
 	}
 }
 
+// run lets time pass. What happens at the same time happens in a random order: otherwise the dial
+// that decided last would always be the first.
 func (s *simulation) run() {
-	var due []int
+	var due []int // dials, and the Gates of processes beyond them
 	for s.now = range s.heads {
-		for s.heads[s.now] != 0 { // events may add others at the same time
+		for {
 			due = due[:0]
-			for e := s.heads[s.now]; e != 0; e = s.events[e-1].next {
-				due = append(due, int(e-1))
+			for d := s.heads[s.now]; d != 0; d = s.dials[d-1].after {
+				due = append(due, int(d-1))
+			}
+			s.heads[s.now] = 0
+			if s.probes != nil {
+				for g := s.probes[s.now]; g != 0; g = s.links[g-1].next {
+					due = append(due, len(s.dials)+int(g-1))
+				}
+			}
+			if len(due) == 0 {
+				break
 			}
 			s.random.Shuffle(len(due), func(i, j int) { due[i], due[j] = due[j], due[i] })
 			for _, index := range due {
-				if e := s.events[index]; e.pending && int(e.at) == s.now {
-					s.cancel(index)
-					s.happen(index)
-				}
+				s.happen(index)
 			}
 		}
 		if s.connected == len(s.dials) {
@@ -186,9 +205,14 @@ func (s *simulation) run() {
 }
 
 func (s *simulation) happen(index int) {
+	if process := index - len(s.dials); process >= 0 {
+		if l := s.links[process]; l.pending && int(l.at) == s.now { // it may just have been put off
+			s.cancelProbe(process)
+			s.probe(process)
+		}
+		return
+	}
 	switch {
-	case index >= len(s.dials):
-		s.probe(index - len(s.dials))
 	case s.dials[index].accepting:
 		s.accepted(index)
 	case s.schedule.Gate != 0:
@@ -211,7 +235,7 @@ func (s *simulation) attempt(event int) bool {
 	}
 	s.busy += s.service
 	s.dials[event].accepting = true
-	s.at(s.busy, event)
+	s.dialAt(s.busy, event)
 	return true
 }
 
@@ -244,7 +268,7 @@ func (s *simulation) waitAlone(event int) {
 		d.next = s.schedule.New()
 	}
 	if delay := d.next(); delay >= 0 {
-		s.at(s.now+ticks(delay), event)
+		s.dialAt(s.now+ticks(delay), event)
 	}
 }
 

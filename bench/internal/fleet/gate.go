@@ -115,7 +115,7 @@ func (s *simulation) plan(process int) {
 	if n := len(g.waiting); n > 1 {
 		at = max(g.failedAt+g.delay/n, g.failedAt+interval)
 	}
-	s.at(max(at, s.now), len(s.dials)+process)
+	s.probeAt(max(at, s.now), process)
 }
 
 // succeeded is an attempt at whose end the server has accepted the connection.
@@ -129,7 +129,7 @@ func (s *simulation) succeeded(process int) {
 	if g.down {
 		g.down, g.probing = false, false
 		g.window = g.flying + 2
-		s.cancel(len(s.dials) + process)
+		s.cancelProbe(process)
 	}
 	s.admit(process)
 	if len(g.waiting) == 0 {
