@@ -108,7 +108,7 @@ func (p Policy) start(class Class) backoff.BackOff {
 // The wrappers have no method that returns it, so their fields are read.
 func exponentialWithin(schedule backoff.BackOff) *backoff.ExponentialBackOff {
 	value := reflect.ValueOf(schedule)
-	for range 8 { // more layers than anyone has; a wrapper might wrap itself
+	for range 100 { // more layers than anyone has, but a wrapper might wrap itself
 		if value.Kind() != reflect.Pointer || value.IsNil() {
 			return nil
 		}

@@ -64,6 +64,13 @@ func TestScheduleCannotHurt(t *testing.T) {
 		{"a literal within both", func() backoff.BackOff {
 			return backoff.WithContext(backoff.WithMaxRetries(literal(), 1), context.Background())
 		}, []time.Duration{time.Second}},
+		{"a literal within many layers", func() backoff.BackOff {
+			schedule := literal()
+			for range 20 {
+				schedule = backoff.WithMaxRetries(schedule, 2)
+			}
+			return schedule
+		}, []time.Duration{time.Second, 1500 * time.Millisecond}},
 		{"a wrapper around nothing", func() backoff.BackOff { return &wrapper{} }, []time.Duration{time.Second, time.Second, time.Second}},
 		{"a wrapper around itself", func() backoff.BackOff { w := &wrapper{}; w.BackOff = w; return w }, []time.Duration{time.Second, time.Second, time.Second}},
 	} {
