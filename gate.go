@@ -120,13 +120,15 @@ type patience struct {
 	done, cancel <-chan struct{} // closed when the caller gives up
 }
 
-// A waiter is a dial waiting at the Gate. The Gate's mutex guards the fields
-// below wake; wake is sent to after any of them changes.
+// A waiter is a dial waiting at the Gate, as the other dials see it. It is small, because
+// thousands of dials may wait. The Gate's mutex guards the fields below wake; wake is sent
+// to after any of them changes.
 type waiter struct {
-	patience
+	end    time.Time      // as patience.end
+	heard  int            // as patience.heard
 	wake   chan struct{}  // buffered
 	place  *list.Element  // in target.waiting; nil if it is not there
-	pass   pass           // permits its attempt, which already counts as in flight; zero: not admitted
+	pass   *pass          // permits its attempt, which already counts as in flight; nil: not admitted
 	shared *sharedFailure // the failure that it gets in place of an attempt; nil: none
 }
 
@@ -236,15 +238,15 @@ func (g *Gate) acquire(t *target, p patience) (pass, *sharedFailure) {
 	if t.hasRoom() && t.waiting.Len() == 0 {
 		return t.pass(), nil
 	}
-	w := &waiter{patience: p, wake: make(chan struct{}, 1)}
+	w := &waiter{end: p.end, heard: p.heard, wake: make(chan struct{}, 1)}
 	w.place = t.waiting.PushBack(w)
 	t.wakeFirst()                                // one more waits, so the next probe may be due sooner
 	timer := time.AfterFunc(time.Hour, w.wakeUp) // one channel less to wait for than with time.NewTimer
 	defer timer.Stop()
 	for {
 		now := time.Now()
-		over := w.isOver(now)
-		given, shared, until := t.serve(w, now, over)
+		over := p.isOver(now)
+		given, shared, until := t.serve(w, &p, now, over)
 		if given.target != nil || shared != nil || over {
 			return given, shared
 		}
@@ -256,66 +258,66 @@ func (g *Gate) acquire(t *target, p patience) (pass, *sharedFailure) {
 		g.mu.Unlock()
 		select {
 		case <-w.wake:
-		case <-w.done:
-		case <-w.cancel:
+		case <-p.done:
+		case <-p.cancel:
 		}
 		g.mu.Lock()
 	}
 }
 
-// serve gives w what it waits for, if that is there now: a pass or a shared
-// failure. Otherwise it returns when to ask again at the latest; zero means not
+// serve gives w, a dial with patience p, what it waits for, if that is there now: a pass or a
+// shared failure. Otherwise it returns when to ask again at the latest; zero means not
 // before w is woken. If the dial is over, serve takes w off the queue.
-func (t *target) serve(w *waiter, now time.Time, over bool) (pass, *sharedFailure, time.Time) {
+func (t *target) serve(w *waiter, p *patience, now time.Time, over bool) (pass, *sharedFailure, time.Time) {
 	switch {
 	case w.shared != nil:
 		return pass{}, w.shared, time.Time{}
 	case over:
 		t.withdraw(w)
-		if o := t.outage; o != nil && w.isLate(now) && w.heard < t.news {
+		if o := t.outage; o != nil && p.isLate(now) && p.heard < t.news {
 			return pass{}, t.share(max(o.due.Sub(now), 0)), time.Time{}
 		}
 		return pass{}, nil, time.Time{}
-	case w.pass.target != nil:
-		return w.pass, nil, time.Time{}
+	case w.pass != nil:
+		return *w.pass, nil, time.Time{}
 	}
 	o := t.outage
 	if o == nil {
-		return pass{}, nil, w.end
+		return pass{}, nil, p.end
 	}
-	at, ok := t.probeAt(w)
+	at, ok := t.probeAt(w, p)
 	if !ok {
 		t.withdraw(w)
 		return pass{}, t.share(max(o.due.Sub(now), 0)), time.Time{}
 	}
 	if at.IsZero() || now.Before(at) {
-		return pass{}, nil, soonest(at, w.end)
+		return pass{}, nil, soonest(at, p.end)
 	}
 	t.remove(w)
 	o.probes++
 	o.probe, o.probedAt = o.probes, now
-	p := t.pass()
-	p.probe = o.probe
-	return p, nil, time.Time{}
+	probe := t.pass()
+	probe.probe = o.probe
+	return probe, nil, time.Time{}
 }
 
-// probeAt returns when w may make the next probe of a target that is backing off,
-// if nobody does so before. Zero means that w may not make it. probeAt returns false
-// if w should fail at once.
+// probeAt returns when w, a dial with patience p, may make the next probe of a target that
+// is backing off, if nobody does so before. Zero means that w may not make it. probeAt
+// returns false if w should fail at once.
 //
 // The dial that has waited longest makes the probe when it is due. Another dial makes
 // it sooner if it cannot wait until then. A dial that knows of the outage makes it as
 // late as it can, as it does without a Gate. A dial that does not know of it yet makes
 // it at once. While a probe is in flight, nobody makes another until the probe has been
 // silent for a second.
-func (t *target) probeAt(w *waiter) (time.Time, bool) {
+func (t *target) probeAt(w *waiter, p *patience) (time.Time, bool) {
 	o, interval := t.outage, t.gate.minInterval()
 	if o.probe != 0 {
 		interval = max(interval, silence)
 	}
 	rest := o.rest(interval)
 	due := o.dueFor(t.waiting.Len(), rest)
-	if t.waiting.Len() == 1 && w.heard >= o.began && o.probe == 0 && !o.probedAt.After(o.failedAt) {
+	if t.waiting.Len() == 1 && p.heard >= o.began && o.probe == 0 && !o.probedAt.After(o.failedAt) {
 		due = latest(o.due, o.failedAt.Add(min(o.delay, interval))) // a dial that waits alone keeps its own schedule
 	}
 	switch {
@@ -323,18 +325,18 @@ func (t *target) probeAt(w *waiter) (time.Time, bool) {
 		if t.waiting.Front() == w.place {
 			return due, true
 		}
-		if w.end.IsZero() {
+		if p.end.IsZero() {
 			return time.Time{}, true
 		}
-		return latest(due, w.last), true // due may be later by then, because others have left
-	case w.heard < o.began && !rest.After(w.last):
+		return latest(due, p.last), true // due may be later by then, because others have left
+	case p.heard < o.began && !rest.After(p.last):
 		return rest, true
-	case w.heard >= o.began && rest.Before(w.end):
-		return latest(w.last, rest), true
+	case p.heard >= o.began && rest.Before(p.end):
+		return latest(p.last, rest), true
 	}
 	// w has no time for a probe of its own. It waits for the probe in flight, if
 	// there is one. Otherwise it fails, unless it knows the latest failure already.
-	return time.Time{}, o.probe != 0 || w.heard == t.news
+	return time.Time{}, o.probe != 0 || p.heard == t.news
 }
 
 // rest returns the end of the interval after the latest attempt.
@@ -371,14 +373,14 @@ func (w *waiter) canWaitUntil(t time.Time) bool {
 	return w.end.IsZero() || t.Before(w.end)
 }
 
-// isOver reports whether the waiting dial is out of time or its caller has given up.
-func (w *waiter) isOver(now time.Time) bool {
-	return w.isLate(now) || isClosed(w.done) || isClosed(w.cancel)
+// isOver reports whether the dial is out of time or its caller has given up.
+func (p *patience) isOver(now time.Time) bool {
+	return p.isLate(now) || isClosed(p.done) || isClosed(p.cancel)
 }
 
-// isLate reports whether the waiting dial is out of time.
-func (w *waiter) isLate(now time.Time) bool {
-	return !w.end.IsZero() && !now.Before(w.end)
+// isLate reports whether the dial is out of time.
+func (p *patience) isLate(now time.Time) bool {
+	return !p.end.IsZero() && !now.Before(p.end)
 }
 
 // hasRoom reports whether another attempt may be made.
@@ -412,7 +414,7 @@ func (t *target) withdraw(w *waiter) {
 	if w.place != nil {
 		t.remove(w)
 	}
-	if w.pass.target != nil {
+	if w.pass != nil {
 		t.inFlight--
 		t.admitWaiting()
 	}
@@ -446,7 +448,8 @@ func (w *waiter) wakeUp() {
 func (t *target) admitWaiting() {
 	for t.hasRoom() && t.waiting.Len() > 0 {
 		w := t.waiting.Remove(t.waiting.Front()).(*waiter)
-		w.place, w.pass = nil, t.pass()
+		admitted := t.pass()
+		w.place, w.pass = nil, &admitted
 		w.wakeUp()
 	}
 }

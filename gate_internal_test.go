@@ -93,9 +93,9 @@ func TestGateWithdraw(t *testing.T) {
 	}
 	target.inFlight--
 	target.admitWaiting()
-	assert.NotNil(t, first.pass.target)
-	assert.Nil(t, second.pass.target)
+	assert.NotNil(t, first.pass)
+	assert.Nil(t, second.pass)
 	target.withdraw(first)
-	assert.NotNil(t, second.pass.target)
+	assert.NotNil(t, second.pass)
 	assert.Equal(t, 1, target.inFlight)
 }
