@@ -62,7 +62,7 @@ type Options struct {
 	// Logger is redial's. Nil means none.
 	Logger *zap.Logger
 
-	// MinInterval is that of redial's Gate. Zero means its default.
+	// MinInterval sets the MinInterval of redial's Gate. Zero means the Gate's default.
 	MinInterval time.Duration
 }
 

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,6 +55,7 @@ func fleets(s scope) *measurement {
 		}
 	}
 	recoveries := []*table{newRecovery("A single dial: how long after the server's return it connects", lone), newRecovery("The same, other schedules", loneCandidates)}
+	byClass := classTables()
 	means := map[string][]float64{}
 	perSecond := map[string][]int{} // of the last run
 
@@ -92,18 +94,17 @@ func fleets(s scope) *measurement {
 		for i, schedules := range [][]fleet.Schedule{lone, loneCandidates} {
 			for _, schedule := range schedules {
 				for j, down := range downs {
-					mean, worst := recovery(schedule, down, pick(s, 20_000, 500))
-					recoveries[i].columns[j].absent[schedule.Name] = nanoseconds(mean) + ", " + nanoseconds(worst)
-					recoveries[i].columns[j].add(schedule.Name, mean)
+					mean := recoveries[i].columns[j].addRecovery(schedule, down, fleet.Failure{}, pick(s, 20_000, 500))
 					means[schedule.Name] = append(means[schedule.Name], mean/1e9)
 				}
 			}
 		}
+		compareClasses(byClass, pick(s, 20_000, 500))
 		return nil
 	}
-	seconds := make([]float64, len(downs))
+	outages := make([]float64, len(downs)) // in seconds
 	for i, down := range downs {
-		seconds[i] = down.Seconds()
+		outages[i] = down.Seconds()
 	}
 	return &measurement{
 		title: "A fleet, in virtual time",
@@ -112,7 +113,7 @@ func fleets(s scope) *measurement {
 			"TestModelOfGate the Gate with redial's. Runs with other random numbers: %d. Nothing else in it is random: a schedule without jitter keeps its dials together for ever, which real "+
 			"networks and schedulers would soften. The simulation ends after %v.", f.Processes, f.Dials, f.Spread, f.Down, f.Rate, f.Queue, s.fleets, f.End),
 		once:   once,
-		tables: append(fleetTables, recoveries...),
+		tables: slices.Concat(fleetTables, recoveries, byClass),
 		plots: func() map[string]string {
 			shown := []string{"redial's Refused", "redial's Refused, Gate", "redial's Refused, Gate 500ms", "backoff v5", "failsafe-go, backoff", "go-retry"}
 			var lines, loneLines []plot.Line
@@ -129,7 +130,7 @@ func fleets(s scope) *measurement {
 				if schedule.Name == "go-retryablehttp" {
 					continue // as failsafe-go's backoff, so far
 				}
-				loneLines = append(loneLines, plot.Line{Name: schedule.Name, X: seconds, Y: means[schedule.Name]})
+				loneLines = append(loneLines, plot.Line{Name: schedule.Name, X: outages, Y: means[schedule.Name]})
 			}
 			return map[string]string{
 				"fleet.svg":    plot.Lines(fmt.Sprintf("%d dials at a server that is down for %v", f.Processes*f.Dials, f.Down), "seconds since the server went down", "connects a second (logarithmic)", true, lines),
@@ -164,15 +165,18 @@ func addFleet(t *table, name string, f fleet.Fleet, r fleet.Result) {
 	}
 }
 
-// recovery returns the mean and the worst time, in nanoseconds, from a server's return to the
-// connection of a lone dial. The server is down for about that long, 20 % more or less: a schedule
-// without jitter would otherwise be lucky or unlucky always.
-func recovery(s fleet.Schedule, down time.Duration, n int) (mean, worst float64) {
+// addRecovery adds to c the mean and the worst time from a server's return to the connection of a
+// lone dial, of n dials. It returns the mean in nanoseconds. The server is down for about that
+// long, 20 % more or less: a schedule without jitter would otherwise be lucky or unlucky always.
+func (c *column) addRecovery(s fleet.Schedule, down time.Duration, f fleet.Failure, n int) float64 {
 	random := rand.New(rand.NewPCG(1, 1))
+	mean, worst := 0.0, 0.0
 	for range n {
-		took, _ := fleet.Recovery(s.New(), time.Duration(float64(down)*(0.8+0.4*random.Float64())))
+		took, _ := fleet.Recovery(s.New(), time.Duration(float64(down)*(0.8+0.4*random.Float64())), f)
 		mean += float64(took) / float64(n)
 		worst = max(worst, float64(took))
 	}
-	return mean, worst
+	c.absent[s.Name] = nanoseconds(mean) + ", " + nanoseconds(worst)
+	c.add(s.Name, mean)
+	return mean
 }

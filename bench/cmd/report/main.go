@@ -27,7 +27,7 @@ func main() {
 // A scope says how much to measure.
 type scope struct {
 	small  bool
-	fleets int // how many of the rounds simulate the fleet, whose time is virtual and does not drift
+	fleets int // how many of the rounds simulate the fleet; fewer do, because virtual time does not drift
 }
 
 // pick returns the full number, or the small one.

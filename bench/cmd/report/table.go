@@ -22,7 +22,7 @@ type table struct {
 // A unit says how a value is written.
 type unit func(float64) string
 
-// A column is what was measured of each row.
+// A column holds one measurement of each row.
 type column struct {
 	name   string
 	unit   unit
@@ -160,7 +160,7 @@ func (c *column) ahead(t *table) string {
 	return name + ": " + strings.Join(all, ", ")
 }
 
-// bars returns the bars of a column, whose values are divided by divisor.
+// bars returns the bars of a column. It divides the values by divisor.
 func (t *table) bars(c *column, divisor float64) []plot.Bar {
 	var all []plot.Bar
 	for _, row := range t.rows {

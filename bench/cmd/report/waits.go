@@ -70,7 +70,7 @@ func waits() *measurement {
 	return &measurement{
 		title: "Many waiting dials",
 		about: "Dials whose attempts a real port has refused, and which now wait for an hour: what each holds beyond what the process held before, after a garbage collection. What the runtime keeps of goroutines that have ended is not counted. A stack is 2, 4 or 8 KB. " +
-			"The schedules are the same (one word of state), so the peers' own, larger ones are not counted. At the Gate, the first wait is that for another dial's probe. " +
+			"The schedules are the same (one word of state), so the peers' own, larger ones are not counted. At the Gate, the dials wait for another dial's probe. " +
 			"retry-go keeps all errors by default; the other peers keep nothing, so their dials hold the same after any number of failures. The tables of 100 000 dials are from two rounds: the last takes 1.6 million connects for each row.",
 		once:   once,
 		tables: tables,

@@ -289,18 +289,3 @@ func (s *simulation) result() Result {
 	}
 	return r
 }
-
-// Recovery returns how long after the return of a server that was down for that long a single
-// dial on the schedule connects. It returns false if the dial has given up before.
-func Recovery(next Next, down time.Duration) (time.Duration, bool) {
-	for at := time.Duration(0); ; {
-		if at >= down {
-			return at - down, true
-		}
-		delay := next()
-		if delay < 0 {
-			return 0, false
-		}
-		at += max(delay, tick)
-	}
-}

@@ -25,8 +25,8 @@ func TestMain(m *testing.M) { testutil.Main(m) }
 
 var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 
-// The delays of each simulated schedule are those of the peer's own loop: the first and last
-// of their range over many dials, and their mean.
+// Each simulated schedule makes the same delays as the peer's own loop: the shortest, the
+// longest and the mean of many dials are alike.
 func TestSchedules(t *testing.T) {
 	const dials, attempts = 400, 9
 	names := map[string]bench.Dialer{}
@@ -219,15 +219,6 @@ func TestServer(t *testing.T) {
 	r = f.Simulate(never, seeded())
 	assert.Equal(t, 50, r.Connected)
 	assert.Equal(t, 50*time.Millisecond, r.Last)
-}
-
-func TestRecovery(t *testing.T) {
-	every := func() time.Duration { return 300 * time.Millisecond }
-	after, ok := Recovery(every, time.Second)
-	assert.True(t, ok)
-	assert.Equal(t, 200*time.Millisecond, after)
-	_, ok = Recovery(Once("", 3).New(), time.Second)
-	assert.False(t, ok)
 }
 
 type fromNext struct{ next Next }
