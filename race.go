@@ -64,6 +64,7 @@ func (r AddrResult) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 type lookup struct {
 	resolve time.Duration
 	addrs   []AddrResult
+	only    [1]AddrResult // addrs of a name with one address
 }
 
 // A plan is what the retry loop knows about an attempt before it is made.
@@ -114,7 +115,7 @@ func (d *Dialer) race(ctx context.Context, network, host, port string, p plan) (
 	}
 	addrs = d.suitable(addrs)
 	if len(addrs) == 1 { // as most names have
-		conn, err := d.dialOnly(ctx, network, addrs[0], seen)
+		conn, err := d.dialOnly(ctx, network, addrs[0], start, seen)
 		return conn, seen, err
 	}
 	r := racer{
@@ -139,15 +140,16 @@ func (d *Dialer) race(ctx context.Context, network, host, port string, p plan) (
 	return conn, seen, err
 }
 
-// dialOnly connects to the only address of a name.
-func (d *Dialer) dialOnly(ctx context.Context, network string, addr netip.AddrPort, seen *lookup) (net.Conn, error) {
-	a := AddrResult{Addr: addr, Start: time.Now()}
+// dialOnly connects to the only address of a name. The attempt began at start.
+func (d *Dialer) dialOnly(ctx context.Context, network string, addr netip.AddrPort, start time.Time, seen *lookup) (net.Conn, error) {
+	a := &seen.only[0]
+	a.Addr, a.Start = addr, start.Add(seen.resolve)
 	conn, err := d.dialAddr(ctx, network, addr)
 	a.Duration = time.Since(a.Start)
 	if err != nil {
 		a.Err, a.Class = err, d.classify(err)
 	}
-	seen.addrs = []AddrResult{a}
+	seen.addrs = seen.only[:]
 	return conn, err
 }
 

@@ -98,7 +98,7 @@ var Dialers = []Dialer{
 	},
 	{
 		Name:    "redial",
-		Default: "100 ms doubling to 5 s, ±50 %, for 30 s",
+		Default: "100 ms doubling to 1 s if refused or unreachable, else to 5 s, ±50 %, for 30 s",
 		Retries: true,
 		New:     func(o Options) Dial { return newRedial(o, nil).DialContext },
 	},

@@ -139,7 +139,8 @@ func fleets(s scope) *measurement {
 		},
 		after: "By their own limits, some of these dials would not live to see the server's return after a minute: redial gives up after 30 s, retry-go after 10 attempts (51 s), failsafe-go after 3 attempts " +
 			"(at once), go-retryablehttp after 5 (15 s). backoff gives up after 15 minutes. go-retry never does.\n\n" +
-			"backoff's schedule is ahead of redial's in the load on a server that is down for long, because it grows to 60 s; for the same reason its dials learn later of the return. " +
+			"All peers are ahead of redial in the load on a server that is down for long: without a Gate, redial's dials try each second at the latest. " +
+			"That is why a single dial learns of the return first, and why many dials of a process should share a Gate. backoff's delays grow to 60 s; for the same reason its dials learn later of the return. " +
 			"The schedules without jitter (go-retry's, failsafe-go's backoff, go-retryablehttp's) make few connects a second on average, but all in the same second. " +
 			"Both go-retry and failsafe-go offer jitter; it is not their default.",
 	}
