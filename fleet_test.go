@@ -55,8 +55,8 @@ type fleetResult struct {
 	first    []time.Duration // when each process first connected, since the server's return
 }
 
-// A fleetServer refuses connections while it is down. Then it accepts one in each
-// interval. The dial waits until its connection has been accepted, as it would for the
+// A fleetServer refuses connections while it is down. Then it accepts one after the
+// other, each of which takes 0.5 to 1.5 times the interval. The dial waits until its connection has been accepted, as it would for the
 // handshake of an application protocol.
 type fleetServer struct {
 	begin, up time.Time
@@ -99,8 +99,9 @@ func (s *fleetServer) connect(now time.Time) (time.Duration, bool) {
 	if wait >= time.Duration(s.queue)*s.interval {
 		return 0, false
 	}
-	s.busy = s.busy.Add(s.interval)
-	return wait + s.interval, true
+	took := s.interval/2 + rand.N(s.interval)
+	s.busy = s.busy.Add(took)
+	return wait + took, true
 }
 
 // simulate runs the fleet in the bubble of the test. All the dials of a process
