@@ -58,7 +58,8 @@ func (r *stopReason) Is(target error) bool { return r.is != nil && target == r.i
 // reason for stopping.
 //
 // An attempt that the end of the dial cut off within a second tells nothing
-// about the target. Then Class and Err come from the attempt before it.
+// about the target. Nor does one that was cut off sooner than the target took to refuse
+// or reset the attempt before. Then Class and Err come from the attempt before it.
 type Error struct {
 	Network, Address string        // as dialed
 	Attempts         int           // made; 0 if the dial was over before the first

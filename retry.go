@@ -318,7 +318,7 @@ func (l *loop) failed(p *pass, err error, start time.Time, seen *lookup) error {
 	if !over.canceled {
 		a.Class = l.dialer.classify(err)
 	}
-	telling := over.stop == nil || !cutOff(&a)
+	telling := over.stop == nil || !l.cutOff(&a)
 
 	var delay time.Duration
 	shared := false
@@ -343,8 +343,14 @@ func (l *loop) failed(p *pass, err error, start time.Time, seen *lookup) error {
 
 // cutOff reports whether an attempt that failed at the end of the dial tells nothing
 // about the target: the end cut it off, and its silence was too short to mean anything.
-func cutOff(a *Attempt) bool {
-	return a.Duration < time.Second && (a.Class == Timeout || a.Class == Canceled)
+// That is so if the target took longer to refuse the attempt before. On Windows each
+// refusal takes 2 s, because Windows asks again.
+func (l *loop) cutOff(a *Attempt) bool {
+	short := time.Second
+	if last := &l.latest; last.class == Refused || last.class == Reset {
+		short = max(short, last.elapsed-last.start)
+	}
+	return a.Duration < short && (a.Class == Timeout || a.Class == Canceled)
 }
 
 // share records another dial's failed probe as an attempt of this dial, and

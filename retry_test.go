@@ -462,6 +462,27 @@ func TestRetryCutOff(t *testing.T) {
 		})
 	}
 
+	// A target that took 2 s to refuse has not had the time to refuse again.
+	for _, test := range []struct {
+		first dialtest.Outcome
+		end   time.Duration // when the dial ends; the attempt without an answer starts at 3 s
+		class redial.Class
+	}{
+		{dialtest.Refuse.After(2 * time.Second), 4900 * time.Millisecond, redial.Refused},
+		{dialtest.Reset.After(2 * time.Second), 4900 * time.Millisecond, redial.Reset},
+		{dialtest.Refuse.After(2 * time.Second), 5000 * time.Millisecond, redial.Timeout},
+		{dialtest.NXDomain.After(2 * time.Second), 4900 * time.Millisecond, redial.Timeout}, // the target said nothing
+	} {
+		testutil.Bubble(t, fmt.Sprintf("slow %v, %v", test.first, test.end), func(t *testing.T) {
+			script := dialtest.Script(test.first, dialtest.Timeout)
+			policy := redial.Policy{redial.Refused: every(time.Second), redial.Reset: every(time.Second), redial.NotFound: every(time.Second)}
+			_, err := (&redial.Dialer{DialFunc: script.DialContext, Policy: policy, MaxElapsed: test.end}).Dial("tcp", address)
+			e := asError(t, err)
+			assert.Equal(t, 2, e.Attempts)
+			assert.Equal(t, test.class, e.Class)
+		})
+	}
+
 	// An attempt that the target answered tells something, whenever the dial ends.
 	testutil.Bubble(t, "answered as the dial ends", func(t *testing.T) {
 		script := dialtest.Script(dialtest.Reset, dialtest.Refuse)
