@@ -172,6 +172,9 @@ func saysTimeout(err error) bool {
 func classOf(err error, at place) Class {
 	switch e := err.(type) {
 	case *net.DNSError: // before any errno: a query that the DNS server refused is not a refused dial
+		if at.hasProtocol(e.Name) {
+			return Invalid
+		}
 		return classOfDNS(e)
 	case *net.DNSConfigError:
 		return DNS
@@ -262,6 +265,13 @@ func (p place) network() string {
 		return ""
 	}
 	return p.op.Net
+}
+
+// hasProtocol reports whether name is the protocol of the network that was dialed, as "nope"
+// is in "ip:nope". On Windows, a *net.DNSError says that the system does not know a protocol.
+func (p place) hasProtocol(name string) bool {
+	_, protocol, ok := strings.Cut(p.network(), ":")
+	return ok && protocol == name
 }
 
 // isUnix reports whether the network uses unix domain sockets.

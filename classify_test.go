@@ -130,6 +130,8 @@ func TestClassify(t *testing.T) {
 		{"the DNS server's REFUSED", dnsOpError(&net.DNSError{Err: "server misbehaving", Name: "a.test"}), redial.DNS},
 		{"the resolver's timeout", dnsOpError(&net.DNSError{Err: "i/o timeout", Name: "a.test", IsTimeout: true, UnwrapErr: context.DeadlineExceeded}), redial.DNS},
 		{"unknown port", dnsOpError(&net.DNSError{Err: "unknown port", Name: "tcp/nope", IsNotFound: true}), redial.Invalid},
+		{"unknown protocol, on Windows", &net.OpError{Op: "dial", Net: "ip:nope", Err: &net.DNSError{Err: "not found", Name: "nope"}}, redial.Invalid},
+		{"a host of an IP network", &net.OpError{Op: "dial", Net: "ip:icmp", Err: &net.DNSError{Err: "server misbehaving", Name: "a.test"}}, redial.DNS},
 		{"a name with NUL", dnsOpError(&net.DNSError{Err: "invalid argument", Name: "a\x00b"}), redial.Invalid},
 
 		{"no address of the family", noSuitable("a.test"), redial.NotFound},

@@ -5,7 +5,6 @@ package systest_test
 import (
 	"errors"
 	"net"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -48,9 +47,6 @@ func TestMalformed(t *testing.T) {
 		{"URL in brackets", "tcp", "[http://a.test]:80", redial.Invalid},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if runtime.GOOS == "windows" && c.network == "ip:nope" {
-				t.Skip("known: on Windows, package net says that the resolver failed, so that the class is dns")
-			}
 			d := redial.Dialer{Policy: atOnce(), MaxAttempts: 2}
 			attempts, err := dialRecorded(t, &d, c.network, c.address)
 			require.Error(t, err)
