@@ -22,8 +22,8 @@ import (
 // last failure as its error shortly before ctx ends. When ctx ends, it cuts off the
 // attempt in flight, as the dial's own context does.
 //
-// Dials within another dial's attempt are not attached, because the attempt ends them:
-// the dials to a DNS server in particular, whose look-up other dials can share. A
+// A dial within another dial's attempt is not attached, because the attempt ends it. In
+// particular, the dial to a DNS server is not: other dials can share the look-up. A
 // [Transport] ends its dials with their requests, and needs no Attach. Of several
 // contexts that are attached, the innermost counts, so
 // Attach(context.WithoutCancel(ctx)) undoes Attach(ctx).
@@ -65,9 +65,8 @@ func join(ctx, other context.Context) (context.Context, func()) {
 	}
 }
 
-// attached is the rest of a dial that also ends with another context. It has a
-// function of its own, as observed has, because a defer enlarges the stack of every dial
-// that waits.
+// attached runs a dial that also ends with another context. It has a function of its
+// own, as observed has, because a defer enlarges the stack of every dial that waits.
 func (l *loop) attached() (net.Conn, error) {
 	ctx, leave := join(l.ctx, l.also)
 	defer leave()

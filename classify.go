@@ -21,7 +21,8 @@ import (
 	"github.com/seed-33f8b841/redial/internal/errno"
 )
 
-// A Class says why a dial failed. It is the same on every operating system.
+// A Class says why a dial failed. It is the same on every operating system. The zero
+// value is Unknown.
 //
 // String and MarshalText return the lower-case name that logs show.
 type Class uint8
@@ -34,7 +35,7 @@ const (
 	DNS                      // the resolver failed, or did not answer
 	NotFound                 // the name does not exist, or has no address of that family
 	Timeout                  // no answer in time
-	Unreachable              // no way there
+	Unreachable              // no route there, the host is down, or a router or firewall says so
 	Denied                   // local policy or a firewall forbids it
 	Exhausted                // this machine is out of descriptors, ports or memory
 	TLS                      // the peer answered, the handshake failed
@@ -77,8 +78,8 @@ func (c Class) MarshalText() ([]byte, error) {
 	return []byte(classNames[c]), nil
 }
 
-// UnmarshalText implements encoding.TextUnmarshaler. It takes the names that
-// String returns, and no others.
+// UnmarshalText implements encoding.TextUnmarshaler. It accepts the names of the
+// constants, as MarshalText returns them, and returns an error for any other text.
 func (c *Class) UnmarshalText(text []byte) error {
 	for class, name := range classNames {
 		if name == string(text) {
@@ -346,8 +347,8 @@ func (p place) classOf(c errno.Condition, onLinux bool) Class {
 	switch c {
 	case errno.AddressNotAvailable:
 		// From bind, LocalAddr is not an address of this machine. From
-		// setsockopt, another address is not. BSD's and Windows' connect also
-		// return it for port 0.
+		// setsockopt, the address in a socket option is not. BSD's and Windows'
+		// connect also return it for port 0.
 		if p.call == "bind" || p.call == "setsockopt" || p.toPortZero() {
 			return Invalid
 		}
@@ -516,8 +517,8 @@ var (
 	})
 )
 
-// isNilPointer reports whether v holds a nil pointer. A DialFunc that returns
-// its own typed variables makes such errors and connections.
+// isNilPointer reports whether v holds a nil pointer. Such an error or connection comes
+// from a DialFunc that returns a nil variable of its own pointer type.
 func isNilPointer(v any) bool {
 	value := reflect.ValueOf(v)
 	return value.Kind() == reflect.Pointer && value.IsNil()

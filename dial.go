@@ -21,8 +21,8 @@ import (
 // context or Deadline ends the dial. Most programs set Timeout and Logger, and
 // pass DialContext to whatever takes a dialer.
 //
-// Dialer's methods can be called concurrently. Do not change a Dialer while it
-// is in use.
+// Dialer's methods can be called concurrently. They then also call the functions in its
+// fields concurrently. Do not change a Dialer while it is in use.
 type Dialer struct {
 	// Dialer makes each attempt. Its fields mean what package net says, and
 	// apply to each attempt, except those that bound it in time:
@@ -35,8 +35,10 @@ type Dialer struct {
 	//
 	// FallbackDelay is the Connection Attempt Delay of RFC 8305: how long to
 	// wait for one address of a name before also trying the next. Zero means
-	// 300 ms. It is shortened if the addresses would not all be tried within
-	// Timeout. A negative FallbackDelay leaves the addresses to net.Dialer.
+	// 300 ms. Each further delay is a fifth shorter, down to 100 ms. All are
+	// shortened if the addresses would not all be tried within Timeout. A
+	// negative FallbackDelay leaves the addresses to net.Dialer, which then tries
+	// one after the other.
 	//
 	// Control and ControlContext may be called by several goroutines at once,
 	// because the addresses of a name are raced.
@@ -44,8 +46,8 @@ type Dialer struct {
 
 	// DialFunc, if not nil, makes each attempt in place of the embedded
 	// net.Dialer: through a proxy or a tunnel, or with
-	// (&tls.Dialer{...}).DialContext. Its ctx carries Timeout, Deadline and
-	// Cancel, and ends with the attempt. As with net.Dialer, a connection
+	// (&tls.Dialer{...}).DialContext. Its ctx carries Timeout, Deadline, Cancel
+	// and MaxElapsed, and ends with the attempt. As with net.Dialer, a connection
 	// already returned must survive the end of ctx. The other fields of the
 	// embedded net.Dialer are not used.
 	//
@@ -76,12 +78,12 @@ type Dialer struct {
 	MaxAttempts int
 
 	// MaxElapsed bounds the whole dial, including attempts in flight. Zero
-	// means 30 s. Less than zero means no limit. The deadline of the context,
-	// and Deadline, can end the dial sooner.
+	// means 30 s, or no limit if MaxAttempts is 1. Less than zero means no limit.
+	// The deadline of the context, and Deadline, can end the dial sooner.
 	MaxElapsed time.Duration
 
 	// Classifier, if not nil, is called first to classify an error. If it
-	// returns Unknown, Classify decides. Many dials can call it at once.
+	// returns Unknown, Classify decides.
 	Classifier func(error) Class
 
 	// Gate, if not nil, shares the backoff among all dials to a target that
@@ -92,9 +94,12 @@ type Dialer struct {
 	// Logger gets one record per attempt: at level Debug for a success at the
 	// first attempt, Info for a success at a later one and for a dial that the
 	// caller canceled, Warn for a failure that will be retried, and Error for
-	// one that will not (Warn if MaxAttempts is 1). A dial within another
-	// dial's attempt logs at level Debug. Nil means zap.L(), which discards
-	// all records unless the program has replaced it.
+	// one that will not (Warn if MaxAttempts is 1). A dial that ends before its
+	// first attempt, or during a wait, gets a record of that. The level is always
+	// Debug for a dial within another dial's attempt, and for another dial's
+	// failure that the Gate shares (Attempt.Shared), even if no attempt follows.
+	// Nil means zap.L(), which discards all records unless the program has
+	// replaced it.
 	Logger *zap.Logger
 
 	// OnAttempt, if not nil, is called after each attempt has been logged, in
@@ -123,15 +128,15 @@ func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 // It retries as Policy, MaxAttempts and MaxElapsed allow, and resolves a name
 // anew for each attempt.
 //
-// It panics if ctx is nil. The dial ends when ctx ends. Once connected, ctx does
-// not affect the connection, which is the inner dialer's own. A wait that would
-// outlast the deadline of ctx, Deadline or MaxElapsed is shortened, once, so that
-// it ends in a last attempt. If there is too little time for another attempt, the
-// dial fails at once.
+// It panics if ctx is nil. The dial ends when ctx ends. The connection is the inner
+// dialer's own, and outlives ctx. A wait that would outlast the deadline of ctx, Deadline
+// or MaxElapsed is shortened, once, and ends in a last attempt. This attempt has a
+// twentieth of the dial's whole time, or twice the duration of the attempt before it, if
+// that is longer. If less time is left than that, the dial fails at once.
 //
 // The error is a *net.OpError around an [*Error]. If MaxAttempts is 1, or within
-// another dial's attempt, it is the inner dialer's own error, except if DialFunc was
-// not called because the dial was over before. [Classify] takes both.
+// another dial's attempt, it is the inner dialer's own error, unless the dial was over
+// before DialFunc was called: then it has an [*Error] all the same. [Classify] takes both.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	return d.dial(caller{ctx: ctx, attemptCtx: ctx}, network, address)
 }
@@ -385,10 +390,10 @@ func (d *Dialer) attemptContext(parent context.Context, end time.Time, w *way) (
 	return ctx, mark
 }
 
-// needsTimer reports whether a timer must end the attempt's context. It need not if package
-// net does nothing but connect a socket: then it makes the deadline of the context that
-// of the socket, if the context can end at all. A timer would cost more than all else that
-// a dial adds to net.Dialer.
+// needsTimer reports whether a timer must end the attempt's context. None is needed if
+// package net only connects a socket, with a context that can end: package net then gives
+// the context's deadline to the socket. A timer would cost more than all else that a dial
+// adds to net.Dialer.
 func (d *Dialer) needsTimer(parent context.Context, w *way) bool {
 	return !w.literal || parent.Done() == nil || d.Verify != nil || d.ControlContext != nil || !socketDeadlines
 }
@@ -474,7 +479,7 @@ func tcpConnOf(conn net.Conn) *net.TCPConn {
 }
 
 // errSelfConnect matches the ECONNREFUSED that the kernel would have returned
-// had it picked another local port.
+// if it had picked another local port.
 type errSelfConnect struct{}
 
 func (errSelfConnect) Error() string { return "connected to itself: nothing listens there" }

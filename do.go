@@ -6,18 +6,18 @@ import (
 	"net"
 )
 
-// Do calls connect as d dials: it classifies the failures of connect, retries them as
-// d.Policy allows, within the bounds of d, through d.Gate, and logs every attempt.
-// Use it where a connection is more than a dial, for example when a server accepts
-// before it is ready:
+// Do calls connect until it succeeds or d gives up: it classifies the failures of connect,
+// retries them as d.Policy allows, within the bounds of d and through d.Gate, and logs
+// every attempt. Use it where connecting is more than a dial, for example when a server
+// accepts before it is ready:
 //
 //	conn, err := redial.Do(ctx, d, "tcp", "db:5432", func(ctx context.Context) (*pgx.Conn, error) {
 //		return pgx.ConnectConfig(ctx, config)
 //	})
 //
 // Each call of connect is one attempt. Its ctx ends with the attempt, and carries
-// Timeout, Deadline and Cancel. Do cannot interrupt connect: reads and writes in it
-// must end with ctx. What connect returned must survive the end of ctx. If
+// Timeout, Deadline, Cancel and MaxElapsed. Do cannot interrupt connect: reads and writes
+// in it must end with ctx. What connect returned must survive the end of ctx. If
 // connect dials through a Dialer with this ctx, that dial makes one attempt and leaves
 // the retries to Do.
 //
@@ -33,9 +33,10 @@ import (
 // within connect dials with a context of its own, that dial does not end with the
 // attempt, and has no limit by default: set the Timeout of its Dialer.
 //
-// Do returns what connect returned without an error. A value that Do does not return
-// is closed if it is an io.Closer: one that connect returned together with an error,
-// or a TCP connection to itself. The error is the same as DialContext's.
+// Do returns the value that connect returned without an error. A value that Do does not
+// return is closed if it is an io.Closer: one that connect returned together with an
+// error, or a TCP connection to itself. Do's errors have the form of DialContext's. Do
+// panics if ctx is nil.
 func Do[T any](ctx context.Context, d *Dialer, network, address string, connect func(context.Context) (T, error)) (T, error) {
 	if d == nil {
 		d = new(Dialer)

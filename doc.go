@@ -21,7 +21,6 @@
 //
 // The addresses of a name are raced (RFC 8305). [NewTransport] ends HTTP dials with
 // the requests that wanted them. [Attach] does so for the dials of other pools, and [Do]
-// retries any other way to connect. A [Gate] makes one outage of a server one outage for
-// the whole program, however many goroutines dial it. Package dialtest is for tests of
-// programs that dial.
+// retries any other way to connect. A [Gate] shares one backoff among all goroutines that
+// dial the same server. Package dialtest is for tests of programs that dial.
 package redial

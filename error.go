@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// These are the reasons why a dial stops retrying, beside the cause of its
+// These are the reasons why a dial stops retrying, besides the cause of its
 // context's cancellation. They appear in Error.Stop and Attempt.Stop, and
 // errors.Is finds them in the error of the dial.
 var (
@@ -49,25 +49,25 @@ func (r *stopReason) Timeout() bool        { return r.timeout }
 func (r *stopReason) Temporary() bool      { return r.timeout }
 func (r *stopReason) Is(target error) bool { return r.is != nil && target == r.is }
 
-// An Error is a failed dial. Dialer's methods return it within a *net.OpError, which
+// An Error says how a dial failed. Dialer's methods return it within a *net.OpError, which
 // has Op, Net, Source and Addr from the last attempt:
 //
 //	dial tcp 127.0.0.1:5432: connect: connection refused (refused, 4 attempts in 1.2s: deadline too close)
 //
-// errors.Is and errors.As find the last attempt's error with its errno, and the
-// reason for stopping.
+// errors.Is and errors.As find the last attempt's error with its errno, the reason for
+// stopping and, if a context ended the dial, what the context's Err method returns.
 //
 // An attempt that the end of the dial cut off within a second tells nothing
 // about the target. Nor does one that was cut off sooner than the target took to refuse
 // or reset the attempt before. Then Class and Err come from the attempt before it.
 type Error struct {
 	Network, Address string        // as dialed
-	Attempts         int           // made; 0 if the dial was over before the first
+	Attempts         int           // made, or shared at a Gate; 0 if the dial was over before the first
 	Elapsed          time.Duration // from the start of the dial to its end
 	Class            Class         // of Err
 	Err              error         // of the last attempt that tells something; if Attempts is 0, equal to Stop
-	Stop             error         // ErrPermanent, ErrMaxAttempts, ErrMaxElapsed, ErrDeadline, or the cause of ctx; errors.Is compares it
-	History          []Attempt     // the first attempts and the latest, at most 16, in order
+	Stop             error         // ErrPermanent, ErrMaxAttempts, ErrMaxElapsed, ErrDeadline, or the cause of ctx; compare it by errors.Is
+	History          []Attempt     // at most 16: all attempts, or the first 8 and the latest 8; in order
 
 	ctxErr error    // the Err of the caller's context if it ended the dial; Stop holds its cause, which need not match Err
 	kept   *history // what History is made of, until it is
@@ -184,8 +184,8 @@ func netAddr(addr net.Addr) net.Addr {
 	return nil
 }
 
-// isTimeout returns what the Timeout method of err, or of the first error in its
-// tree that has one, returns.
+// isTimeout calls the Timeout method of the first error in err's tree that has one, and
+// returns the result; false if there is none.
 func isTimeout(err error) (timeout bool) {
 	defer func() { _ = recover() }() // a nil pointer within err, whose Timeout panics
 	t, ok := errors.AsType[interface {

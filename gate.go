@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A Gate makes one outage of a server one outage for the whole program. Use it
-// where many goroutines dial the same target: put the same Gate into the Gate
+// A Gate shares one backoff among all the dials of a program to the same target. Use
+// it where many goroutines dial the same target: put the same Gate into the Gate
 // field of their Dialers. Without a Gate, each goroutine retries by itself, and
 // the load on a server that tries to come back grows with their number.
 //
@@ -54,7 +54,7 @@ type Gate struct {
 	//
 	// Each process has Gates of its own. In a simulation of 1 000 processes
 	// with 50 dials each, a server that is down sees 10 000 connects a second
-	// with 100 ms, 2 000 with 500 ms, and 66 669 without a Gate (docs/gate.md).
+	// with 100 ms, 2 000 with 500 ms, and 67 000 without a Gate (docs/gate.md).
 	// Set 500 ms if your fleet is too large for your server.
 	MinInterval time.Duration
 
@@ -66,7 +66,7 @@ type Gate struct {
 const (
 	defaultBurst       = 16
 	defaultMinInterval = 100 * time.Millisecond
-	forgetAfter        = time.Minute // the time after the next probe was due, if nobody came to make it
+	forgetAfter        = time.Minute // how long a failing target is kept after its next probe was due, if nobody dials it
 	leastSweep         = 64          // the least value of Gate.sweepAt
 
 	// silence is how long a probe can keep others from probing. A probe that is
@@ -150,9 +150,9 @@ type pass struct {
 	heard  int  // target.news when the failure was reported
 }
 
-// Reset makes the target's next probe due now. Call it when, for example, service
-// discovery reports that the target is back. It has no effect on a target that is
-// not backing off.
+// Reset makes the next probe of a target due now. The network and address are those that
+// the target is dialed by. Call Reset when, for example, service discovery reports that
+// the target is back. It has no effect on a target that is not backing off.
 func (g *Gate) Reset(network, address string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -188,9 +188,8 @@ func (g *Gate) newTarget(key targetKey) *target {
 	return t
 }
 
-// sweep forgets the targets that failed and that nobody has dialed since. It runs
-// when there are twice as many targets as the last sweep left, so that its cost
-// is spread over as many new ones.
+// sweep forgets the stale targets. It runs when there are twice as many targets as the
+// last sweep left, so that its cost is spread over as many new ones.
 func (g *Gate) sweep(now time.Time) {
 	for key, t := range g.targets {
 		if t.isStale(now) {

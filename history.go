@@ -56,7 +56,8 @@ func (h *history) add(r record) {
 	h.latest = r
 }
 
-// telling returns the latest record that tells something, or the first of all.
+// telling returns the latest record. If the latest tells nothing, telling returns the one
+// before it, if there is one.
 func (h *history) telling() *record {
 	if h.latest.mute && len(h.earlier) > 0 {
 		return &h.earlier[len(h.earlier)-1]

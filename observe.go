@@ -6,8 +6,9 @@ import (
 	"net"
 )
 
-// observed is the rest of a dial that OnDial observes. A connection is closed if OnDial's
-// function keeps it from being returned, because it panics or ends the goroutine.
+// observed runs a dial that OnDial observes. It closes the connection if the function
+// that OnDial returned panics or ends the goroutine, because nobody gets the connection
+// then.
 func (l *loop) observed() (conn net.Conn, err error) {
 	ctx, ended := l.dialer.OnDial(l.attemptCtx, l.network, l.address)
 	if ctx != nil {

@@ -14,18 +14,19 @@ import (
 // delays does not connect in a tight loop.
 const minDelay = time.Millisecond
 
-// A Policy says which classes are retried, and on which schedule. The first time
-// that a class turns up in a dial, the dial calls the class's function once, and
-// then asks the schedule it returned for one delay after another. The function must
-// return a new schedule each time, as a function made by [Exponential] does, because a
-// schedule has state. Many goroutines can call the function at once.
+// A Policy says which classes are retried, and on which schedule. At the first failure of
+// a class, a dial calls the class's function, which returns a schedule. The dial then asks
+// the schedule for one delay after another. The function must return a new schedule each
+// time, as a function made by [Exponential] does, because a schedule has state. Many
+// goroutines can call the function at once.
 //
 // A class that is absent is not retried. Nor is a class whose function is nil or
 // returns nil. A delay under 1 ms is raised to 1 ms. A negative delay, such as
 // backoff.Stop, ends the dial. Canceled is never retried.
 //
 // Each class keeps its own schedule within a dial: after some timeouts, the first
-// Refused is followed by the first delay of its own schedule.
+// Refused is followed by the first delay of its own schedule. At a [Gate], all dials to a
+// target that is backing off share the schedules.
 type Policy map[Class]func() backoff.BackOff
 
 // DefaultPolicy returns a new copy of the policy that a Dialer without a Policy uses. The
@@ -34,17 +35,19 @@ type Policy map[Class]func() backoff.BackOff
 //   - Reset, DNS and Timeout by Exponential(100*time.Millisecond, 5*time.Second).
 //
 // These schedules were chosen by simulation (bench/RESULTS.md, part 8). A refusal comes at
-// once, and the server's kernel sends it, not the server. If the server is back after 2 to
-// 10 s, the dial connects 0.4 s later on average, and 1 s later at worst. It makes 43 attempts
-// in 30 s. With a longest delay of 5 s, it would connect 1 to 2 s later on average, 5 s at
-// worst, and make 13 attempts. An unreachable target does not even see the attempts. A reset
-// and a look-up are work for a server, so their delays grow to 5 s. After a timeout, the
-// schedule hardly matters, because the attempt has taken 10 s.
+// once, from the kernel of the server's machine, and costs the server little. If the server
+// is back after 2 to 10 s, the dial connects 0.4 s later on average, and 1 s later at worst.
+// It makes 43 attempts in 30 s. With a longest delay of 5 s, it would connect 1 to 2 s later
+// on average, 5 s at worst, and make 13 attempts. An unreachable target does not even see the
+// attempts. A reset and a look-up are work for a server, so their delays grow to 5 s. After a
+// timeout, the schedule hardly matters, because the attempt has taken 10 s, the default
+// Timeout.
 //
 // Short delays are load on a server that is down. In a simulation of 10 000 processes with
-// 50 dials each, it sees 667 000 connects a second; with a longest delay of 5 s it would see
-// 133 000. A [Gate] in each process bounds them to 100 000, or to 20 000 with a MinInterval
-// of 500 ms. Either way, the last dial connects when the server has accepted all the others.
+// 50 dials each, the server sees 667 000 connects a second; with a longest delay of 5 s, it
+// would see 133 000. A [Gate] in each process bounds the connects to 100 000 a second, or to
+// 20 000 with a MinInterval of 500 ms. Either way, the last dial connects when the server has
+// accepted all the others.
 func DefaultPolicy() Policy {
 	return maps.Clone(defaultPolicy)
 }
@@ -67,7 +70,8 @@ var defaultPolicy = func() Policy {
 // max: a value beyond max is mirrored at max, so that the delays of many dials stay
 // spread out.
 //
-// A max below initial counts as initial. An initial of zero or less counts as 1 ms.
+// A max below initial counts as initial. An initial of zero or less counts as 1 ms. The
+// function that Exponential returns can be called concurrently.
 func Exponential(initial, max time.Duration) func() backoff.BackOff {
 	if initial <= 0 {
 		initial = minDelay
@@ -174,7 +178,8 @@ func complete(e *backoff.ExponentialBackOff) {
 }
 
 // schedules is the list of the started schedules of a dial or an outage, one for each
-// class that has occurred. The first one is part of it, because most see one class only.
+// class that has occurred. It holds the first schedule itself, because most dials and
+// outages see one class only.
 type schedules struct {
 	backoff.BackOff // nil if the class is not to be retried
 	class           Class

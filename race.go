@@ -42,7 +42,7 @@ const (
 // An AddrResult is the outcome of dialing one address of a name in one attempt.
 type AddrResult struct {
 	Addr     netip.AddrPort
-	Start    time.Time // when the address was started
+	Start    time.Time // when the attempt began to connect to Addr
 	Duration time.Duration
 	Err      error // nil for the winner; a cancellation error for addresses still in flight when it won
 	Class    Class // the class of Err
@@ -404,7 +404,7 @@ func (r *racer) raceAll() (net.Conn, error) {
 }
 
 // next returns what to do if no attempt ends within the time that it returns.
-// A nil func means to wait for one, however long that takes.
+// A nil func means to wait until an attempt ends, however long that takes.
 func (r *racer) next() (time.Duration, func()) {
 	switch {
 	case r.ctx.Err() != nil:

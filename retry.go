@@ -117,7 +117,7 @@ func (l *loop) attemptEnd(now time.Time) time.Time {
 	return soonest(end, now.Add(timeout))
 }
 
-// dial is the whole dial.
+// dial makes the whole dial. It panics if the caller's ctx is nil.
 func (l *loop) dial() (net.Conn, error) {
 	if l.ctx == nil {
 		panic("nil context")
@@ -216,8 +216,8 @@ func isClosed(c <-chan struct{}) bool {
 const dueGrace = 10 * time.Millisecond
 
 // awaitContexts waits for the contexts of the dial to end if their deadlines have passed
-// at now, but the dial's own timer fired first. When a context's timer fires, the context
-// has its cause.
+// at now, but the dial's own timer fired first. A context has its cause only when its own
+// timer has fired.
 func (l *loop) awaitContexts(now time.Time) {
 	awaitContext(l.ctx, now)
 	if l.also != nil {

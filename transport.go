@@ -37,7 +37,9 @@ type Transport struct {
 }
 
 // NewTransport returns a Transport that works as a clone of base does, but dials
-// through d. A nil base means http.DefaultTransport; a nil d means a zero Dialer.
+// through d. A nil base means http.DefaultTransport; if the program has made that another
+// kind of RoundTripper, a nil base means an http.Transport with HTTP/2 and the proxies of
+// the environment. A nil d means a zero Dialer.
 //
 // It replaces DialContext and Dial of base: put them into d.DialFunc to have them
 // retried. It keeps DialTLSContext and DialTLS. If base has one of them, it makes the

@@ -147,7 +147,7 @@ func (f *failure) command(c command, args ...string) string {
 	return fmt.Sprintf(format, words...)
 }
 
-// neighbors returns the command for who on this network answers.
+// neighbors returns the command that shows which hosts on this network answer.
 func (f *failure) neighbors() string {
 	if f.isIPv6() {
 		return f.command(neighbors6)
@@ -155,8 +155,8 @@ func (f *failure) neighbors() string {
 	return f.command(neighbors4)
 }
 
-// route returns the command for how the address is reached, from the local
-// address that the program asks for, if it does.
+// route returns the command that shows the route to the address, from the local address
+// that the program asks for, if it asks for one.
 func (f *failure) route() string {
 	if f.op != nil && f.op.Op == "dial" {
 		local, err := netip.ParseAddrPort(f.sourceText())
@@ -229,9 +229,9 @@ func say(s string) check { return check{say: s} }
 // look is a check with commands.
 func look(s, at string, run ...string) check { return check{say: s, at: at, run: run} }
 
-// lines returns the check as one line, or as two if most allows that: the
-// commands are on the second then. The last sentences, and then the last commands,
-// are left out if they do not fit.
+// lines returns the check as one line, or as two if most allows that. The second line has
+// the commands or, without commands, the rest of the text. The last sentences, and then
+// the last commands, are left out if they do not fit.
 func (c check) lines(most int) []string {
 	const bullet, under = "  - ", "    "
 	run := slices.DeleteFunc(slices.Clone(c.run), func(s string) bool { return s == "" })

@@ -12,8 +12,8 @@ import (
 
 // The texts of failures to connect, by class. Only what the system reported is
 // certain: the headline says that, then what is likely, and the checks tell the
-// likely causes apart. The first two should lead to nearly every cause, so each
-// of them covers one place: this machine, the server, or the way there.
+// likely causes apart. The first two checks should lead to nearly every cause, so each
+// of them covers one place: this machine, the server, or the network between them.
 
 func (f *failure) refused() advice {
 	switch {
@@ -84,7 +84,7 @@ func (f *failure) listensOn() string {
 	return "0.0.0.0, [::] or *"
 }
 
-// loopback is the loopback address of the family that was dialed.
+// loopback returns the loopback address of the family that was dialed.
 func (f *failure) loopback() string {
 	if f.isIPv6() {
 		return "[::1]"
@@ -92,7 +92,7 @@ func (f *failure) loopback() string {
 	return "127.0.0.1"
 }
 
-// rejectedBy is the check of who on the way rejects a connection.
+// rejectedBy returns a check that shows who on the way rejects the connection.
 func (f *failure) rejectedBy(say string) check {
 	rules, way := f.command(firewall), f.command(trace, f.ip())
 	if rules == "" || way == "" {
@@ -101,7 +101,7 @@ func (f *failure) rejectedBy(say string) check {
 	return look(say, here, way, "here, on the server and between: "+rules)
 }
 
-// place is where the commands about the server are to be run.
+// place returns where to run the commands about the server.
 func (f *failure) place() string {
 	if f.isLocal() || f.isUnix() {
 		return here
@@ -548,8 +548,8 @@ func (f *failure) denied() advice {
 	return a
 }
 
-// permissions is the command for a file's permissions and those of each
-// directory on the way to it.
+// permissions returns the command that shows the permissions of the socket's file and of
+// each directory in its path.
 func (f *failure) permissions() string {
 	if c := f.command(directories, f.address()); c != "" {
 		return c

@@ -19,21 +19,21 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-// Error explains a failed dial in at most six lines: what was observed, what is
-// likely, and up to four things to check, the likeliest first, with commands of
-// the operating system that the program runs on:
+// Error explains a failed dial in at most six lines of at most 120 characters: what was
+// observed, what is likely, and up to four things to check, the likeliest first, with
+// commands of the operating system that the program runs on:
 //
 //	127.0.0.1:5432 refused the connection. Likely no server listens there.
 //	  - Is the server running, and listening on port 5432 of 127.0.0.1, 0.0.0.0 or *? Here: ss -ltnp
 //	  - ...
 //
-// There is no newline at the end. Error does no I/O, and decides by the structure
-// of err alone. Names that come from err are quoted where they are odd, in
-// commands too, and nothing else of err's text is repeated where it is
-// understood, so print err beside it. The text changes between versions: a
-// program should decide by the [redial.Class].
+// There is no newline at the end. Error does no I/O. It decides by the structure of err,
+// and reads a text only where package net keeps nothing else, as in a *net.DNSError. Names
+// from err are quoted if they hold odd characters, in commands too. If Error understands
+// err, it does not repeat err's message, so print err as well. The text changes between
+// versions: a program should decide by the [redial.Class].
 //
-// The explanation of nil is empty.
+// The explanation of nil is empty. Error can be called concurrently.
 func Error(err error) string { return on(err, runtime.GOOS) }
 
 // on is Error for the operating system named goos.
@@ -150,8 +150,8 @@ func wrapTo(width int, text string) []string {
 	return lines
 }
 
-// columns returns how wide s is on a terminal, but for the scripts whose
-// letters are twice as wide.
+// columns returns how wide s is on a terminal. It counts letters of double width, as
+// Chinese ones are, as one column.
 func columns(s string) int { return utf8.RuneCountInString(s) }
 
 // cut returns s, or its beginning if it is wider than most.
@@ -162,8 +162,8 @@ func cut(s string, most int) string {
 	return string([]rune(s)[:most-3]) + "..."
 }
 
-// explain chooses the text: that of the class, unless the dial made no attempt,
-// its caller gave up, or its addresses failed in different ways.
+// explain returns the text for the class, unless the dial made no attempt, its caller
+// gave up, or its addresses failed in different ways. Each of these has its own text.
 func (f *failure) explain() advice {
 	if f.dial != nil && f.dial.Attempts == 0 {
 		return f.notAttempted()
@@ -218,8 +218,8 @@ func sameWay(a, b redial.AddrResult) bool {
 	return a.Class == b.Class && conditionOf(a.Err) == conditionOf(b.Err)
 }
 
-// decisive orders the classes of a name's addresses: first those that tell most
-// about why no connection was made.
+// decisive orders the classes of a name's addresses. The class that says most about why
+// no connection was made comes first.
 var decisive = []redial.Class{redial.Refused, redial.Reset, redial.TLS, redial.Timeout, redial.Denied, redial.Unreachable}
 
 func rank(c redial.Class) int {

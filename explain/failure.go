@@ -240,9 +240,9 @@ func (f *failure) noteURL(rawURL string) {
 var portOfScheme = map[string]string{"http": "80", "https": "443", "ws": "80", "wss": "443", "postgres": "5432", "postgresql": "5432",
 	"redis": "6379", "rediss": "6379", "amqp": "5672", "amqps": "5671", "mysql": "3306", "mongodb": "27017", "nats": "4222", "ldap": "389", "ldaps": "636"}
 
-// withoutCutOff returns e without the record of its last attempt if that says
-// nothing, because the end of the dial cut it off. The class of e is then that
-// of the attempt before.
+// withoutCutOff returns e without the record of its last attempt if that attempt says
+// nothing, because the end of the dial cut it off. In that case e has the class of the
+// attempt before it.
 func withoutCutOff(e *redial.Error) *redial.Error {
 	n := len(e.History)
 	if n < 2 || e.History[n-1].Class == e.Class || e.History[n-2].Class != e.Class {

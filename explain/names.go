@@ -84,7 +84,7 @@ func (s dnsServer) String() string {
 	return "the DNS server " + shown(s.address)
 }
 
-// configuration is the check of which DNS servers are asked.
+// configuration returns a check that shows which DNS servers are asked.
 func (f *failure) configuration(s dnsServer) check {
 	switch {
 	case strings.Contains(knownServers[s.ip.String()], "systemd"):
@@ -144,7 +144,7 @@ func (f *failure) notFound() advice {
 	return a
 }
 
-// otherServer is the check whether a name is known elsewhere.
+// otherServer returns a check whether another DNS server knows the name.
 func (f *failure) otherServer(s dnsServer) check {
 	c := f.configuration(s)
 	c.say = "Is it known to another DNS server only (VPN, company network, cluster)?"
@@ -264,7 +264,7 @@ func (f *failure) resolverFailed() advice {
 		checks: []check{ask, f.configuration(server), blocked}}
 }
 
-// dnsPlace is where a firewall between this machine and the DNS server can be.
+// dnsPlace returns where to look for a firewall between this machine and the DNS server.
 func (f *failure) dnsPlace(s dnsServer) string {
 	if s.ip.IsLoopback() {
 		return here
@@ -724,7 +724,7 @@ func (f *failure) badPath() advice {
 	return a
 }
 
-// hostPortOfURL returns what to dial for a URL, as far as it says that.
+// hostPortOfURL returns the address to dial for a URL, as far as the URL says it.
 func hostPortOfURL(raw string) string {
 	scheme, rest, _ := strings.Cut(raw, "://")
 	host, _, _ := strings.Cut(rest, "/")

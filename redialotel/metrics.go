@@ -106,7 +106,7 @@ func (m *metrics) instruments(meter metric.Meter) {
 	m.addresses = counter("redial.addresses_tried", "{address}", "Addresses that attempts have tried.")
 }
 
-// began counts a dial that begins. It returns the time that ended takes, or zero if nobody
+// began counts a dial that begins. It returns the time to pass to ended, or zero if nobody
 // wants to know how long dials take.
 func (m *metrics) began(ctx context.Context) (now time.Time) {
 	m.active.Add(ctx, 1, m.all.add...)

@@ -87,9 +87,11 @@ func New(opts Opts) *Telemetry {
 	return t
 }
 
-// Instrument sets d.OnDial and d.OnAttempt. If d has functions there, the new ones call
-// them as well: OnDial before the span begins, so that the span sees their context.
-// Instrument must be called before d is used, and only once by each Telemetry.
+// Instrument makes d report to t. It sets d.OnDial and d.OnAttempt to functions that call
+// the ones that were there before. The earlier OnDial is called before the span begins, and
+// the span begins with the context that OnDial returns. Call Instrument once for each
+// Dialer, before the Dialer is used and after OnDial and OnAttempt have been set. Several
+// Dialers can report to one Telemetry, and one Dialer to several.
 func (t *Telemetry) Instrument(d *redial.Dialer) {
 	onDial, onAttempt := d.OnDial, d.OnAttempt
 	d.OnDial = func(ctx context.Context, network, address string) (context.Context, func(error)) {

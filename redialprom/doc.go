@@ -24,8 +24,9 @@
 // unknown.
 //
 // The label stop is permanent, max_attempts, max_elapsed, deadline or canceled, as in
-// Error.Stop, or panic. A dial that may make only one attempt, because MaxAttempts is 1 or because it is
-// within another dial's attempt, stops with permanent or max_attempts.
+// Error.Stop, or panic. If a dial may make only one attempt, because MaxAttempts is 1 or because
+// it is within another dial's attempt, and that attempt fails in time, the label is max_attempts
+// if the Policy retries the class, else permanent.
 //
 // The label family is ipv4, ipv6, unix or other. Each address of a name that is raced counts. An
 // address that was still in flight when another one won is canceled. An attempt that raced no

@@ -19,15 +19,15 @@ type Opts struct {
 	// come and go: each Name makes series of its own.
 	Name string
 
-	// Buckets are the upper bounds of the histograms' classic buckets, in seconds, in increasing
-	// order. Nil means from 0.5 ms to 30 s, which is the default MaxElapsed of a dial. An empty
-	// slice means native buckets only.
+	// Buckets are the upper bounds of the histograms' classic buckets, in seconds, in strictly
+	// increasing order; with others, the first dial panics. Nil means from 0.5 ms to 30 s, which
+	// is the default MaxElapsed of a dial. An empty slice means native buckets only.
 	Buckets []float64
 }
 
 var defaultBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30}
 
-// Metrics are the metrics of the Dialers that it has instrumented. It is a
+// A Metrics holds the metrics of the Dialers that it has instrumented. It is a
 // prometheus.Collector. Make one with [New]. It can be used concurrently.
 type Metrics struct {
 	collectors []prometheus.Collector
@@ -43,8 +43,7 @@ type Metrics struct {
 	resolveTime children[prometheus.Observer]
 }
 
-// New returns Metrics that no Dialer reports to yet. It panics if Buckets are not in increasing
-// order.
+// New returns a Metrics that no Dialer reports to yet.
 func New(opts Opts) *Metrics {
 	if opts.Buckets == nil {
 		opts.Buckets = defaultBuckets
@@ -109,8 +108,8 @@ func (m *Metrics) Collect(metrics chan<- prometheus.Metric) {
 
 // Instrument makes d report to m. It sets d.OnDial and d.OnAttempt to functions that call the
 // ones that were there before. Call it once for each Dialer, before the Dialer is used and
-// after OnDial and OnAttempt have been set. Several Dialers can report to one Metrics, and one Dialer to
-// several. A copy of d reports too.
+// after OnDial and OnAttempt have been set. Several Dialers can report to one Metrics, and one
+// Dialer to several. A copy of d made after Instrument reports too.
 func (m *Metrics) Instrument(d *redial.Dialer) {
 	onDial, onAttempt := d.OnDial, d.OnAttempt
 	d.OnDial = func(ctx context.Context, network, address string) (context.Context, func(error)) {
