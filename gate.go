@@ -54,7 +54,7 @@ type Gate struct {
 	//
 	// Each process has Gates of its own. In a simulation of 1 000 processes
 	// with 50 dials each, a server that is down sees 10 000 connects a second
-	// with 100 ms, 2 000 with 500 ms, and 67 000 without a Gate (docs/gate.md).
+	// with 100 ms, 2 000 with 500 ms, and 66 669 without a Gate (docs/gate.md).
 	// Set 500 ms if your fleet is too large for your server.
 	MinInterval time.Duration
 

@@ -20,7 +20,7 @@ type Opts struct {
 	Name string
 
 	// Buckets are the upper bounds of the histograms' classic buckets, in seconds, in strictly
-	// increasing order; with others, the first dial panics. Nil means from 0.5 ms to 30 s, which
+	// increasing order. Nil means from 0.5 ms to 30 s, which
 	// is the default MaxElapsed of a dial. An empty slice means native buckets only.
 	Buckets []float64
 }
@@ -43,11 +43,13 @@ type Metrics struct {
 	resolveTime children[prometheus.Observer]
 }
 
-// New returns a Metrics that no Dialer reports to yet.
+// New returns a Metrics that no Dialer reports to yet. It panics if opts.Buckets are not in
+// strictly increasing order.
 func New(opts Opts) *Metrics {
 	if opts.Buckets == nil {
 		opts.Buckets = defaultBuckets
 	}
+	prometheus.NewHistogram(prometheus.HistogramOpts{Buckets: opts.Buckets}) // panics now, and not in the first dial
 	labels := prometheus.Labels{"dialer": opts.Name}
 	m := new(Metrics)
 	counter := func(name, help string, by ...string) *prometheus.CounterVec {

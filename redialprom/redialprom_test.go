@@ -565,6 +565,10 @@ func TestBuckets(t *testing.T) {
 	}
 }
 
+func TestBadBuckets(t *testing.T) {
+	assert.Panics(t, func() { redialprom.New(redialprom.Opts{Buckets: []float64{2, 1}}) }, "before a dial reports to it")
+}
+
 // Prometheus' conventions for names, units and help.
 func TestLint(t *testing.T) {
 	m := used(t)
