@@ -138,21 +138,17 @@ func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 // another dial's attempt, it is the inner dialer's own error, unless the dial was over
 // before DialFunc was called: then it has an [*Error] all the same. [Classify] takes both.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	return d.dial(caller{ctx: ctx, attemptCtx: ctx}, network, address)
+	var l loop // here, and filled field by field: a call of dial below would take its room on the stack twice
+	l.dialer, l.ctx, l.attemptCtx = d, ctx, ctx
+	l.lead(d, network, address)
+	return l.dial()
 }
 
 // dial is DialContext for any caller.
 func (d *Dialer) dial(c caller, network, address string) (net.Conn, error) {
-	var l loop // filled field by field: a literal would take its room on the stack twice
+	var l loop
 	l.dialer, l.caller = d, c
-	l.network, l.address, l.local, l.connect = network, address, d.LocalAddr, connectByNet
-	if d.DialFunc != nil {
-		l.local, l.by, l.connect = nil, byFunc, connectByFunc
-	} else if d.races(network, address) {
-		l.connect = connectByRace
-	} else if _, err := netip.ParseAddrPort(address); err == nil {
-		l.literal = true
-	}
+	l.lead(d, network, address)
 	return l.dial()
 }
 
@@ -238,6 +234,18 @@ type way struct {
 	by               maker
 	literal          bool // there is nothing to look up
 	connect          connectFunc
+}
+
+// lead makes w the way of d to address on the named network.
+func (w *way) lead(d *Dialer, network, address string) {
+	w.network, w.address, w.local, w.connect = network, address, d.LocalAddr, connectByNet
+	if d.DialFunc != nil {
+		w.local, w.by, w.connect = nil, byFunc, connectByFunc
+	} else if d.races(network, address) {
+		w.connect = connectByRace
+	} else if _, err := netip.ParseAddrPort(address); err == nil {
+		w.literal = true
+	}
 }
 
 // A maker is the code that makes the connections of a dial.
