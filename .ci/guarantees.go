@@ -29,7 +29,7 @@ type promise struct {
 }
 
 var promises = []promise{
-	{"Who gave up", "A dial ends as canceled or timed out only if its context, `Deadline` or `Cancel` says so; an attempt's own timeout is retried.",
+	{"Who gave up", "Only the context, `Deadline` and `Cancel` decide whether the caller gave up, never the error; an attempt's own timeout is retried.",
 		[]string{"TestRetryCanceled*", "TestRetryTimeoutOfAnAttempt", "TestRetryDoesNotTrustContexts", "TestRetryDeadlineKeepsItsCause", "TestFaultSuspended", "TestFaultClockJumps", "TestAttach*"}},
 	{"The whole budget, and no more", "The last wait is shortened so that one more attempt fits; without time for that, the dial fails at once.",
 		[]string{"TestRetryUsesItsBudget", "TestRetryStops", "TestOnAttemptTakesTime", "TestOnDialTakesTime", "TestGateFailsAtOnce", "TestGateImpatientDial", "TestGateServesShortDials"}},
@@ -39,27 +39,27 @@ var promises = []promise{
 		[]string{"TestConnOutlivesContext", "TestSuccessAsContextEnds", "TestPanicsCloseTheConnection", "TestOnDialPanics", "TestDialFuncReturnsTestDouble", "TestDoClosesTheValue", "TestRaceUserCodePanics"}},
 	{"Each attempt resolves anew", "The dial follows a DNS record that changes.",
 		[]string{"TestDNSResolvesAnew", "TestDNSRecovers", "TestDNSFailsOnce", "TestFaultDNSReplies", "TestFaultDNSServer"}},
-	{"Local trouble is not blamed on the target", "A resolver without descriptors is `exhausted`, not `not_found`.",
+	{"Local trouble is not blamed on the target", "A look-up that fails because no descriptor is left is `exhausted`, not `not_found`.",
 		[]string{"TestResolverOutOfDescriptors", "TestNoIPv6Source", "TestDescriptorCheckClosesItsOwn", "TestFaultSeccomp", "TestExplainDescriptors"}},
-	{"No connection to itself", "A TCP socket that the kernel has connected to itself is closed, and is `refused`.",
+	{"No connection to itself", "A TCP socket that the kernel has connected to itself is closed, and the attempt has failed as `refused`.",
 		[]string{"TestSelfConnect*", "TestRaceSelfConnect", "TestTunnelIsNoSelfConnect", "TestDoFindsSelfConnect"}},
-	{"Retries do not multiply", "A Dialer within another's attempt makes one attempt; a session that keeps the attempt's context retries as usual.",
+	{"Retries do not multiply", "A dial with the context of another dial's running attempt makes one attempt. After that attempt has ended, dials with its context retry as usual.",
 		[]string{"TestRetryNested*", "TestDNSNestedDialer", "TestGateNested", "TestDoNests", "TestAttachIgnoredWithinAttempt"}},
 	{"Bounded, and nothing left behind", "A dial ends within 30 s by default; no goroutine, timer, callback, descriptor or socket file stays.",
 		[]string{"TestRetryWithoutLimit", "TestLocalSocketFile*", "TestLocalPortAfterVerify", "TestVerifyLeavesTheContext", "TestAttachLeavesTheContext", "TestRetryCanceledBeforeOpensNoSocket", "TestTransportEndsWaits", "TestTransportOtherDialsObeyTheirContext"}},
-	{"A schedule cannot hurt", "Each dial and class gets a fresh one; delays under 1 ms become 1 ms; a literal `&backoff.ExponentialBackOff{}` works.",
+	{"A schedule cannot hurt", "Each dial gets a new schedule for each class; delays under 1 ms become 1 ms; a literal `&backoff.ExponentialBackOff{}` works.",
 		[]string{"TestScheduleCannotHurt", "TestRetryKeepsScheduleForEachClass", "TestExponential", "TestDefaultPolicy", "TestGateSurvivesSchedules"}},
 	{"Every attempt is logged once", "So is a dial that ends without one. Messages are constant, and a disabled level allocates nothing.",
 		[]string{"TestLog*", "TestOnAttempt", "TestSlogHasTheFieldsOfZap"}},
-	{"Every address gets its chance", "All addresses of a name are tried within the attempt's `Timeout`, and a dead one does not hold the others up.",
+	{"Every address gets its chance", "All addresses of a name are tried within the attempt's `Timeout`, and a dead address does not hold up the others.",
 		[]string{"TestRace*", "TestSuitable", "TestInterleave", "TestPlanPatience"}},
-	{"A class is a class everywhere", "The same failure has the same class on every system, by structure and never by text; it is retried or not as the table says.",
+	{"A class is a class everywhere", "The same failure has the same class on every system, decided by types and errnos, never by text. [errors](errors.md#classes) says which classes are retried.",
 		[]string{"TestClassify*", "FuzzClassify", "TestFault*", "TestClassOfEveryCondition", "TestConditions"}},
-	{"A crowd is one outage", "At a Gate, one dial at a time probes a dead target; nobody waits past its deadline; a server that returns is not stormed.",
+	{"A crowd is one outage", "At a Gate, one dial at a time probes a dead target; no dial waits past its deadline; a server that returns is not stormed.",
 		[]string{"TestGate*", "FuzzGate", "TestSmallFleet"}},
 	{"HTTP dials end with their requests", "No dial waits for a request that is over, and a connection that comes late serves another request.",
 		[]string{"TestTransport*"}},
-	{"A drop-in", "Every field and method of `net.Dialer` is there and means the same.",
+	{"A drop-in", "Every field and method of `net.Dialer` is there and works for each attempt; `Deadline` and `Cancel` end the whole dial.",
 		[]string{"TestDropIn*", "TestEveryMethodOfNetDialer", "TestInnerError"}},
 }
 
@@ -154,8 +154,8 @@ func page(systems []*system) (string, []string) {
 	var complaints []string
 	b.WriteString(`# Guarantees
 
-What redial promises, and the tests that hold each promise. A number is how many cases of these tests passed in the run
-that made this page. ` + "`.ci/run`" + ` makes it from the tests' own names, and fails if a test is gone or does not pass.
+What redial promises, and the tests that check each promise. A number is how many cases of these tests passed in the run
+that made this page. ` + "`.ci/run`" + ` fails if a test is gone or does not pass, or if the page names other tests.
 
 | | promise | tests | cases |
 |---|---|---|---|
@@ -188,7 +188,7 @@ that made this page. ` + "`.ci/run`" + ` makes it from the tests' own names, and
 	b.WriteString(`
 A case is skipped where its system lacks what it needs, such as network namespaces; each says why. Beyond these: fuzzing
 (classification, explanations, the Gate against a model), ` + "`TestSoak`" + ` (200 goroutines, faults and panics), sixteen [clients](clients.md)
-on real servers, and mutated code, of which the tests find at least 95 % ([CONTRIBUTING](../CONTRIBUTING.md)).
+on real servers, and code broken in many small ways, of which the tests notice at least 95 % ([CONTRIBUTING](../CONTRIBUTING.md)).
 `)
 	return b.String(), complaints
 }
