@@ -710,8 +710,6 @@ func (c *deadlineCounter) SetDeadline(at time.Time) error {
 	return c.Conn.SetDeadline(at)
 }
 
-// However Verify ends, nothing stays registered with the caller's context, which may
-// live much longer than the dial. Canceling it later does not touch the connection.
 // Timeout ends the context of a callback that waits for it, also where no look-up and no
 // other wait needs a timer.
 func TestTimeoutEndsCallbacks(t *testing.T) {
@@ -742,6 +740,8 @@ func TestTimeoutEndsCallbacks(t *testing.T) {
 	}
 }
 
+// However Verify ends, nothing stays registered with the caller's context, which may
+// live much longer than the dial. Canceling it later does not touch the connection.
 func TestVerifyLeavesTheContext(t *testing.T) {
 	for name, verify := range map[string]func(context.Context, net.Conn) error{
 		"verified": func(context.Context, net.Conn) error { return nil },

@@ -56,8 +56,8 @@ type fleetResult struct {
 }
 
 // A fleetServer refuses connections while it is down. Then it accepts one after the
-// other, each of which takes 0.5 to 1.5 times the interval. The dial waits until its connection has been accepted, as it would for the
-// handshake of an application protocol.
+// other. Each takes 0.5 to 1.5 times the interval. The dial waits until its connection
+// has been accepted, as it would for the handshake of an application protocol.
 type fleetServer struct {
 	begin, up time.Time
 	interval  time.Duration
@@ -202,9 +202,9 @@ func nameOf(floor time.Duration) string {
 	return floor.String()
 }
 
-// TestFleet prints the first table of docs/gate.md:
+// TestFleet prints a table of docs/gate.md. The page has two such tables, and the flags for each:
 //
-//	go test -run 'TestFleet$' -fleet -v -timeout 1h .
+//	go test -run 'TestFleet$' -fleet -fleet.processes 1000 -fleet.dials 10 -v -timeout 1h .
 func TestFleet(t *testing.T) {
 	if !*runFleet {
 		t.Skip("a simulation of many minutes; -fleet runs it")
@@ -243,10 +243,10 @@ func TestFleet(t *testing.T) {
 	}
 }
 
-// TestFleetShortDials prints the second table of docs/gate.md: how MinInterval delays one
-// process that makes 20 dials a second with little time for each.
+// TestFleetShortDials prints the table of docs/gate.md about short dials, and more rows: how
+// MinInterval delays one process that makes 20 dials a second with little time for each.
 //
-//	go test -run TestFleetShortDials -fleet -v -timeout 1h .
+//	go test -run 'TestFleetShortDials$' -fleet -v .
 func TestFleetShortDials(t *testing.T) {
 	if !*runFleet {
 		t.Skip("a simulation of many minutes; -fleet runs it")

@@ -61,7 +61,7 @@ type mutant struct {
 	start, end int
 	with       string
 	line       int
-	reached    int    // the line at which the tests that run the mutant have been
+	reached    int    // the line that a test must run to meet the mutant
 	key        string // the file, the function and the changed lines: what equivalents are known by
 }
 
@@ -305,7 +305,7 @@ type finder struct {
 	name    string // of the function, variable or constant
 	found   []*mutant
 	taken   map[string]bool
-	cases   map[ast.Expr]int // the line of the switch around a case's expression, because a coverage profile does not have these
+	cases   map[ast.Expr]int // the line of the switch around a case's expression, because a coverage profile does not have the expressions
 }
 
 func (p *pkg) mutantsOf(file string) []*mutant {
@@ -450,8 +450,8 @@ func (f *finder) isBool(e ast.Expr) bool {
 	return ok && basic.Info()&types.IsBoolean != 0
 }
 
-// condition takes a condition for false and for true. One of these tells no more than a part of the condition does, if the
-// condition is built with && or ||.
+// condition replaces a condition by false and by true. If the condition is built with && or ||, it leaves one of the two
+// out, because a test that notices a missing operand notices that one as well.
 func (f *finder) condition(e ast.Expr) {
 	b, _ := e.(*ast.BinaryExpr)
 	if b == nil || b.Op != token.LOR {
@@ -538,7 +538,7 @@ func (f *finder) result(e ast.Expr) {
 	}
 }
 
-// && and || are not here: to leave out an operand tells more.
+// && and || are not here, because binary leaves out one operand instead, which tells more.
 var otherOperator = map[token.Token]string{
 	token.EQL: "!=", token.NEQ: "==",
 	token.LSS: "<=", token.LEQ: "<", token.GTR: ">=", token.GEQ: ">",
@@ -908,7 +908,7 @@ func (p *pkg) meet(m *mutant, suites []*suite, work string) outcome {
 	return survived
 }
 
-// run runs tests until one fails. They have a few times as long as without a mutant.
+// run runs tests until one fails. They get a few times as long as they take without a mutant.
 func (s *suite) run(binary string, id int, tests []test) ([]byte, error) {
 	var names []string
 	timeout, cpu := 10*time.Second, 3*time.Second

@@ -32,8 +32,8 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
-// TestClaims has a subtest for each point of the comparison in redial's README, and in it one for
-// each library. The expected values are what the comparison says. All run in virtual time.
+// TestClaims has a subtest for each claim of docs/comparison.md, and in it one for each library. The
+// expected values are what the page says. All but the last two run in virtual time.
 func TestClaims(t *testing.T) {
 	t.Run("the error at the end of ctx has the last failure of the dial", claimLastError)
 	t.Run("the last failed attempt is reported too", claimLastReport)
@@ -54,8 +54,9 @@ func TestClaims(t *testing.T) {
 	t.Run("an answer with status 503 is retried", claimStatus)
 }
 
-// retrying returns the loop and the Dialers that retry, without redial at a Gate, which is
-// redial in all these points but one.
+// retrying returns the loop and the Dialers that retry. It leaves out two that would repeat others:
+// "redial, Gate" differs from redial in one claim only, and "failsafe-go, backoff" from failsafe-go
+// only in its defaults.
 func retrying() []Dialer {
 	all := []Dialer{Loop}
 	for _, d := range Dialers {
@@ -66,7 +67,7 @@ func retrying() []Dialer {
 	return all
 }
 
-// each runs claim for each library, and compares what it returns with what is expected.
+// each runs claim for each library, and compares its result with the one in want.
 func each[T any](t *testing.T, want map[string]T, claim func(t *testing.T, d Dialer) T) {
 	dialers := retrying()
 	require.Len(t, want, len(dialers))
@@ -146,7 +147,7 @@ func claimBudget(t *testing.T) {
 	})
 }
 
-// The libraries that have a limit in time of their own, set to 4.9 s.
+// claimOwnBudget is claimBudget for the libraries that have a limit in time of their own, set to 4.9 s.
 func claimOwnBudget(t *testing.T) {
 	const limit = 4900 * time.Millisecond
 	want := map[string]bool{"redial": true, "backoff v4": false, "backoff v5": false, "failsafe-go": true, "go-retry": true}
@@ -580,8 +581,8 @@ func claimHTTPClasses(t *testing.T) {
 	}
 }
 
-// The Timeout that go-retryablehttp's own HTTPClient has is for each attempt. The waits between them
-// and the other attempts come on top.
+// The Timeout of go-retryablehttp's own HTTPClient bounds each attempt. The waits between the attempts,
+// and the other attempts, come on top.
 func claimHTTPTimeout(t *testing.T) {
 	testutil.Bubble(t, "go-retryablehttp", func(t *testing.T) {
 		s := script{refusals: always}

@@ -1,7 +1,7 @@
 // Package bench compares redial with the libraries that people would otherwise put around
 // net.Dialer or http.Client. Dialers and HTTPClients are the tables of what is compared. Each entry
 // is set up as its own documentation recommends. TestAttempts shows that each makes exactly
-// the attempts that it is told to. TestClaims shows what the comparison in redial's README says.
+// the attempts that it is told to. TestClaims checks the claims of docs/comparison.md.
 //
 // The measurements are in cmd/report, which writes RESULTS.md:
 //
@@ -55,8 +55,8 @@ type Options struct {
 	// of the default schedule.
 	Delay func(n int) time.Duration
 
-	// Failed, if not nil, is called by what the library offers to report an attempt
-	// that failed, with the number of the attempt.
+	// Failed, if not nil, is called through the library's own hook for failed attempts,
+	// with the number of the attempt.
 	Failed func(n int)
 
 	// Logger is redial's. Nil means none.
@@ -177,7 +177,7 @@ func Named(names ...string) []Dialer {
 func newRedial(o Options, gate *redial.Gate) *redial.Dialer {
 	d := &redial.Dialer{Dialer: o.Net, DialFunc: o.Connect, Gate: gate, Logger: o.Logger}
 	if d.Timeout < 0 {
-		d.Timeout = time.Hour // redial's zero means 10 s, and a negative Timeout has passed
+		d.Timeout = time.Hour // for redial, zero means 10 s, and a negative Timeout that the time is up
 	}
 	if d.Logger == nil {
 		d.Logger = zap.NewNop()

@@ -113,7 +113,7 @@ func newTransport(o HTTPOptions, gate *redial.Gate) *redial.Transport {
 		}
 	}
 	base := o
-	base.Dialing = nil // NewTransport replaces the DialContext that it is called from
+	base.Dialing = nil // NewTransport replaces the DialContext that would call Dialing
 	return redial.NewTransport(d, base.transport(nil))
 }
 

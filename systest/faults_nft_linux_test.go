@@ -83,7 +83,8 @@ var firewallFaults = []fault{
 }
 
 // rejectFault returns a fault of a firewall that rejects the SYN with an ICMP message. On IPv6, the
-// kernel only notes the message that comes while it sends the SYN, and sends another SYN after 1 s.
+// message comes while the kernel still sends the SYN. The kernel then only notes the message, and
+// sends another SYN after 1 s.
 func rejectFault(only family, class redial.Class, message string, errno error) fault {
 	return firewallFault(only, class, "firewall rejects with "+message, errno, "TO reject with "+strings.Replace(message, " ", " type ", 1))
 }

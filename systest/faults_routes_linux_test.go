@@ -1,7 +1,8 @@
 package systest_test
 
-// These faults are in the network between the dialer and its target: routes and addresses. Each network fault is tested on IPv4 and IPv6, with a dial to an address and one to a
-// name, and the name is resolved by Go's resolver and by the C library's.
+// These faults are in the network between the dialer and its target: routes and addresses. Each
+// network fault is tested on IPv4 and IPv6, with a dial to an address and a dial to a name. The name
+// is resolved by Go's resolver and by the C library's.
 
 import (
 	"context"
@@ -17,8 +18,8 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
-// silent is the Timeout of an attempt that gets no answer. A busy machine answers sooner. After a
-// second, the kernel reports a swallowed IPv6 SYN as an error.
+// silent is the Timeout of an attempt that gets no answer. A busy machine answers sooner. The Timeout
+// is under a second, because after a second the kernel reports a swallowed IPv6 SYN as an error.
 const silent = 700 * time.Millisecond
 
 // targetPort is the port at which every target of testNetworkFaults echoes.

@@ -236,8 +236,8 @@ func TestFaultSeccomp(t *testing.T) {
 	}
 }
 
-// sandboxFaults returns faults of a sandbox that keeps the resolver from its DNS server. No answer is
-// no sign that the name does not exist.
+// sandboxFaults returns faults of a sandbox that keeps the resolver from its DNS server. If nothing
+// answers, that does not show that the name does not exist.
 func sandboxFaults() (faults []fault) {
 	for _, errno := range []syscall.Errno{syscall.EPERM, syscall.EACCES, syscall.EAFNOSUPPORT, syscall.ENOBUFS} {
 		faults = append(faults, fault{class: redial.DNS, cause: "socket of the resolver: " + errno.Error(),

@@ -3,9 +3,9 @@
 package systest_test
 
 // A fault is one way in which dials fail on a real system. Tables of faults are in the files named
-// faults_*_test.go and kernel_test.go, and testdata/faults.txt lists all of them. Each fault has a subtest named
-// class/cause. The subtest checks the class, whether the default policy retries the class, and that
-// a dial connects once the fault is gone.
+// faults_*_test.go, kernel_test.go and setup_linux_test.go, and testdata/faults.txt lists all of
+// them. Each fault has a subtest named class/cause. The subtest checks the class, whether the default
+// policy retries the class, and that a dial connects once the fault is gone.
 
 import (
 	"context"

@@ -2,8 +2,8 @@ package systest_test
 
 // These tests run both resolvers that a Go program may use on Linux against the same DNS server:
 // Go's own, and the C library's by cgo. The resolvers word their failures differently, but the
-// class must be the same: see also the faults in faults_dns_linux_test.go. The C library's resolver reads its servers from /etc/resolv.conf only, so
-// each test runs in a namespace of its own.
+// class must be the same: see also the faults in faults_dns_linux_test.go. The C library's resolver
+// reads its servers from /etc/resolv.conf only, so each test runs in a namespace of its own.
 
 import (
 	"net"

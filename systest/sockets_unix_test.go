@@ -22,8 +22,8 @@ func listenUnix(t *testing.T, path string) *net.UnixListener {
 	return listener
 }
 
-// closeListener closes a listener while this process starts no other. From fork to exec, another process
-// would hold a copy of the socket, which keeps the address in use and accepts connections.
+// closeListener closes a listener while this process starts no other process. Between fork and exec, a
+// new process holds a copy of the socket, which keeps the address in use and accepts connections.
 func closeListener(t *testing.T, listener net.Listener) {
 	t.Helper()
 	syscall.ForkLock.RLock() // no process is between fork and exec

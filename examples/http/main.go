@@ -4,7 +4,7 @@
 //
 // It starts an HTTP server of its own and sends requests from four goroutines. Meanwhile it restarts
 // the server. Requests made while the server is down wait until the server is up again, so none is
-// lost. Another client, without redial, goes through the same restart, and loses most of its requests.
+// lost. Another client, without redial, goes through the same restart, and loses about half of its requests.
 package main
 
 import (
@@ -33,8 +33,8 @@ const (
 	pause    = 20 * time.Millisecond
 )
 
-// run runs the example with a server that is down for that long. It returns the exit code: 0 if no
-// request was lost, else 1.
+// run runs the example; down is how long the server is down. It returns the exit code: 0 if no
+// request was lost with redial, else 1.
 func run(out io.Writer, down time.Duration) int {
 	address, stop := serve("127.0.0.1:0")
 	fmt.Fprintf(out, "the server is up on %s\n", address)

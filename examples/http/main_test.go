@@ -23,7 +23,7 @@ func TestNoRequestIsLost(t *testing.T) {
 		out.Reset()
 		if run(&out, 500*time.Millisecond+2*testutil.Refusal) == 0 {
 			break
-		} // otherwise the server, as it stopped, dropped a new connection that it had not accepted: rare, on a busy machine
+		} // a server that stops can drop a connection that it has not accepted yet: rare, on a busy machine
 	}
 	assert.Contains(t, out.String(), "with redial: 100 requests answered, 0 lost")
 	assert.Regexp(t, `without redial: \d+ requests answered, [1-9]\d* lost`, out.String())

@@ -5,9 +5,9 @@
 //	go run . -listen 127.0.0.1:9464
 //	curl http://127.0.0.1:9464/metrics
 //
-// The server is its own. Every few seconds it changes: it greets its clients, it is down, it resets
-// connections, it is silent. One dial begins every tenth of a second. Some are for a name
-// that does not exist, and some are canceled.
+// The server is part of the program. Every few seconds it changes: it greets its clients, it is down,
+// it resets connections, it is silent. One dial begins every tenth of a second. Some dials are to a
+// name that does not exist, and some are canceled.
 package main
 
 import (

@@ -24,7 +24,7 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
-// server is an https one whose certificate is in the file cert.
+// server is an HTTPS server. Its certificate is in the file cert.
 var (
 	server *httptest.Server
 	cert   string

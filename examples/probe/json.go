@@ -6,9 +6,9 @@ import (
 	"io"
 )
 
-// The JSON objects of -json, one a line: one for each look and, with -count, a
-// last one with the summaries. Times are in seconds; a field that does not apply
-// is left out. These names stay as they are.
+// These are the JSON objects of -json, one a line: one for each look and, with
+// -count, a last one with the summaries. Times are in seconds; a field that does not
+// apply is left out. Scripts rely on the names, so do not change them.
 type (
 	jsonLook struct {
 		Target      string        `json:"target"` // as given, without its password

@@ -22,7 +22,7 @@ type look struct {
 	err      error // nil if it connected, and got the answer it asked for
 }
 
-// An attempt is one of a look's.
+// An attempt is one attempt of a look.
 type attempt struct {
 	redial.Attempt
 	reached bool          // something accepted the connection

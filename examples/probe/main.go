@@ -1,6 +1,6 @@
 // Probe takes one look at each target: how long the name took to resolve, what
-// came of each address, and whether TLS and HTTP answered. If nothing could be
-// connected to, it says what most likely happened and what to check.
+// came of each address, and whether TLS and HTTP answered. If the look fails, probe
+// says what most likely happened and what to check.
 //
 //	go run ./examples/probe example.com:443
 //	go run ./examples/probe tcp6 example.com:443
@@ -8,18 +8,18 @@
 //	go run ./examples/probe https://example.com/health
 //	go run ./examples/probe -count 10 -interval 500ms db:5432
 //
-// Of an http or https URL it shows the status of the answer to a GET, of a tls or
-// https one the TLS handshake. Any other URL means its host and port.
+// For an http or https URL it shows the status of the answer to a GET, and for a tls
+// or https URL the TLS handshake. Any other URL means its host and port.
 //
-// It exits 0 if it connected each time and HTTP answered, whatever the status; 1
-// if not; 2 on misuse, and for a target that can never work; 130 after SIGINT and
+// It exits 0 if each look connected, and TLS and HTTP answered, whatever the status;
+// 1 if not; 2 on misuse, and for a target that can never work; 130 after SIGINT and
 // 143 after SIGTERM, as shells do. ("go run" turns every nonzero code into 1: build
 // the binary to tell them apart.)
 //
 // # JSON
 //
-// With -json, probe writes one object a line, for each look. Times are in seconds.
-// Fields that do not apply are left out:
+// With -json, probe writes one object for each look, on a line of its own. Times are
+// in seconds. Fields that do not apply are left out:
 //
 //   - target: as given, without its password
 //   - round: with -count, from 1

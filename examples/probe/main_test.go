@@ -240,7 +240,7 @@ func TestSilent(t *testing.T) {
 	}
 }
 
-// No output has the password of a URL, of what goes well and what does not.
+// No output has the password of a URL, whether the look succeeds or fails.
 func TestPasswords(t *testing.T) {
 	plainServer := httptest.NewServer(http.NotFoundHandler())
 	defer plainServer.Close()

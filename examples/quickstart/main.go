@@ -2,11 +2,12 @@
 //
 //	go run ./examples/quickstart
 //
-// The server is its own. It starts to listen after two seconds. To dial another server instead:
+// The server is part of the program, and starts to listen after two seconds. To dial another server
+// instead:
 //
 //	go run ./examples/quickstart host:port
 //
-// It prints a line for each attempt. With -log, it writes the records of the Dialer's zap logger.
+// It prints a line for each attempt or, with -log, the records of the Dialer's zap logger.
 //
 // If the dial fails, Quickstart explains why and exits with code 1.
 package main

@@ -64,7 +64,7 @@ func TestGateCalmsTheStorm(t *testing.T) {
 	assert.Greater(t, without.whileDown, dials)
 }
 
-// BenchmarkStorm measures the storm in the README. It takes more than 20 seconds. Run it with
+// BenchmarkStorm measures the storm of the program. It takes more than 20 seconds. Run it with
 //
 //	go test -run '^$' -bench Storm -benchtime 1x ./examples/storm
 func BenchmarkStorm(b *testing.B) {
@@ -77,8 +77,8 @@ func BenchmarkStorm(b *testing.B) {
 	}
 }
 
-// How late the last of a thousand dials connects after the server's return, in the mean
-// of runs in which the server returns at random moments. Run it by
+// BenchmarkReturn measures how long after the server's return the last of a thousand dials connects:
+// the mean of runs in which the server returns at random moments. Run it with
 //
 //	go test -run '^$' -bench Return -benchtime 10x ./examples/storm
 func BenchmarkReturn(b *testing.B) {

@@ -15,7 +15,7 @@ import (
 // terminal, lines.go otherwise.
 type board struct {
 	display  display // nil: nothing is shown
-	there    string  // the state of a target in the end
+	there    string  // the state of a target that is there or, with -not, gone
 	deadline time.Time
 
 	mu    sync.Mutex
@@ -44,12 +44,12 @@ type row struct {
 	delay    time.Duration // from the last attempt to the next
 	next     time.Time     // the next attempt begins; zero: there is none
 	there    bool
-	changed  bool // since the display last told of it
+	changed  bool // since the display last reported it
 }
 
 // A terminal is where live lines can be drawn.
 type terminal struct {
-	size func() (columns, rows int) // nil: it is none
+	size func() (columns, rows int) // nil: there is no terminal
 }
 
 func newBoard(o *options, out io.Writer, screen terminal) *board {
@@ -70,7 +70,7 @@ func newBoard(o *options, out io.Writer, screen terminal) *board {
 	return b
 }
 
-// start begins to show the rows. Zero means that the wait has no end.
+// start begins to show the rows. A timeout of zero means that the wait has no end.
 func (b *board) start(timeout time.Duration) {
 	if timeout > 0 {
 		b.deadline = time.Now().Add(timeout)

@@ -102,7 +102,7 @@ func TestFooter(t *testing.T) {
 	assert.Equal(t, "0s left", b.timeLeft(time.Now().Add(time.Hour)))
 }
 
-// A long name is shortened; the state never is, and no line wraps.
+// A long name is shortened before the state is, and no line wraps.
 func TestNarrowScreens(t *testing.T) {
 	const long = "http://a-service-with-a-long-name.production.svc.cluster.local:8080/health"
 	for columns, want := range map[int]string{

@@ -11,9 +11,9 @@ import (
 	"os/signal"
 )
 
-// replaceBy runs the command, for no program here can take another's place,
-// and returns its exit code. An interrupt is the command's to answer: it gets
-// it too.
+// replaceBy runs the command and returns its exit code, because here no program
+// can take another's place. It ignores interrupts: the command gets them too, and
+// decides what to do.
 func replaceBy(path string, command []string, errOut io.Writer) int {
 	signal.Ignore(os.Interrupt)
 	cmd := &exec.Cmd{Path: path, Args: command, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}

@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// replaceBy runs the command in this program's place: with its process ID, so
-// that signals, and whoever waits, reach the command. It returns only if
-// that fails.
+// replaceBy replaces this program by the command. The command keeps the process
+// ID, so signals reach it, and the parent process gets its exit code. replaceBy
+// returns only if it fails.
 func replaceBy(path string, command []string, errOut io.Writer) int {
 	err := syscall.Exec(path, command, os.Environ())
 	fmt.Fprintf(errOut, "waitfor: %s: %v\n", path, err)

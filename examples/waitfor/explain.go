@@ -14,11 +14,11 @@ import (
 	explanation "github.com/seed-33f8b841/redial/explain"
 )
 
-// few is how many targets are told of one by one. More that fail in the same way
-// are told of together.
+// few is how many targets are reported one by one. If more fail in the same way,
+// they are reported together.
 const few = 5
 
-// A kind is what failures that are the same share.
+// A kind is what failures have in common that need the same advice.
 type kind struct {
 	class   redial.Class
 	network string
@@ -26,8 +26,8 @@ type kind struct {
 	local   bool   // on this machine: the advice differs
 }
 
-// explainFailures says of the targets that failed what most likely happened. If it
-// is given classes, it leaves the others out.
+// explainFailures explains the failure of each target that failed. If classes are
+// given, it explains only the failures of these classes.
 func (o *options) explainFailures(errOut io.Writer, failures []error, only ...redial.Class) {
 	var kinds []kind // in the order of the targets
 	members := make(map[kind][]int)

@@ -13,13 +13,13 @@ import (
 // for many that have changed to the same state.
 type lines struct {
 	out      io.Writer
-	repeated time.Time // when all that are missing were last told of
+	repeated time.Time // when all missing targets were last reported
 }
 
-// repeat is how often lines tell of targets whose state does not change.
+// repeat is how often lines report targets whose state does not change.
 const repeat = 10 * time.Second
 
-// named is how many targets a line for many names.
+// named is how many names a line for many targets has.
 const named = 3
 
 func (l *lines) show(b *board, now time.Time) {
@@ -45,7 +45,7 @@ func (l *lines) show(b *board, now time.Time) {
 	}
 }
 
-// tell writes of rows with the same state.
+// tell writes the lines of rows that have the same state.
 func (l *lines) tell(rows []*row, left string) {
 	if len(rows) > few {
 		names := make([]string, named)

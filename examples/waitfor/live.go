@@ -112,8 +112,9 @@ func (b *board) footer(now time.Time) string {
 	return fmt.Sprintf("%d of %d %s, %s", there, len(b.rows), b.there, left)
 }
 
-// A layout is how the columns of a line share the width of the screen. The state
-// is never cut; the name is cut before the detail unless there is little room.
+// A layout is how the columns of a line share the width of the screen. A name that is
+// too long is shortened, to leave room for the detail. On a narrow screen the detail is
+// cut off instead, and the state only if not even the state fits.
 type layout struct{ name int }
 
 // The widths of the columns, with the two spaces before each.

@@ -5,18 +5,18 @@
 //
 // A host:port and a unix socket are there when they accept a connection, a
 // tls://host:port when the handshake succeeds. An http or https URL is there when
-// it answers a GET with a status below 500, or with one that -status names; a
-// redirect is not followed. http+unix:///run/app.sock:/health is a URL over a unix
-// socket.
+// it answers a GET with a status below 500 or, if -status is given, with a status
+// that -status names. A redirect is not followed. http+unix:///run/app.sock:/health
+// is a URL over a unix socket.
 //
-// On a terminal each target has a live line; otherwise a line is written whenever
-// a target's state changes. All of that goes to standard error: standard output is
-// the command's.
+// On a terminal each target has a live line. Otherwise waitfor writes a line when a
+// target's state changes, and every 10 seconds. All of that goes to standard error:
+// standard output is the command's.
 //
 // With -not, it waits until all of them are gone: until the system says that
-// nothing accepts (refused), or that the name does not exist (not_found). No
-// answer does not prove that, because a firewall and a busy server look the same.
-// Nor does a machine that has no network, or a URL that answers with 500 and more.
+// nothing accepts (refused), or that the name does not exist (not_found). Silence
+// does not prove that, because a firewall and a busy server look the same. Nor does
+// a machine without a network, or a URL that answers with 500 and more.
 //
 // The exit code is the command's or, without one, 0 when all are there. It is 1
 // if the time was up, with an explanation for the targets that are missing; 2 on

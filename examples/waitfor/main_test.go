@@ -43,7 +43,7 @@ type process struct {
 	stdout, stderr testutil.Output
 }
 
-// start starts it, and ends it with t if it has not ended by itself.
+// start starts waitfor, and ends it with t if it has not ended by itself.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: testutil.Program(t, args...)}
@@ -58,7 +58,7 @@ func start(t *testing.T, args ...string) *process {
 	return p
 }
 
-// code waits for its end, and returns the exit code.
+// code waits until the process has ended, and returns the exit code.
 func (p *process) code() int {
 	p.t.Helper()
 	kill := time.AfterFunc(patience, func() { p.cmd.Process.Kill() })
@@ -77,8 +77,8 @@ const patience = 30 * time.Second
 // enough is a -timeout within which an attempt on a busy machine gets through.
 const enough = "2s"
 
-// untilRefused are flags with which the time is up, but not in the middle of an attempt, which
-// would then be the one to be explained: it was not refused yet.
+// untilRefused returns flags with which the time is up between two attempts. In the middle of an
+// attempt, waitfor would explain that attempt, which has not been refused yet.
 func untilRefused() []string {
 	if testutil.Refusal > 0 {
 		return []string{"-timeout", (4 * testutil.Refusal).String(), "-interval", "1h"}
@@ -150,8 +150,8 @@ func TestAllThere(t *testing.T) {
 	}
 }
 
-// All are waited for at once, each comes when it comes, and then the command
-// has the process, and its standard output to itself.
+// waitfor waits for all targets at once, in whatever order they come. Then the command
+// has the process, and standard output to itself.
 func TestComeLater(t *testing.T) {
 	t.Parallel()
 	server, status := serve(t, http.StatusServiceUnavailable)
@@ -276,7 +276,7 @@ func TestUsage(t *testing.T) {
 	assert.Contains(t, errOut, "no-such-command")
 }
 
-// What only the dial finds out to be wrong ends the wait for the others.
+// A target that only the dial finds to be invalid ends the wait for the others.
 func TestWrongTarget(t *testing.T) {
 	code, errOut := inProcess(t, "-timeout=30s", closedAddress(t), "127.0.0.1:no-such-service")
 	assert.Equal(t, exitUsage, code)
@@ -303,8 +303,8 @@ func TestTimedOutInProcess(t *testing.T) {
 	assert.Contains(t, errOut, "\n"+closed+" refused the connection")
 }
 
-// firstAttempt is the record of the first attempt at a target, after which the
-// caller gives up.
+// firstAttempt returns the record of the first attempt at a target, and the error of
+// the dial. The caller gives up after that attempt.
 func firstAttempt(t *testing.T, o *options, arg string) (first redial.Attempt, err error) {
 	t.Helper()
 	target, err := parseTarget(arg)

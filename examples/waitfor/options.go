@@ -91,10 +91,10 @@ func (o *options) check(args []string) error {
 	return o.client.Load()
 }
 
-// schemes are the kinds of target that waitfor can tell are there.
+// schemes are the kinds of target that waitfor can wait for.
 var schemes = []string{"tcp", "tcp4", "tcp6", "unix", "tls", "http", "https", "http+unix"}
 
-// parseTarget refuses what it can't wait for now, not after the wait.
+// parseTarget refuses what waitfor can't wait for, before the wait and not after it.
 func parseTarget(arg string) (target.Target, error) {
 	t, err := target.Parse(arg)
 	if _, ok := errors.AsType[*net.AddrError](err); ok {

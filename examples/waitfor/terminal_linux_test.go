@@ -102,7 +102,7 @@ func TestOnTerminal(t *testing.T) {
 	assert.Equal(t, "last words", lines[2])
 }
 
-// Ctrl-C, by the terminal's driver, ends it; what it waited for is to be seen.
+// Ctrl-C on the terminal ends waitfor, which says so. The command does not run.
 func TestInterruptOnTerminal(t *testing.T) {
 	p, keyboard := startOnPty(t, 100, 24, "-timeout=0", closedAddress(t), "--", "echo", "not to be run")
 	p.stderr.Await(t, ", next try in ")

@@ -4,5 +4,5 @@ package main
 
 import "os"
 
-// terminalOf draws nothing in place: not every console here knows how to.
+// terminalOf returns no terminal, because not every console here can draw in place.
 func terminalOf(*os.File) terminal { return terminal{} }

@@ -2,8 +2,8 @@ package testutil
 
 import "os"
 
-// Emulated reports whether an emulator, such as qemu-user, executes this program. It shows the
-// program to itself as /proc/self/exe, while the kernel says that the emulator is executed.
+// Emulated reports whether an emulator, such as qemu-user, executes this program. The emulator makes
+// /proc/self/exe name the program, but /proc/thread-self/exe still names the emulator.
 func Emulated() bool {
 	shown, err := os.Readlink("/proc/self/exe")
 	if err != nil {

@@ -25,8 +25,8 @@ func NeedSockets(t testing.TB) {
 	}
 }
 
-// Refusal is how long a connect to a port takes, about, if the machine is there and nobody listens.
-// Windows tries several times, half a second apart.
+// Refusal is about how long a connect takes to fail if the machine is there and nobody listens on the
+// port. Windows tries several times, half a second apart.
 var Refusal = func() time.Duration {
 	if runtime.GOOS == "windows" && !OnWine() {
 		return 2 * time.Second

@@ -72,8 +72,8 @@ func addresses() *measurement {
 	}
 	return &measurement{
 		title: "Dead first addresses",
-		about: "The time to connect to a name whose first addresses do not answer. They belong to sockets on loopback whose backlog is full, so the kernel drops what comes. " +
-			"A DNS server of the test answers for the name. An attempt has 10 s, or 3 s where it says so, and a dial 12 s.",
+		about: "The time to connect to a name whose first addresses do not answer. At these addresses, sockets on loopback listen with a full backlog, so the kernel drops the packets. " +
+			"The report's own DNS server resolves the name. An attempt may take 10 s, or 3 s where the column says so, and a dial 12 s.",
 		once:   once,
 		tables: []*table{t},
 		plots: func() map[string]string {
@@ -81,12 +81,12 @@ func addresses() *measurement {
 				"dead-addresses.svg": plot.Bars("A name with three dead addresses before a good one", "time to connect, seconds (logarithmic)", true, t.bars(t.columns[1], 1e9)),
 			}
 		},
-		after: "`net.Dialer` tries one address after the other and divides its `Timeout` among them, 2 s each at least; only between IPv6 and IPv4 it races. " +
-			"The peers leave the addresses to it, so with a short `Timeout` they make the same attempt again and again. redial starts the next address after 300 ms of silence (RFC 8305), and each further one sooner.",
+		after: "`net.Dialer` tries one address after the other and divides its `Timeout` among them, 2 s each at least. It races only IPv6 against IPv4. " +
+			"The peers leave the addresses to `net.Dialer`, so with a short `Timeout` they make the same attempt again and again. redial starts the next address after 300 ms of silence (RFC 8305), and each further one sooner.",
 	}
 }
 
-// inLab calls f. If f is skipped, all of t says why.
+// inLab calls f. If f is skipped, each cell of t says why.
 func inLab(t *table, f func(*lab) error) error {
 	skipped, err := try(f)
 	if skipped != "" {

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-33f8b841/redial/bench/internal/fleet"
 )
 
-// A kind of failure, for which DefaultPolicy has a schedule.
+// A failureKind is a way in which attempts fail. DefaultPolicy has a schedule for its class.
 type failureKind struct {
 	name    string
 	class   redial.Class
@@ -18,7 +18,7 @@ type failureKind struct {
 }
 
 var failureKinds = []failureKind{
-	{"refused, reset, no route: at once", redial.Refused, fleet.Failure{}},
+	{"refused, or no route: at once. (A reset comes at once too, but there redial's schedule is Exponential 100ms to 5s.)", redial.Refused, fleet.Failure{}},
 	{"unreachable: the host is silent on its own network (ARP asks 3 times, 1 s apart)", redial.Unreachable,
 		fleet.Failure{Takes: 3 * time.Second, Sends: seconds(1, 2)}},
 	{"timeout: after 10 s (SYN sent at 0, 1, 3 and 7 s)", redial.Timeout,
@@ -50,7 +50,7 @@ func classTables() []*table {
 
 var classDowns = seconds(2, 5, 10, 20)
 
-// classCandidates returns the schedule of DefaultPolicy for class first.
+// classCandidates returns the schedules to compare for class. The first is that of DefaultPolicy.
 func classCandidates(class redial.Class) []fleet.Schedule {
 	const ms, sec = time.Millisecond, time.Second
 	ours := fleet.Default(class)

@@ -74,12 +74,12 @@ func clients() *measurement {
 	}
 	return &measurement{
 		title: "HTTP at a dead server",
-		about: "200 requests begin together. Counted are the sockets that connect until the last request has failed, the dials that then still go on, and what they connect in the next 5 s. " +
-			"Then: a request with a timeout of 1 s begins every 50 ms, on a transport that allows two connections, and the server returns after 15 s.",
+		about: "In the first table, 200 requests begin together. It counts the sockets that connect until the last request has failed, the dials that still go on then, and the sockets that these connect in the next 5 s. " +
+			"In the second table, a request with a timeout of 1 s begins every 50 ms, on a transport that allows two connections, and the server returns after 15 s.",
 		once:   once,
 		tables: []*table{dead, slots},
-		after: "net/http does not tell a dialer that the request is over, so any library that retries in a `DialContext` goes on, redial too. `NewTransport` is told. " +
-			"go-retryablehttp and a loop around the request stop with it as well. What a dial that goes on costs is seen with `MaxConnsPerHost`: it holds its place while it waits.",
+		after: "net/http does not tell a dialer that the request is over, so any library that retries in a `DialContext` goes on, redial too. With `NewTransport`, redial knows, and stops. " +
+			"go-retryablehttp and a loop around the request stop with the request as well. `MaxConnsPerHost` shows what it costs if a dial goes on: while the dial waits, it holds one of the places.",
 	}
 }
 

@@ -81,7 +81,7 @@ func dials() *measurement {
 	return &measurement{
 		title: "A successful dial",
 		about: "A dial on loopback to a server in another process, with a context that can be canceled and a logger that logs nothing. " +
-			"The dialers take turns after each dial. The wrapper alone is the same dial, but what connects returns at once.",
+			"The dialers take turns after each dial. In \"The wrapper alone\", a function that returns a connection at once takes the place of `net.Dialer`.",
 		once:   once,
 		tables: []*table{literal, name, wrapper},
 		plots: func() map[string]string {
@@ -91,7 +91,7 @@ func dials() *measurement {
 		},
 		after: "The peers' loops do less before the first attempt: they read no clock that bounds the dial, make no context for the attempt, and keep no record of it. " +
 			"What that costs redial is in \"The wrapper alone\". Over a real socket, redial bounds the attempt without the timer that `net.Dialer` starts for its `Timeout`, " +
-			"which is why it can be as fast as dialers that do less. By name, redial resolves and races the addresses by itself.",
+			"which is why it can be as fast as dialers that do less. By name, redial resolves the name and races its addresses itself.",
 	}
 }
 

@@ -84,8 +84,8 @@ func failures() *measurement {
 	}
 	return &measurement{
 		title: "A failed attempt",
-		about: "400 dials of 20 attempts each, 1 ms apart. CPU is the time that the process uses (getrusage), including the timer of the wait and the switches between goroutines. " +
-			"The record is written as JSON into `io.Discard`. The dial makes one attempt (`MaxAttempts` 1), and its error is made beforehand.",
+		about: "In the first table, 400 dials make 20 attempts each, 1 ms apart. CPU is the time that the process uses (getrusage), including the timer of the wait and the switches between goroutines. " +
+			"In the second table, a dial makes one attempt (`MaxAttempts` 1), whose error is made beforehand. The record is written as JSON to `io.Discard`.",
 		once:   once,
 		tables: []*table{attempts, logs},
 		after: "The peers do not classify the error, and keep nothing of an attempt (retry-go keeps its error). redial makes a context for each attempt, " +

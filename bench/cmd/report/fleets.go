@@ -109,9 +109,9 @@ func fleets(s scope) *measurement {
 	return &measurement{
 		title: "A fleet, in virtual time",
 		about: fmt.Sprintf("%d processes of %d dials each lose their server within %v. It is down for %v: it refuses at once. Then it accepts %d connections a second, with a queue of %d; "+
-			"more are refused. All dials of a process begin together. This is a simulation of schedules (internal/fleet): TestSchedules compares each with the peer's own loop, and "+
-			"TestModelOfGate the Gate with redial's. Runs with other random numbers: %d. Nothing else in it is random: a schedule without jitter keeps its dials together for ever, which real "+
-			"networks and schedulers would soften. The simulation ends after %v.", f.Processes, f.Dials, f.Spread, f.Down, f.Rate, f.Queue, s.fleets, f.End),
+			"more are refused. All dials of a process begin together. This is a simulation of schedules (internal/fleet): TestSchedules compares each schedule with the peer's own loop, and "+
+			"TestModelOfGate compares the model of the Gate with redial's Gate. Runs, each with other random numbers: %d. The simulated network and scheduler add no delays of their own, so a "+
+			"schedule without jitter keeps its dials together for ever; real ones would spread them a little. The simulation ends after %v.", f.Processes, f.Dials, f.Spread, f.Down, f.Rate, f.Queue, s.fleets, f.End),
 		once:   once,
 		tables: slices.Concat(fleetTables, recoveries, byClass),
 		plots: func() map[string]string {
@@ -128,7 +128,7 @@ func fleets(s scope) *measurement {
 			}
 			for _, schedule := range append(lone[:len(lone):len(lone)], fleet.Exponential(50*ms, sec)) {
 				if schedule.Name == "go-retryablehttp" {
-					continue // as failsafe-go's backoff, so far
+					continue // in outages of this length, the same as failsafe-go's backoff
 				}
 				loneLines = append(loneLines, plot.Line{Name: schedule.Name, X: outages, Y: means[schedule.Name]})
 			}
@@ -140,7 +140,7 @@ func fleets(s scope) *measurement {
 		after: "By their own limits, some of these dials would not live to see the server's return after a minute: redial gives up after 30 s, retry-go after 10 attempts (51 s), failsafe-go after 3 attempts " +
 			"(at once), go-retryablehttp after 5 (15 s). backoff gives up after 15 minutes. go-retry never does.\n\n" +
 			"All peers are ahead of redial in the load on a server that is down for long: without a Gate, redial's dials try each second at the latest. " +
-			"That is why a single dial learns of the return first, and why many dials of a process should share a Gate. backoff's delays grow to 60 s; for the same reason its dials learn later of the return. " +
+			"That is why redial's single dial is the first to learn of the return, and why many dials of a process should share a Gate. backoff's delays grow to 60 s, so its dials learn of the return later. " +
 			"The schedules without jitter (go-retry's, failsafe-go's backoff, go-retryablehttp's) make few connects a second on average, but all in the same second. " +
 			"Both go-retry and failsafe-go offer jitter; it is not their default.",
 	}
@@ -166,9 +166,10 @@ func addFleet(t *table, name string, f fleet.Fleet, r fleet.Result) {
 	}
 }
 
-// addRecovery adds to c the mean and the worst time from a server's return to the connection of a
-// lone dial, of n dials. It returns the mean in nanoseconds. The server is down for about that
-// long, 20 % more or less: a schedule without jitter would otherwise be lucky or unlucky always.
+// addRecovery simulates n lone dials, and adds to c the mean and the worst time from the server's
+// return to the connection. It returns the mean in nanoseconds. Each dial's server is down for about
+// the given time, up to 20 % more or less: otherwise a schedule without jitter would be lucky each time,
+// or unlucky each time.
 func (c *column) addRecovery(s fleet.Schedule, down time.Duration, f fleet.Failure, n int) float64 {
 	random := rand.New(rand.NewPCG(1, 1))
 	mean, worst := 0.0, 0.0

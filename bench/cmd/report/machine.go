@@ -31,7 +31,7 @@ func cpuTime() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// allocations returns what f allocates, in bytes and in number.
+// allocations returns the bytes and the number of the objects that f allocates.
 func allocations(f func()) (bytes, number float64) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -50,7 +50,7 @@ func load() string {
 	return first
 }
 
-// header says what was measured on, and with what.
+// header returns the head of RESULTS.md: the machine, the rounds and the versions.
 func header(rounds int, begin time.Time, loads []string, s scope) string {
 	var b strings.Builder
 	b.WriteString("# Results\n\n")
@@ -62,7 +62,7 @@ func header(rounds int, begin time.Time, loads []string, s scope) string {
 		cpuModel(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), begin.Format("2 January 2006"),
 		rounds, time.Since(begin).Round(time.Second), strings.Join(loads, ", "))
 	b.WriteString("Each round makes all measurements. Within a measurement the libraries take turns. A cell has the median of the rounds. " +
-		"Behind it is the ratio to the row that has none (less is better), as the median of the ratios of each round, with the smallest and the largest in brackets.\n\n")
+		"Behind it is the ratio to the row that has no ratio (less is better): the median of the rounds' ratios, with the smallest and the largest in brackets.\n\n")
 	b.WriteString("| | version | by default |\n|---|---|---|\n")
 	versions := versions()
 	for _, d := range bench.Dialers {
@@ -76,7 +76,7 @@ func header(rounds int, begin time.Time, loads []string, s scope) string {
 	}
 	fmt.Fprintf(&b, "| go-retryablehttp | %s | 1 s doubling to 30 s, 5 attempts |\n\n", cmp.Or(versions["github.com/hashicorp/go-retryablehttp"], "unknown"))
 	b.WriteString("`backoff` is cenkalti's, `retry-go` avast's, `go-retry` sethvargo's. Each is put around a `net.Dialer` with a `Timeout` of 10 s, " +
-		"which is redial's default. \"failsafe-go, backoff\" has the backoff of failsafe-go's own examples, because it has none by default.\n")
+		"which is redial's default. \"failsafe-go, backoff\" has the backoff of failsafe-go's own examples, because failsafe-go has none by default.\n")
 	return b.String()
 }
 
@@ -162,8 +162,8 @@ func startServer() (stop func(), err error) {
 	return func() { stdin.Close(); cmd.Wait() }, err
 }
 
-// A lab lends the helpers of tests to the report. It panics where a test fails or is
-// skipped; try returns that as an error.
+// A lab is a testing.TB outside of a test, so that the report can use the helpers of tests. Where a
+// helper fails or skips its test, the lab panics, and try returns why.
 type lab struct {
 	testing.TB
 	cleanups []func()

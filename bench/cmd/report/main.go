@@ -4,8 +4,8 @@
 //
 //	go run ./cmd/report
 //
-// It takes about an hour, most of which it waits. Each round makes all measurements, and
-// within each measurement the libraries take turns, so that a machine's drift is the same for all.
+// It takes about an hour, and mostly waits. Each round makes all measurements, and within each
+// measurement the libraries take turns, so that a machine's drift is the same for all.
 package main
 
 import (
@@ -38,7 +38,7 @@ func pick[T any](s scope, full, small T) T {
 	return full
 }
 
-// A measurement is one of those in the report.
+// A measurement is a section of the report.
 type measurement struct {
 	title string
 	about string // how it is measured

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The measurements that wait for little are made. CI makes them all, by -small.
+// This test makes the measurements that hardly wait. CI makes all of them, with -small.
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	var out strings.Builder

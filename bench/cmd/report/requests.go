@@ -53,10 +53,10 @@ func requests() *measurement {
 	}
 	return &measurement{
 		title:  "A GET",
-		about:  "A GET of five bytes from a server in another process. \"wrapped\" is an `http.Transport` in a `RoundTripper` that adds nothing, the floor of all that wrap it: with a `Timeout`, `http.Client` does more for a `RoundTripper` that is no `*http.Transport`.",
+		about:  "A GET of five bytes from a server in another process. \"wrapped\" is an `http.Transport` in a `RoundTripper` that adds nothing. It is the floor for everything that wraps an `http.Transport`: with a `Timeout`, `http.Client` does more for a `RoundTripper` that is no `*http.Transport`.",
 		once:   once,
 		tables: tables,
-		after:  "`redial.NewTransport` gives each request a trace of its own, in order to know when the request ends. go-retryablehttp and backoff need none: they are loops around the request, and retry requests rather than dials.",
+		after:  "`redial.NewTransport` gives each request a trace of its own, in order to know when the request waits for a connection and when it has one. go-retryablehttp and backoff need no trace: they are loops around the request, and retry requests rather than dials.",
 	}
 }
 

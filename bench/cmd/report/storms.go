@@ -48,8 +48,8 @@ func storms() *measurement {
 	}
 	return &measurement{
 		title: "A storm: 1 000 dials at a dead port",
-		about: "1 000 goroutines dial a port where nothing listens, each library as by default. After 10 s a server listens there. " +
-			"The connections are counted from then on.",
+		about: "1 000 goroutines dial a port where nothing listens, each library with its defaults. After 10 s a server listens there. " +
+			"The times of the first and the last connection count from then.",
 		once:   once,
 		tables: []*table{t},
 		plots: func() map[string]string {
@@ -59,9 +59,9 @@ func storms() *measurement {
 			}
 		},
 		after: "A Gate makes the fewest connects of all, and its last dial connects soonest. " +
-			"Fewer connects without a Gate come from longer waits: such a dial learns later that the server is back. " +
-			"go-retry's Fibonacci schedule and failsafe-go's backoff have no jitter, so all their dials connect in the same moment, and how soon depends on when the server returns: " +
-			"its return after 10 s is near their attempts at 12 and 15 s. Measurement 8 has the mean over many outages. failsafe-go without a backoff has lost all dials long before.",
+			"Without a Gate, fewer connects mean longer waits, so the dials learn later that the server is back. " +
+			"go-retry's Fibonacci schedule and failsafe-go's backoff have no jitter, so all their dials connect in the same moment. How soon that is depends on when the server returns: " +
+			"here it returns after 10 s, and their next attempts are at 11 and 15 s. Measurement 8 has the mean over many outages. failsafe-go without a backoff has lost all dials long before.",
 	}
 }
 

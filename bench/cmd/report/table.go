@@ -37,13 +37,13 @@ func newTable(title string, rows []string, columns ...*column) *table {
 	return &table{title, rows, columns}
 }
 
-// less is a column in which less is better.
+// less returns a column in which less is better. The floors are rows that are not peers.
 func less(name string, u unit, ref string, floors ...string) *column {
 	return &column{name: name, unit: u, ref: ref, better: true, floors: floors,
 		values: map[string][]float64{}, absent: map[string]string{}}
 }
 
-// plain is a column without ratios.
+// plain returns a column without ratios.
 func plain(name string, u unit) *column {
 	return &column{name: name, unit: u, values: map[string][]float64{}, absent: map[string]string{}}
 }
@@ -125,7 +125,7 @@ func (t *table) markdown() string {
 	return b.String()
 }
 
-// ours is the row that peers are ahead of, if they are.
+// ours returns the first row of redial's. A peer is ahead if it is ahead of this row.
 func (t *table) ours() string {
 	for _, row := range t.rows {
 		if strings.HasPrefix(row, "redial") {
@@ -135,7 +135,7 @@ func (t *table) ours() string {
 	return ""
 }
 
-// ahead lists the peers whose values are below redial's in every round, by 2 % at least.
+// ahead lists the peers whose values are below redial's in every round, and by more than 2 % in the median.
 func (c *column) ahead(t *table) string {
 	if !c.better {
 		return ""
@@ -208,7 +208,7 @@ func count(v float64) string {
 // since returns the nanoseconds since start.
 func since(start time.Time) float64 { return float64(time.Since(start).Nanoseconds()) }
 
-// turn returns 0 to n-1, beginning with another one in each round.
+// turn returns 0 to n-1, beginning with another number in each round.
 func turn(n, round int) []int {
 	all := make([]int, n)
 	for i := range all {

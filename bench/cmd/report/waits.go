@@ -69,9 +69,9 @@ func waits() *measurement {
 	}
 	return &measurement{
 		title: "Many waiting dials",
-		about: "Dials whose attempts a real port has refused, and which now wait for an hour: what each holds beyond what the process held before, after a garbage collection. What the runtime keeps of goroutines that have ended is not counted. A stack is 2, 4 or 8 KB. " +
-			"The schedules are the same (one word of state), so the peers' own, larger ones are not counted. At the Gate, the dials wait for another dial's probe. " +
-			"retry-go keeps all errors by default; the other peers keep nothing, so their dials hold the same after any number of failures. The tables of 100 000 dials are from two rounds: the last takes 1.6 million connects for each row.",
+		about: "A real port has refused the attempts of these dials, and now the dials wait for an hour. The tables have what each dial holds beyond what the process held before, after a garbage collection. What the runtime keeps of goroutines that have ended is not counted. A stack is 2, 4 or 8 KB. " +
+			"All libraries use the same schedule, which has one word of state; the peers' own schedules are larger, and not counted. At the Gate, the dials wait for another dial's probe. " +
+			"retry-go keeps all errors by default; the other peers keep nothing, so their dials hold the same after any number of failures. The tables of 100 000 dials are from two rounds, because the last takes 1.6 million connects for each row.",
 		once:   once,
 		tables: tables,
 		plots: func() map[string]string {
@@ -132,8 +132,8 @@ func measureWait(d bench.Dialer, n, attempts int) (waitResult, error) {
 	if atGate && attempts == 1 {
 		o.MinInterval = time.Hour
 	} else if atGate {
-		// The dials share one attempt after the other. Once all have their number, the next probe
-		// is held, so that nothing happens any more.
+		// The dials share one attempt after the other. Once each dial has its number of attempts, the
+		// next probe is held, so that nothing happens any more.
 		o.MinInterval = 20 * time.Millisecond
 		o.Delay = func(int) time.Duration { return 20 * time.Millisecond }
 		o.Net.ControlContext = func(ctx context.Context, _, _ string, _ syscall.RawConn) error {

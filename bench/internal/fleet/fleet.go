@@ -38,7 +38,7 @@ type Result struct {
 	First     []time.Duration // when each process first connected, since the server's return; those that did only
 }
 
-// Mean returns the mean number of attempts in a second, in the seconds from, from+1 and so on, before to.
+// Mean returns the mean number of attempts in a second, over the seconds from, from+1, ..., to-1.
 func (r *Result) Mean(from, to int) float64 {
 	sum := 0
 	for i := max(from, 0); i < to && i < len(r.PerSecond); i++ {
@@ -65,8 +65,8 @@ func (r *Result) Firsts() (mean, worst time.Duration) {
 	return mean / time.Duration(max(len(r.First), 1)), worst
 }
 
-// The clock ticks twice for each connection that the server accepts in 1 ms, if it accepts 2 000 a
-// second. All times are in ticks.
+// A tick is a step of the clock, in which a server that accepts 2 000 connections a second accepts one.
+// All times of a simulation are in ticks.
 const tick = 500 * time.Microsecond
 
 // Simulate runs f with all its dials on schedule s. The same random numbers give the same result,
@@ -129,7 +129,7 @@ type dial struct {
 	accepting bool  // the server will accept it
 }
 
-// dialAt lets a dial go on at t. It must not be waiting for another time.
+// dialAt lets a dial go on at t. The dial must not be waiting for another time.
 func (s *simulation) dialAt(t, index int) {
 	if t < len(s.heads) { // otherwise never
 		s.dials[index].after = s.heads[t]
@@ -174,8 +174,8 @@ func (s *simulation) cancelProbe(process int) {
 	}
 }
 
-// run lets time pass. What happens at the same time happens in a random order: otherwise the dial
-// that decided last would always be the first.
+// run lets time pass. What happens in the same tick happens in a random order: otherwise the dial
+// that was added to the tick's list last would always go first.
 func (s *simulation) run() {
 	var due []int // dials, and the Gates of processes beyond them
 	for s.now = range s.heads {

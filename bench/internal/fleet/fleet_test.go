@@ -101,8 +101,8 @@ var small = Fleet{Processes: 200, Dials: 20, Spread: time.Second, Down: 10 * tim
 
 func seeded() *rand.Rand { return rand.New(rand.NewPCG(1, 1)) }
 
-// The model of a Gate, and that of dials without one, make about as many attempts as redial
-// itself does in the same fleet, and connect as soon.
+// The models of dials at a Gate, and of dials without a Gate, make about as many attempts as redial
+// itself makes in the same fleet, and connect as soon.
 func TestModelOfGate(t *testing.T) {
 	for _, s := range []Schedule{
 		Exponential(100*time.Millisecond, 5*time.Second),
@@ -189,7 +189,7 @@ func (f Fleet) withRedial(t *testing.T, s Schedule) (r Result) {
 	return r
 }
 
-// What a lone dial does is known: no attempt is lost, and none is made twice.
+// The simulation makes each attempt of a lone dial once, at the time that its schedule says.
 func TestLoneDial(t *testing.T) {
 	every := Schedule{New: func() Next { return func() time.Duration { return time.Second } }}
 	f := Fleet{Processes: 1, Dials: 1, Spread: 1, Down: 2500 * time.Millisecond, Rate: 1000, Queue: 1}

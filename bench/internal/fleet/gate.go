@@ -16,15 +16,15 @@ type gate struct {
 	delay    int
 	due      int // when delay is over
 
-	// After the target has answered, a failure makes the dials slower. It begins an outage only if
-	// no attempt has succeeded since the last such failure.
+	// After the target has answered, a failure halves the window. It begins an outage only if no
+	// attempt has succeeded since the last such failure.
 	progress bool
 }
 
 // burst is the Burst of a Gate by default.
 const burst = 16
 
-// acquire is the arrival of a dial at its Gate.
+// acquire queues a dial at the Gate of its process.
 func (s *simulation) acquire(event int) {
 	process := event / s.Dials
 	g := &s.gates[process]
@@ -42,8 +42,8 @@ func (s *simulation) acquire(event int) {
 	s.admit(process)
 }
 
-// admit lets dials go as far as the window allows. Those that go at the same time slow the Gate
-// down only once.
+// admit lets dials go as far as the window allows. The failures of dials that go at the same time
+// halve the window only once.
 func (s *simulation) admit(process int) {
 	g := &s.gates[process]
 	for !g.down && g.flying < g.window && len(g.waiting) > 0 {
@@ -75,7 +75,7 @@ func (s *simulation) admit(process int) {
 	}
 }
 
-// probe is the next probe of a target that is backing off.
+// probe makes the next probe of a target that is backing off.
 func (s *simulation) probe(process int) {
 	g := &s.gates[process]
 	event := int(g.waiting[0])
@@ -118,7 +118,7 @@ func (s *simulation) plan(process int) {
 	s.probeAt(max(at, s.now), process)
 }
 
-// succeeded is an attempt at whose end the server has accepted the connection.
+// succeeded tells the Gate that the server has accepted the connection of an attempt.
 func (s *simulation) succeeded(process int) {
 	g := &s.gates[process]
 	if g.flying >= g.window || len(g.waiting) > 0 {

@@ -2,7 +2,7 @@ package fleet
 
 import "time"
 
-// A Failure is how an attempt at a server that is down goes. The zero value fails at once.
+// A Failure says how an attempt at a server that is down fails. The zero value fails at once.
 type Failure struct {
 	Takes time.Duration // from the attempt's start until it fails
 
@@ -11,8 +11,8 @@ type Failure struct {
 	Sends []time.Duration
 }
 
-// Recovery returns how long after the return of a server that was down for that long a single
-// dial on the schedule connects. It returns false if the dial has given up before.
+// Recovery simulates a single dial on the schedule, at a server that is down for the given time. It
+// returns how long after the server's return the dial connects, or false if the dial gives up before.
 func Recovery(next Next, down time.Duration, f Failure) (time.Duration, bool) {
 	for at := time.Duration(0); ; {
 		if at >= down {
@@ -31,8 +31,8 @@ func Recovery(next Next, down time.Duration, f Failure) (time.Duration, bool) {
 	}
 }
 
-// Attempts returns how many attempts a single dial on the schedule begins within that time, if
-// all fail.
+// Attempts returns how many attempts a single dial on the schedule begins within the given time, if
+// all attempts fail.
 func Attempts(next Next, within time.Duration, f Failure) int {
 	n := 0
 	for at := time.Duration(0); at < within; n++ {

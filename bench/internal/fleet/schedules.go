@@ -27,8 +27,8 @@ func ofBackOff(name string, newSchedule func() backoffv4.BackOff) Schedule {
 	return Schedule{Name: name, New: func() Next { return newSchedule().NextBackOff }}
 }
 
-// Peers has the default schedules of the peers, by the code of the peers where they export it, with
-// no limit in number and time. TestSchedules compares each with what its peer does.
+// Peers has the default schedules of the peers, without their limits on attempts and time. Where a peer
+// exports its schedule, Peers calls the peer's code. TestSchedules compares each with its peer's loop.
 var Peers = []Schedule{
 	{Name: "backoff v4", New: func() Next {
 		return backoffv4.NewExponentialBackOff(backoffv4.WithMaxElapsedTime(0)).NextBackOff

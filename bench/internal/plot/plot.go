@@ -18,7 +18,7 @@ var (
 	dashes = []string{"", "7 4", "2 3", "9 3 2 3", "14 4", "4 2 1 2 1 2", "1 5"}
 )
 
-// A Bar is a value with the lowest and the highest of its spread.
+// A Bar is a value, with the lowest and the highest value that was measured.
 type Bar struct {
 	Name           string
 	Value          float64

@@ -43,8 +43,8 @@ func connect(ctx context.Context, d *redial.Dialer, url string) (*amqp.Connectio
 	})
 }
 
-// withCause adds to err what Classify can tell. If the connection breaks in a handshake, amqp091 keeps only the text
-// of the cause, or nothing.
+// withCause adds to err a cause that Classify knows. If the connection breaks in a handshake, amqp091 keeps only the
+// text of the cause, or nothing.
 func withCause(ctx context.Context, err error) error {
 	failure, ok := errors.AsType[*amqp.Error](err)
 	broke := ok && failure.Code == amqp.FrameError || errors.Is(err, amqp.ErrClosed) || errors.Is(err, net.ErrClosed)

@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 // urlOf returns the URL of a broker. RabbitMQ's user guest can connect from the same machine only.
 func urlOf(address string) string { return "amqp://guest:guest@" + address + "/" }
 
-// newServer returns a RabbitMQ server that has not been started, and its address. It has an epmd of its own, which
-// is how Erlang's nodes find each other, because the node would start a daemon otherwise.
+// newServer returns a RabbitMQ server that has not been started, and its address. It also starts an epmd, the process
+// by which Erlang's nodes find each other, because otherwise the node would start one as a daemon.
 func newServer(t *testing.T) (*kit.Server, string) {
 	t.Helper()
 	path := kit.Binary(t, "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server", "rabbitmq-server")
@@ -75,7 +75,7 @@ func TestDownAtFirst(t *testing.T) {
 	require.NoError(t, err)
 	assert.NoError(t, conn.Close())
 
-	// RabbitMQ boots slowly, so that the broker serves other tests too.
+	// RabbitMQ boots slowly, so other tests use the same broker.
 	t.Run("dead first address", func(t *testing.T) { testDeadFirstAddress(t, address) })
 	t.Run("wrong password", func(t *testing.T) { testWrongPassword(t, address) })
 }

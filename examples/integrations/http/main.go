@@ -51,7 +51,7 @@ func getReady(ctx context.Context, d *redial.Dialer, client *http.Client, url st
 	})
 }
 
-// get gets the URL once, except that the client's dial retries if no Do does.
+// get makes one request. The client's dial retries, unless it is within an attempt of Do.
 func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-// connect connects and binds. Go-ldap's own dialers take a *net.Dialer only, and it knows no ctx. So
-// the bind is part of the attempt, and has a timeout of its own.
+// connect connects and binds. It dials by itself, because go-ldap's own dialers take a *net.Dialer
+// only. The bind is part of the attempt. It takes no ctx, so it has a timeout of its own.
 func connect(ctx context.Context, d *redial.Dialer, address string, bind func(*ldap.Conn) error) (*ldap.Conn, error) {
 	return redial.Do(ctx, d, "tcp", address, func(ctx context.Context) (*ldap.Conn, error) {
 		raw, err := d.DialContext(ctx, "tcp", address) // one attempt: Do retries

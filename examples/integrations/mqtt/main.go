@@ -65,8 +65,8 @@ func newDialer(log *zap.Logger) *redial.Dialer {
 	}
 }
 
-// publish publishes a message and waits until the broker has it. Of QoS 0, paho drops a message
-// without an error while it reconnects.
+// publish publishes a message and waits until the broker has it. It uses QoS 1, because paho drops a
+// message of QoS 0 without an error while it reconnects.
 func publish(ctx context.Context, client mqtt.Client) error {
 	token := client.Publish("greeting", 1, false, "hello")
 	select {

@@ -51,7 +51,8 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return redial.Do(ctx, c.dialer, "tcp", c.address, c.Connector.Connect)
 }
 
-// notReady goes into the field Classifier. It names the failures of a login that pass.
+// notReady goes into the field Classifier. It gives a class that is retried to those failures of a
+// login that go away by themselves.
 func notReady(err error) redial.Class {
 	if errors.Is(err, mysql.ErrInvalidConn) { // the server has closed the connection
 		return redial.Reset

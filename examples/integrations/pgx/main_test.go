@@ -103,8 +103,8 @@ type operation = func(ctx context.Context) error
 
 const query = "SELECT 1"
 
-// These return the operations of the three ways that main.go has, and of a pool whose
-// operations are not retried as a whole.
+// These return the operations of the four ways that main.go has: connect, a pool whose operations
+// are not retried as a whole (byPool), a pool whose Acquire is (byAcquire), and database/sql.
 
 func byConnect(t *testing.T, d *redial.Dialer, connString string) operation {
 	config := configFor(t, d, connString)

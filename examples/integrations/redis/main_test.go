@@ -116,8 +116,8 @@ func TestNeverUp(t *testing.T) {
 	assert.Equal(t, failed.Attempts, connects.Count(), "the client must not multiply the attempts")
 }
 
-// A server that does not answer at all is known by the Timeout of the Dialer, which must be shorter
-// than the operation's time.
+// Only the Timeout of the Dialer shows that a server does not answer at all. So the Timeout must be
+// shorter than the operation's time.
 func TestSilent(t *testing.T) {
 	t.Parallel()
 	address := testutil.ListenSilent(t, "127.0.0.1:0")

@@ -18,8 +18,8 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-// throughSOCKS returns a Dialer that acts as d does, through the SOCKS5 proxy at address. A failure
-// to reach the proxy and one of the proxy to reach the target are both retried.
+// throughSOCKS returns a Dialer that acts as d does, through the SOCKS5 proxy at address. It retries
+// if the proxy can't be reached, and if the proxy can't reach the target.
 func throughSOCKS(d *redial.Dialer, address string, auth *proxy.Auth) (*redial.Dialer, error) {
 	raw := &redial.Dialer{Dialer: d.Dialer, Logger: d.Logger} // makes one attempt in each of the other's
 	dialer, err := proxy.SOCKS5("tcp", address, auth, raw)
@@ -91,8 +91,8 @@ func (l *listener) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// reply returns the proxy's reply to the request to connect, or 0 if there was none. Before it comes
-// the method of authentication, two bytes, and the result of a password's check, two more.
+// reply returns the proxy's reply to the request to connect, or 0 if there was none. Before the reply
+// come two bytes with the method of authentication, and two more with the result if that is a password.
 func (l *listener) reply() byte {
 	const password = 2
 	at := 2

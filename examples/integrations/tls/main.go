@@ -17,8 +17,8 @@ import (
 )
 
 // newDialer returns a Dialer whose connections are *tls.Conn. Each attempt is a dial and a
-// handshake. The fields of its embedded net.Dialer are not used, except Timeout: they go into
-// tls.Dialer.NetDialer.
+// handshake. Of its embedded net.Dialer, only Timeout, Deadline and Cancel are used. The other
+// fields go into tls.Dialer.NetDialer.
 func newDialer(config *tls.Config) *redial.Dialer {
 	return &redial.Dialer{DialFunc: (&tls.Dialer{Config: config}).DialContext}
 }

@@ -22,7 +22,7 @@ func (s Signaled) ExitCode() int {
 }
 
 // WithSignals returns a context that the first SIGINT or SIGTERM ends. A second
-// one ends the process, should it hang.
+// signal ends the process, in case the program hangs.
 func WithSignals(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1)

@@ -48,16 +48,17 @@ func (c *Client) Load() error {
 	return nil
 }
 
-// An Answer is what a connection has shown. What did not come about is zero.
+// An Answer is what a connection has shown. The fields of a step that was not tried
+// are zero.
 type Answer struct {
 	TLS       *tls.ConnectionState // nil: no handshake, or one that failed
 	Handshake time.Duration
-	Status    int // of the HTTP answer
+	Status    int // of the HTTP answer; 0: there was none
 	HTTP      time.Duration
 }
 
-// Ask asks conn for what the target needs. Beside an error it returns what went
-// well before. The caller closes conn.
+// Ask asks conn for what the target needs. With an error, it also returns the answer
+// so far. The caller closes conn.
 func (c *Client) Ask(ctx context.Context, conn net.Conn, t Target) (Answer, error) {
 	var answer Answer
 	if t.ServerName != "" {
@@ -110,8 +111,8 @@ func (c *Client) get(ctx context.Context, conn net.Conn, u *url.URL) (status int
 // mostHeaders is how many bytes of headers an answer may have.
 const mostHeaders = 1 << 20
 
-// overHTTP1 makes the request without an http.Transport: of a server that speaks
-// first, or hangs up, that reports less than the error of the connection says.
+// overHTTP1 makes the request without an http.Transport, because a Transport hides
+// the connection's own error if the server speaks first or hangs up.
 func overHTTP1(conn net.Conn, request *http.Request) (status int, err error) {
 	if err := request.Write(conn); err != nil {
 		return 0, err

@@ -9,9 +9,8 @@ import (
 // hidden stands for a password, as in url.URL.Redacted.
 const hidden = "xxxxx"
 
-// Redact returns an argument without its password. It takes URLs, and what was
-// meant to be one: of an argument that is none it hides everything from the
-// user's colon to the last @.
+// Redact returns an argument without its password. If the argument is not a valid
+// URL, Redact hides everything from the colon after the user to the last @.
 func Redact(arg string) string {
 	if u, err := url.Parse(arg); err == nil && strings.Contains(arg, "://") {
 		if _, ok := u.User.Password(); ok {

@@ -86,8 +86,8 @@ func On(network, address string) (Target, error) {
 	return t, nil
 }
 
-// withName returns a function that gives a target, and the error of a wrong one,
-// the name that the user knows it by.
+// withName returns a function that sets the name of a target, and puts the name in
+// front of the error.
 func withName(name string) func(Target, error) (Target, error) {
 	return func(t Target, err error) (Target, error) {
 		t.Name = name

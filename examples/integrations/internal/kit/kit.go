@@ -204,8 +204,8 @@ func (s *Server) Kill() {
 	<-s.exited
 }
 
-// descendants returns the process ids of the children of pid, and of theirs. It finds the ones that
-// have left the server's process group too, as those of sshd and PostgreSQL do.
+// descendants returns the process ids of the children of pid, and of theirs. It also finds those that
+// have left the server's process group, as the children of sshd and PostgreSQL do.
 func descendants(pid int) []int {
 	var all []int
 	for todo := []int{pid}; len(todo) > 0; {
@@ -223,8 +223,8 @@ func descendants(pid int) []int {
 	return all
 }
 
-// Connects counts the sockets that a net.Dialer, or a redial.Dialer's embedded one, has
-// connected, whether or not they succeeded. Its method goes into the field Control.
+// Connects counts the connects of a net.Dialer, or of a redial.Dialer's embedded one, whether or
+// not they succeed. Its method Control goes into the field of that name.
 type Connects struct{ n atomic.Int64 }
 
 // Control counts one connect.
