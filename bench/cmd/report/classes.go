@@ -18,7 +18,7 @@ type failureKind struct {
 }
 
 var failureKinds = []failureKind{
-	{"refused, or no route: at once. (A reset comes at once too, but there redial's schedule is Exponential 100ms to 5s.)", redial.Refused, fleet.Failure{}},
+	{"refused, or no route: at once", redial.Refused, fleet.Failure{}},
 	{"unreachable: the host is silent on its own network (ARP asks 3 times, 1 s apart)", redial.Unreachable,
 		fleet.Failure{Takes: 3 * time.Second, Sends: seconds(1, 2)}},
 	{"timeout: after 10 s (SYN sent at 0, 1, 3 and 7 s)", redial.Timeout,
