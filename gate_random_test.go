@@ -108,7 +108,10 @@ func (w *gateWorld) dial(t *testing.T) {
 	d.Timeout = time.Duration(w.pick(100, 1_000, 10_000)) * time.Millisecond
 	if w.pick(0, 0, 1) == 1 {
 		d.Policy = Policy{
-			Refused: func() backoff.BackOff { return backoff.NewConstantBackOff(w.upTo(time.Second)) },
+			// A dial that waits alone keeps its own schedule, also one shorter than MinInterval.
+			Refused: func() backoff.BackOff {
+				return backoff.NewConstantBackOff(max(w.upTo(time.Second), w.gate.minInterval()/2))
+			},
 			Timeout: func() backoff.BackOff {
 				return backoff.WithMaxRetries(backoff.NewConstantBackOff(300*time.Millisecond), 2)
 			},
