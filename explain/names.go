@@ -122,10 +122,10 @@ func (f *failure) notFound() advice {
 	a.checks = append(a.checks, first)
 	short := strings.TrimSuffix(name, ".")
 	switch {
+	case strings.HasSuffix(short, ".svc") || strings.HasSuffix(short, ".cluster.local"):
+		a.checks = append(a.checks, look("Does the Service exist in that namespace? Only pods can resolve it.", here, "kubectl get svc -A"))
 	case strings.HasSuffix(short, ".local"):
 		a.checks = append(a.checks, say("Names under .local are mDNS's: does Avahi or mDNS run on both machines? Go asks it only by way of the system (cgo)."))
-	case strings.HasSuffix(short, ".svc") || strings.HasSuffix(short, ".cluster.local"):
-		a.checks = append(a.checks, look("Does the Service exist in that namespace? Only pods can resolve it.", here, "kubectl get services -A"))
 	case !strings.Contains(short, "."):
 		a.checks = append(a.checks,
 			look("Does it lack its domain? A short name gets those of the search list, and no others.", here, f.command(resolvers)),
