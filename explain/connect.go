@@ -325,7 +325,7 @@ func (f *failure) unreachable() advice {
 				look("Is an option of the program wrong for the address (LocalAddr, Control)?", here, f.route()),
 			}}
 	case f.condition == errno.AddressNotAvailable:
-		return f.noSource("no IPv6 source", "This machine has no IPv6 address to reach "+f.where()+" from")
+		return f.noSource()
 	case f.isLocal():
 		return f.loopbackUnreachable()
 	case f.condition == errno.NotSupported, f.condition == errno.SourceRouteFailed:
@@ -449,18 +449,19 @@ func (f *failure) noHost() advice {
 	return a
 }
 
-// noSource explains that no address fits as the local end.
-func (f *failure) noSource(name, observed string) advice {
-	likely := "Likely IPv6 is switched off, or not configured, here."
+// noSource explains that no address fits as the local end. Package redial has found out
+// that it is not the ports that are missing.
+func (f *failure) noSource() advice {
 	second := look("Is there a global IPv6 address? \"tentative\" and \"dadfailed\" ones do not count.", here, f.command(addresses6))
 	if f.isLocal() {
 		second = look("Does the loopback interface have ::1?", here, f.command(loopback))
 	}
-	return advice{name: name, observed: observed, likely: likely, checks: []check{
-		look("Is IPv6 switched off (1)?", here, f.command(ipv6Off)),
-		second,
-		say("Is IPv4 enough? Dial the IPv4 address, or IPv4 only (tcp4)."),
-	}}
+	return advice{name: "no IPv6 source", observed: "This machine has no IPv6 address to reach " + f.where() + " from",
+		likely: "Likely IPv6 is switched off, or not configured, here.", checks: []check{
+			look("Is IPv6 switched off (1)?", here, f.command(ipv6Off)),
+			second,
+			say("Is IPv4 enough? Dial the IPv4 address, or IPv4 only (tcp4)."),
+		}}
 }
 
 func (f *failure) denied() advice {
@@ -645,11 +646,8 @@ func (f *failure) exhausted() advice {
 }
 
 // noPort explains that no local end is left: ports towards that target, ports of
-// LocalAddr, or, over IPv6, addresses to send from.
+// LocalAddr, or, if connect reports EADDRNOTAVAIL over IPv6, addresses to send from.
 func (f *failure) noPort() advice {
-	if f.isIPv6() && f.isLocal() {
-		return f.noSource("no IPv6 source, loopback", "This machine has no local address or port to reach "+f.where()+" from")
-	}
 	a := advice{name: "exhausted, ports", observed: "This machine has no free local port for another connection to " + f.where(),
 		checks: []check{
 			look("How many connections to it are open or rest (TIME-WAIT, a minute each)?", here, f.command(connectionsTo, f.ip())),
@@ -662,7 +660,11 @@ func (f *failure) noPort() advice {
 	if f.isIPv6() && f.condition == errno.AddressNotAvailable {
 		a.name = "exhausted, ports or IPv6 source"
 		a.observed = "This machine has no IPv6 address, or no free local port, for a connection to " + f.where()
-		a.checks = append([]check{look("Does it have a global IPv6 address? Is IPv6 switched off?", here, f.command(addresses6), f.command(ipv6Off))}, a.checks...)
+		source := look("Does it have a global IPv6 address? Is IPv6 switched off?", here, f.command(addresses6), f.command(ipv6Off))
+		if f.isLocal() {
+			source = look("Does the loopback interface have ::1? Is IPv6 switched off (1)?", here, f.command(loopback), f.command(ipv6Off))
+		}
+		a.checks = append([]check{source}, a.checks...)
 	}
 	return a
 }

@@ -245,6 +245,7 @@ func TestConditions(t *testing.T) {
 		{"exhausted_ports_of_local_address", bound("192.0.2.9:0", dialing(v4, reported("bind", errno.AddressInUse)))},
 		{"exhausted_ports_or_no_ipv6", connecting(v6, errno.AddressNotAvailable)},
 		{"exhausted_loopback_ipv6_off", connecting("[::1]:80", errno.AddressNotAvailable)},
+		{"exhausted_ports_loopback_ipv6", bound("[::1]:0", dialing("[::1]:80", reported("bind", errno.AddressInUse)))},
 		{"exhausted_local_port", bound("192.0.2.9:4000", dialing(v4, reported("bind", errno.AddressInUse)))},
 		{"exhausted_try_again", connecting(v4, errno.WouldBlock)},
 		{"exhausted_other", &redial.Error{Network: "tcp", Address: v4, Attempts: 1, Class: redial.Exhausted, Err: errors.New("quota")}},
