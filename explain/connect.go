@@ -45,7 +45,7 @@ func (f *failure) refused() advice {
 	return advice{name: "refused, remote", observed: sentence(f.where()) + " refused the connection",
 		likely: "Likely no server listens there, or a firewall rejects it.",
 		checks: []check{
-			look("Is the server running, and listening on "+f.listensOn()+", not on "+f.loopback()+" only?", onServer, f.command(listening, f.port())),
+			look("Is the server running? Does it listen on "+f.listensOn()+", not on "+f.loopback()+" only?", onServer, f.command(listening, f.port())),
 			look("If it listens, does a firewall reject the connection?", "On the server, here and between: ", f.command(firewall)),
 			look("Is it the right host and port?", here, f.resolving()),
 			say("Is it a container's port that is not published, or a Kubernetes Service without ready pods? These refuse too."),
@@ -187,8 +187,8 @@ func (f *failure) reset() advice {
 		return advice{name: "reset, connecting", observed: "The connection to " + f.where() + " was reset while it was being made, or right after",
 			likely: "Likely the server's accept queue is full, or a firewall or proxy in front of it resets.",
 			checks: []check{
-				look("Is the accept queue full"+f.fullQueue()+", and does the kernel reset then?", f.place(), f.command(listening, f.port()), f.command(resets)),
-				look("Does a firewall, a proxy or a load balancer reset it, as for clients not on its list?", f.place(), f.command(firewall)),
+				look("Is the accept queue full"+f.fullQueue()+"? Does the kernel reset then?", f.place(), f.command(listening, f.port()), f.command(resets)),
+				look("Does a firewall, proxy or load balancer reset it? Is this client on its list?", f.place(), f.command(firewall)),
 				say("Does the server accept and then close at once: crashing, restarting, too many clients, or not for this client? See its log."),
 			}}
 	case f.condition == errno.Unknown, f.condition == errno.GracefulDisconnect:
@@ -256,9 +256,9 @@ func (f *failure) noAnswer() advice {
 	a := advice{name: "timeout, remote", observed: "No answer from " + f.where() + f.patience(),
 		likely: "Likely a firewall drops the packets, or the host is down.",
 		checks: []check{
-			look("Does a firewall drop it, is the accept queue full"+f.fullQueue()+", or is there no route back?", onServer,
+			look("Does a firewall drop it, or is the accept queue full"+f.fullQueue()+"? Is there a route back?", onServer,
 				f.command(firewall), f.command(listening, f.port()), f.onLinux("ip route")),
-			look("Is the host up (neighbor not FAILED), is the route right, how far do packets get, and does a rule here drop them?", here,
+			look("Is the host up"+f.answeringNeighbor()+"? How far do packets get? Is the route right? Does a rule here drop them?", here,
 				f.command(trace, f.ip()), f.neighbors(), f.route(), f.command(firewall), f.onLinux("ip xfrm policy")),
 		}}
 	if !f.isLiteral() {
@@ -286,6 +286,28 @@ func (f *failure) firewallPlace() string {
 	return onBoth
 }
 
+// noAnswerShownAs has what the command for neighbors shows in place of an address that does
+// not answer. Windows leaves the address out.
+var noAnswerShownAs = [numColumns]string{linux: "FAILED", macOS: "incomplete", bsd: "incomplete"}
+
+// silentNeighbor says how the command for neighbors shows a host that is not up.
+func (f *failure) silentNeighbor(resolution string) string {
+	state, command := noAnswerShownAs[columnOf[f.goos]], f.neighbors()
+	if state == "" || command == "" {
+		return ""
+	}
+	return " (" + state + " in \"" + command + "\": no answer to " + resolution + ")"
+}
+
+// answeringNeighbor says what the command for neighbors does not show of a host that is up.
+func (f *failure) answeringNeighbor() string {
+	state := noAnswerShownAs[columnOf[f.goos]]
+	if state == "" || f.neighbors() == "" {
+		return ""
+	}
+	return " (neighbor not " + state + ")"
+}
+
 // patience says how long an attempt waited, if that is known: " within 3s".
 func (f *failure) patience() string {
 	if f.took > 0 {
@@ -301,13 +323,13 @@ func (f *failure) unreachable() advice {
 	case f.condition == errno.NetworkDown:
 		return advice{name: "interface down", observed: "The network interface that leads to " + f.where() + " is down",
 			checks: []check{
-				look("Which interface is it, and is it up, with its cable or wireless network there?", here, f.route(), f.command(links)),
+				look("Which interface is it, and is it up? Is its cable or wireless network there?", here, f.route(), f.command(links)),
 				say("Is this machine still starting, or waking up? Then a retry is all it takes."),
 			}}
 	case f.condition == errno.NoDevice, f.condition == errno.NoDeviceOrAddress:
-		return advice{name: "interface gone", observed: "The network interface to reach " + f.where() + " by does not exist",
+		return advice{name: "interface gone", observed: "The network interface that should lead to " + f.where() + " does not exist",
 			checks: []check{
-				look("Is the interface that the program asks for (SO_BINDTODEVICE, or after % in the address) there?", here, f.command(links)),
+				look("Is the interface there? The program names it by SO_BINDTODEVICE, or after % in the address.", here, f.command(links)),
 				say("Was it removed, renamed or moved to another namespace, as a VPN's or a container's is?"),
 			}}
 	case f.remote.Addr().Is4() && f.remote.Addr().As4()[0] == 0 && !f.remote.Addr().IsUnspecified():
@@ -413,9 +435,10 @@ func (f *failure) noHost() advice {
 	if f.isIPv6() {
 		resolution = "neighbor discovery"
 	}
-	neighbors := look("Is the host up, its address right, the link here UP? FAILED: no answer to "+resolution+".", here,
+	up := "Is the host up" + f.silentNeighbor(resolution) + "? "
+	neighbors := look(up+"Is its address right? Is the link UP?", here,
 		f.neighbors(), f.command(links), f.route(), f.command(trace, f.ip()))
-	rejects := f.rejectedBy("Does a firewall (host or admin prohibited) or a router on the way reject it? Does a loop show?")
+	rejects := f.rejectedBy("Does a firewall (host or admin prohibited) or a router on the way reject it? Does the trace run in a loop?")
 	routes := look("Does an unreachable route of this machine forbid it?", here, f.route(), f.routesOf("unreachable"))
 	var a advice
 	switch {
@@ -438,7 +461,7 @@ func (f *failure) noHost() advice {
 	default:
 		a = advice{name: "host unreachable", observed: sentence(where) + " is unreachable: no host answers there, or a firewall, a router or a route forbids it",
 			checks: []check{neighbors, rejects, routes}}
-		a.checks[0].say = "Is the host up, the link here UP, the route not \"unreachable\"? FAILED: no answer to " + resolution + "."
+		a.checks[0].say = up + "Is the link UP? Is the route \"unreachable\"?"
 	}
 	if f.isLiteral() && len(a.checks) == 4 {
 		a.checks = append(a.checks[:2], a.checks[3])
@@ -539,7 +562,7 @@ func (f *failure) denied() advice {
 	a := advice{name: "denied, not permitted", observed: "This machine does not permit the connection to " + f.where(),
 		likely: "Likely a sandbox or an eBPF program forbids it.",
 		checks: []check{
-			look("Does an eBPF program of the service's or container's cgroup forbid it (systemd, Cilium)?", here, f.onLinux("bpftool cgroup tree")),
+			look("Does an eBPF program forbid it? See the service's or container's cgroup (systemd, Cilium).", here, f.onLinux("bpftool cgroup tree")),
 			look("Does a sandbox (seccomp, SELinux, AppArmor) or a firewall of this machine forbid it?", here, f.command(securityLog), f.command(firewall)),
 		}}
 	if f.condition == errno.Unknown {

@@ -106,6 +106,31 @@ func TestEveryConditionHasAText(t *testing.T) {
 	}
 }
 
+// Each check begins with the address if a name's addresses failed in different ways. The check has
+// whole sentences even after the longest IPv6 address.
+func TestChecksAreWholeAfterAnAddress(t *testing.T) {
+	const long = "[2001:db8:1111:2222:3333:4444:5555:6666]:80"
+	var failures []redial.AddrResult
+	for c := errno.Unknown + 1; c < errno.NumConditions; c++ {
+		if c.Err() != nil {
+			failures = append(failures, result(long, time.Millisecond, connecting(long, c)))
+		}
+	}
+	for _, took := range []time.Duration{200 * time.Millisecond, 3 * time.Second} {
+		failures = append(failures, result(long, took, dialing(long, os.ErrDeadlineExceeded)),
+			result(long, took, connecting(long, errno.HostUnreachable)))
+	}
+	refused, silent := refusedAt("192.0.2.1:80"), silentAt("192.0.2.1:80")
+	for _, failed := range failures {
+		for _, other := range []redial.AddrResult{refused, silent} {
+			text := on(failedAt("db.example:80", failed.Class, 1, failed, other), "linux")
+			assertForm(t, text)
+			_, checks, _ := strings.Cut(text, "\n  - ")
+			assert.NotRegexp(t, `(?m)\.\.\.$`, checks, "%v", failed.Err)
+		}
+	}
+}
+
 // fallbacks are the texts that say only what class an error is of. withoutText
 // has the conditions that no system reports of a dial in a way that is known.
 var (

@@ -633,7 +633,7 @@ func (f *failure) invalidToSystem() advice {
 		return advice{name: "invalid, no such family", observed: "This machine has no sockets of the family that " + f.where() + " needs",
 			checks: []check{
 				look("Is IPv6 switched off in the kernel (ipv6.disable=1)?", here, f.onLinux("cat /proc/cmdline")),
-				say("Does a sandbox leave out the family (systemd's RestrictAddressFamilies=, seccomp)?"),
+				say("Does a sandbox leave out the family? See RestrictAddressFamilies= (systemd) and seccomp."),
 				say("Is IPv4 enough? Dial the IPv4 address, or IPv4 only (tcp4)."),
 			}}
 	case f.condition == errno.InvalidArgument && local.Addr().IsLoopback() && ip.IsValid() && !ip.IsLoopback():
