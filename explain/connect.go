@@ -507,7 +507,7 @@ func (f *failure) denied() advice {
 		return advice{name: "denied, bind", observed: "The program asks for the local address " + f.local() + " (LocalAddr), but may not use it",
 			checks: []check{
 				look("Does the system reserve the port?", here, f.command(reservedPorts)),
-				look("Does another program use it alone? Port 0 lets the system choose.", here, f.command(localPort, f.localPortOf())),
+				look("Does another program use it exclusively? Port 0 lets the system choose.", here, f.command(localPort, f.localPortOf())),
 			}}
 	case f.call == "bind":
 		return advice{name: "denied, bind", observed: "The program asks for the local address " + f.local() + " (LocalAddr), but may not use it",
@@ -634,13 +634,13 @@ func (f *failure) exhausted() advice {
 	case f.localPortOf() != "" && (f.condition == errno.AddressInUse || f.condition == errno.AddressNotAvailable):
 		return advice{name: "exhausted, local port in use", observed: "The program asks for the local address " + f.local() + " (LocalAddr), which is in use",
 			checks: []check{
-				look("Which connection uses it? A closed one keeps it for a minute (TIME-WAIT).", here, f.command(localPort, f.localPortOf())),
+				look("Which connection uses it? A closed one keeps it in TIME-WAIT (a minute on Linux).", here, f.command(localPort, f.localPortOf())),
 				say("Does it need that port? Port 0 lets the system choose a free one."),
 			}}
 	case f.condition == errno.AddressInUse, f.condition == errno.AddressNotAvailable:
 		return f.noPort()
 	case f.condition == errno.WouldBlock:
-		return advice{name: "exhausted, try again", observed: "This machine cannot connect to " + f.where() + " right now: it says, try again",
+		return advice{name: "exhausted, try again", observed: "This machine cannot connect to " + f.where() + " right now: the system returned \"try again\" (EAGAIN)",
 			likely: "Likely IPsec has no keys for it yet, or no local port is left.",
 			checks: []check{
 				look("Does an IPsec policy cover the address, without a state?", here, f.command(ipsec)),
@@ -673,7 +673,7 @@ func (f *failure) exhausted() advice {
 func (f *failure) noPort() advice {
 	a := advice{name: "exhausted, ports", observed: "This machine has no free local port for another connection to " + f.where(),
 		checks: []check{
-			look("How many connections to it are open or rest (TIME-WAIT, a minute each)?", here, f.command(connectionsTo, f.ip())),
+			look("How many connections to it are open or in TIME-WAIT (a minute on Linux)?", here, f.command(connectionsTo, f.ip())),
 			look("How many ports may be chosen?", here, f.command(ports)),
 			say("Are connections kept and used again? In Go's HTTP client, read bodies to the end and raise MaxIdleConnsPerHost."),
 		}}

@@ -403,14 +403,14 @@ func (f *failure) cause() string {
 
 // unknown explains what no class knows.
 func (f *failure) unknown() advice {
-	a := advice{name: "unknown", observed: "The dial failed with an error of another kind"}
+	a := advice{name: "unknown", observed: "The dial failed with an error that redial does not know"}
 	switch {
 	case f.socks:
 		return f.socksFailed()
 	case f.address() != "":
-		a.observed = "The dial of " + f.where() + " failed with an error of another kind"
+		a.observed = "The dial of " + f.where() + " failed with an error that redial does not know"
 	case f.dial == nil && f.op == nil:
-		a.observed = "This failed with an error that is not known to be a dial's"
+		a.observed = "This error does not look like a failed dial"
 	}
 	a.observed += ": " + f.text()
 	a.checks = []check{

@@ -197,7 +197,7 @@ func TestConditions(t *testing.T) {
 		{"refused_udp", reading("udp", reported("read", errno.ConnectionRefused))},
 		{"refused_unknown_target", &redial.Error{Attempts: 1, Class: redial.Refused, Err: errors.New("loading")}},
 		{"refused_joined", errors.Join(silentAt("192.0.2.2:80").Err, connecting(v4, errno.ConnectionRefused))},
-		{"refused_until_max_elapsed", &redial.Error{Network: "tcp", Address: v4, Attempts: 12, Elapsed: 29 * time.Second, Class: redial.Refused,
+		{"refused_until_max_elapsed", &redial.Error{Network: "tcp", Address: v4, Attempts: 42, Elapsed: 29 * time.Second, Class: redial.Refused,
 			Err: connecting(v4, errno.ConnectionRefused), Stop: redial.ErrMaxElapsed}},
 		{"reset_connecting", connecting(v4, errno.ConnectionReset)},
 		{"reset_aborted_here", connecting(v4, errno.ConnectionAborted)},

@@ -1,7 +1,6 @@
 package explain
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -479,7 +478,7 @@ func (f *failure) indirect() string {
 	case f.proxy:
 		return strings.TrimSuffix("the proxy "+through, " ") + strings.Replace(leads, " to ", " on the way to ", 1)
 	}
-	return fmt.Sprintf("%s (dialed to get%s)", through, leads)
+	return through + " (dialed on the way" + leads + ")"
 }
 
 // isNilPointer reports whether v holds a nil pointer, whose methods would panic.

@@ -102,7 +102,7 @@ func (f *failure) tls() advice {
 		checks: []check{
 			look("Which certificates and which protocol version does it offer?", here, f.command(certificates, f.address())),
 			say("Do both sides share a protocol version and a cipher suite? Go needs TLS 1.2 at least."),
-			say("Is a proxy on the way that terminates TLS?"),
+			say("Does a proxy on the way terminate TLS?"),
 		}}
 }
 
@@ -201,7 +201,7 @@ func (f *failure) unknownAuthority(e x509.UnknownAuthorityError) advice {
 	switch {
 	case len(e.Cert.RawIssuer) > 0 && string(e.Cert.RawIssuer) == string(e.Cert.RawSubject):
 		a.name = "tls, self-signed"
-		a.observed = "The certificate of " + f.where() + " is signed by itself (" + shown(issuer) + "), which this program does not trust"
+		a.observed = "The certificate of " + f.where() + " is self-signed (" + shown(issuer) + "), and this program does not trust it"
 		a.checks[0] = say("Is it meant to be? Add it to the certificates trusted (SSL_CERT_FILE, tls.Config.RootCAs), or get one from an authority.")
 	case issuer != "":
 		a.observed = "The certificate of " + f.where() + " was issued by " + shown(issuer) + ", which this program does not trust"
@@ -221,7 +221,7 @@ func (f *failure) invalidCertificate(e x509.CertificateInvalidError) advice {
 	if has := certificateNames(e.Cert); has != "" {
 		subject = " (for " + has + ")"
 	}
-	return advice{name: "tls, expired", observed: fmt.Sprintf("A certificate of %s%s is valid from %s until %s, and not at this machine's time",
+	return advice{name: "tls, expired", observed: fmt.Sprintf("A certificate of %s%s is valid from %s until %s; this machine's clock is outside that time",
 		f.where(), subject, day(e.Cert.NotBefore), day(e.Cert.NotAfter)),
 		checks: []check{
 			look("Is that time over, or still to come? If neither, this machine's clock is wrong.", here, f.command(clock)),

@@ -92,7 +92,7 @@ func (f *failure) configuration(s dnsServer) check {
 	case s.ip.IsLoopback() && s.ip != netip.MustParseAddr("127.0.0.11"):
 		return look("Is a DNS server meant to run here? If that file is missing or names none, Go asks 127.0.0.1 and ::1.", here, f.command(resolvers))
 	}
-	return look("Is it the right DNS server (VPN, container, another network since)?", here, f.command(resolvers))
+	return look("Is it still the right DNS server, after a change of network, VPN or container?", here, f.command(resolvers))
 }
 
 func (f *failure) notFound() advice {
@@ -234,9 +234,9 @@ func (f *failure) resolverFailed() advice {
 		return a
 	case phase == "read":
 		return advice{name: "dns, unreachable", observed: "The query for " + shownName + " did not get through to " + server.String(),
-			likely: "Likely there is no way to it, or a firewall forbids it.",
+			likely: "Likely it is down, no route leads to it, or a firewall rejects the query.",
 			checks: []check{
-				look("Is there a route to it, and is it up?", here, f.routeTo(server), f.command(ping, server.ip.String())),
+				look("Is there a route to it, and is the server up?", here, f.routeTo(server), f.command(ping, server.ip.String())),
 				f.configuration(server),
 				blocked,
 			}}
@@ -585,7 +585,7 @@ func oddity(s string) string {
 
 // badNetwork explains a network that package net does not know.
 func (f *failure) badNetwork(network string) advice {
-	a := advice{name: "invalid, network", observed: "There is no network " + quote(network) + " to dial by"}
+	a := advice{name: "invalid, network", observed: quote(network) + " is not a network that Go can dial"}
 	switch lower := strings.ToLower(strings.TrimSpace(network)); lower {
 	case "http", "https", "tls", "ssl", "ws", "wss":
 		a.checks = []check{say("Use tcp: " + lower + " is spoken on top of it.")}
