@@ -213,14 +213,14 @@ func TestLines(t *testing.T) {
 		b.attempted(0, failed(2, errStillThere, redial.Unknown, time.Second))
 		time.Sleep(tick)
 		synctest.Wait()
-		assert.Equal(t, "waitfor: a:1: still there: still there (attempt 2, next in 1s, 1m0s left)\n", out.String())
+		assert.Equal(t, "waitfor: a:1: still there (attempt 2, next in 1s, 1m0s left)\n", out.String())
 		out.Reset()
 		b.arrived(1)
 		b.attempted(0, failed(3, errStillThere, redial.Unknown, 2*time.Second))
 		time.Sleep(repeat)
 		synctest.Wait()
 		assert.Equal(t, `waitfor: b:2: there after 0 attempts in 0s
-waitfor: a:1: still there: still there (attempt 3, next in 2s, 50s left)
+waitfor: a:1: still there (attempt 3, next in 2s, 50s left)
 `, out.String())
 
 		// What the explanation tells at the end is not told twice.

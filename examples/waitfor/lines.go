@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -65,7 +66,11 @@ func (l *lines) tell(rows []*row, left string) {
 		if r.delay > 0 {
 			next = fmt.Sprint("next in ", cli.Brief(r.delay))
 		}
-		fmt.Fprintf(l.out, "waitfor: %s: %s: %v%s\n", r.name, r.state, r.err, inParentheses(attempt, next, left))
+		state := r.state
+		if !errors.Is(r.err, errStillThere) { // its text is the state
+			state = fmt.Sprintf("%s: %v", state, r.err)
+		}
+		fmt.Fprintf(l.out, "waitfor: %s: %s%s\n", r.name, state, inParentheses(attempt, next, left))
 	}
 }
 
