@@ -18,7 +18,7 @@ const usage = `usage: probe [flags] target...
 A target is one of
   host:port            tcp, or the network before it: tcp6 host:port
   unix:/path           a unix socket
-  http://... https://  the status of a GET; the TLS handshake too
+  http://... https://  the status of a GET, and for https the TLS handshake
   http+unix:///path:/  the same, over a unix socket
   tls://host:port      the TLS handshake
   other://host:port    tcp to that host and port
