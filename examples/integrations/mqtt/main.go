@@ -50,7 +50,7 @@ func options(address string, open mqtt.OpenConnectionFunc) *mqtt.ClientOptions {
 		SetCustomOpenConnectionFn(open).
 		// If a handshake fails, paho would dial again to try MQTT 3.1.
 		SetProtocolVersion(4).
-		// It counts from before the dial, but ends the handshake: more than the Dialer's MaxElapsed.
+		// The time counts from before the dial, but only the handshake heeds it: more than the Dialer's MaxElapsed.
 		SetConnectTimeout(30 * time.Second).
 		// Between two dials, each of which retries, paho would wait longer and longer, up to 10 minutes.
 		SetMaxReconnectInterval(time.Second)
