@@ -1,7 +1,6 @@
 package redial
 
 import (
-	"context"
 	"errors"
 	"net"
 	"os"
@@ -133,8 +132,8 @@ func (w *way) unbind(err error, existed bool) {
 	if w.socketPath() == "" {
 		return
 	}
-	call := find[*os.SyscallError](err)
-	cutOff := call == nil && !existed && (isTimeout(err) || errors.Is(err, context.Canceled))
+	call, class := find[*os.SyscallError](err), Classify(err)
+	cutOff := call == nil && !existed && (class == Timeout || class == Canceled)
 	if cutOff || call != nil && isConnect(call) {
 		w.removeSocket()
 	}
