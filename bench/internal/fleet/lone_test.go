@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/seed-33f8b841/redial"
 )
 
 const ms = time.Millisecond
@@ -38,4 +40,30 @@ func TestAttempts(t *testing.T) {
 	assert.Equal(t, 4, Attempts(every(300*ms), time.Second, Failure{}))
 	assert.Equal(t, 2, Attempts(every(300*ms), time.Second, Failure{Takes: 500 * ms}))
 	assert.Equal(t, 3, Attempts(Once("", 3).New(), time.Second, Failure{}))
+}
+
+// The doc comment of redial.DefaultPolicy has these figures.
+func TestFiguresOfDefaultPolicy(t *testing.T) {
+	const dials = 20_000
+	figures := func(s Schedule, down time.Duration) (mean, worst, attempts float64) {
+		random := seeded()
+		for range dials {
+			after, _ := Recovery(s.New(), time.Duration(float64(down)*(0.8+0.4*random.Float64())), Failure{})
+			mean += after.Seconds() / dials
+			worst = max(worst, after.Seconds())
+			attempts += float64(Attempts(s.New(), 30*time.Second, Failure{})) / dials
+		}
+		return mean, worst, attempts
+	}
+	for _, down := range []time.Duration{2 * time.Second, 5 * time.Second, 10 * time.Second} {
+		mean, worst, attempts := figures(Default(redial.Refused), down)
+		assert.InDelta(t, 0.39, mean, 0.02, down)
+		assert.InDelta(t, 1, worst, 0.05, down)
+		assert.InDelta(t, 42.6, attempts, 0.5)
+
+		mean, worst, attempts = figures(Exponential(100*ms, 5*time.Second), down)
+		assert.InDelta(t, 1.5, mean, 0.55, down)
+		assert.InDelta(t, 4.8, worst, 0.3, down)
+		assert.InDelta(t, 12.8, attempts, 0.3)
+	}
 }
