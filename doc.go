@@ -12,8 +12,8 @@
 // The class is decided by the structure of the error and is the same on every
 // operating system. The [Policy] has a backoff schedule for each class that is worth
 // retrying; the other classes end the dial. A dial ends with its context, and after
-// 30 s by default. It uses all of that time if it must: the last wait is shortened so
-// that one more attempt fits.
+// 30 s by default. It uses that time if it must: the last wait is shortened so that
+// one more attempt fits.
 //
 // The error of a dial keeps everything. [Error] has the class, the number of attempts
 // and the reason for stopping, and errors.Is finds the last errno. Package explain says what

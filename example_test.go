@@ -28,7 +28,7 @@ func ExampleDialer() {
 
 	d := &redial.Dialer{
 		Dialer: net.Dialer{Timeout: 3 * time.Second}, // bounds one attempt
-		Logger: logger,                               // *zap.Logger; nil: zap.L()
+		Logger: logger,                               // *zap.Logger; nil: zap.L(), silent by default
 	}
 	conn, err := d.DialContext(ctx, "tcp", "db.example:5432")
 	if err != nil {

@@ -13,7 +13,7 @@
 //	func TestTriesEveryMinute(t *testing.T) {
 //		synctest.Test(t, func(t *testing.T) {
 //			script := dialtest.Script(dialtest.Refuse.Times(3), dialtest.OK).FailTest(t)
-//			client, err := start(t.Context(), script.DialContext, time.Minute) // the program's own
+//			client, err := start(t.Context(), script.DialContext, time.Minute, zap.NewNop()) // the program's own
 //			require.NoError(t, err)
 //			assert.Equal(t, []time.Duration{time.Minute, time.Minute, time.Minute}, script.Delays())
 //

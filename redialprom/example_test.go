@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,23 +35,23 @@ func Example() {
 	for _, family := range families {
 		for _, metric := range family.GetMetric() {
 			if counter := metric.GetCounter(); counter.GetValue() > 0 {
-				labels := ""
+				var labels []string
 				for _, label := range metric.GetLabel() {
-					labels += fmt.Sprintf(" %s=%s", label.GetName(), label.GetValue())
+					labels = append(labels, fmt.Sprintf("%s=%q", label.GetName(), label.GetValue()))
 				}
-				fmt.Printf("%s%s %v\n", family.GetName(), labels, counter.GetValue())
+				fmt.Printf("%s{%s} %v\n", family.GetName(), strings.Join(labels, ","), counter.GetValue())
 			}
 		}
 	}
 	// Output:
-	// redial_addresses_tried_total dialer=postgres family=ipv4 outcome=ok 1
-	// redial_addresses_tried_total dialer=postgres family=ipv4 outcome=refused 2
-	// redial_attempts_total dialer=postgres outcome=not_found 1
-	// redial_attempts_total dialer=postgres outcome=ok 1
-	// redial_attempts_total dialer=postgres outcome=refused 2
-	// redial_dials_stopped_total dialer=postgres stop=permanent 1
-	// redial_dials_total dialer=postgres outcome=not_found 1
-	// redial_dials_total dialer=postgres outcome=ok 1
+	// redial_addresses_tried_total{dialer="postgres",family="ipv4",outcome="ok"} 1
+	// redial_addresses_tried_total{dialer="postgres",family="ipv4",outcome="refused"} 2
+	// redial_attempts_total{dialer="postgres",outcome="not_found"} 1
+	// redial_attempts_total{dialer="postgres",outcome="ok"} 1
+	// redial_attempts_total{dialer="postgres",outcome="refused"} 2
+	// redial_dials_stopped_total{dialer="postgres",stop="permanent"} 1
+	// redial_dials_total{dialer="postgres",outcome="not_found"} 1
+	// redial_dials_total{dialer="postgres",outcome="ok"} 1
 }
 
 // With Do, the metrics count each connection once if the dials within connect are not instrumented.
