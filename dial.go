@@ -427,19 +427,30 @@ var aLongTimeAgo = time.Unix(1, 0)
 // closes conn if Verify fails or panics.
 func (d *Dialer) verify(ctx context.Context, conn net.Conn) error {
 	interrupted := make(chan struct{})
+	closed := false
 	stop := context.AfterFunc(ctx, func() {
-		conn.SetDeadline(aLongTimeAgo)
-		close(interrupted)
+		defer close(interrupted)
+		if !interrupt(conn) {
+			closed = true
+			closeAnyway(conn)
+		}
 	})
 	defer stop() // if Verify panics
 	err := d.Verify(ctx, conn)
 	if !stop() {
 		<-interrupted
-		if err == nil { // Verify succeeded, but the connection has a deadline that has passed
+		if err == nil || closed { // Verify succeeded, but conn is of no use; or failed, because conn was closed
 			err = ctx.Err()
 		}
 	}
 	return err
+}
+
+// interrupt makes all reads and writes on conn fail. It reports whether it could: the
+// connections of some tunnels have no deadlines, such as those of golang.org/x/crypto/ssh.
+func interrupt(conn net.Conn) (ok bool) {
+	defer func() { _ = recover() }() // conn may be a test double without a SetDeadline
+	return conn.SetDeadline(aLongTimeAgo) == nil
 }
 
 // remoteOf returns the remote address of conn. It returns nil if RemoteAddr panics, as
@@ -471,8 +482,10 @@ func selfConnected(conn net.Conn) error {
 
 // tcpConnOf returns conn if it is a TCP connection, or the TCP connection that it is
 // built on, as a *tls.Conn is. It returns nil if there is none. Other connections do not
-// count, because the addresses of a tunnel say nothing about this machine.
+// count, because the addresses of a tunnel say nothing about this machine. It also returns
+// nil if NetConn panics, as it does for a nil *tls.Conn.
 func tcpConnOf(conn net.Conn) *net.TCPConn {
+	defer func() { _ = recover() }()
 	for range 8 { // more layers than anyone has; a wrapper might return itself
 		switch c := conn.(type) {
 		case *net.TCPConn:

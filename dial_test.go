@@ -555,7 +555,7 @@ func (c circular) NetConn() net.Conn { return c }
 // unchanged.
 func TestDialFuncReturnsTestDouble(t *testing.T) {
 	logger, _ := observed()
-	for _, double := range []net.Conn{struct{ net.Conn }{}, circular{}, layered{&countedConn{}}} {
+	for _, double := range []net.Conn{struct{ net.Conn }{}, circular{}, layered{&countedConn{}}, struct{ *tls.Conn }{}} {
 		d := &redial.Dialer{
 			DialFunc:  func(context.Context, string, string) (net.Conn, error) { return double, nil },
 			Logger:    logger,
@@ -742,6 +742,59 @@ func TestTimeoutEndsCallbacks(t *testing.T) {
 
 // However Verify ends, nothing stays registered with the caller's context, which may
 // live much longer than the dial. Canceling it later does not touch the connection.
+// A noDeadlines is a connection like those of golang.org/x/crypto/ssh: it has no deadlines.
+type noDeadlines struct {
+	net.Conn
+	panics bool
+	closed bool
+}
+
+func (c *noDeadlines) SetDeadline(time.Time) error {
+	if c.panics {
+		panic("not implemented")
+	}
+	return errors.ErrUnsupported
+}
+
+func (c *noDeadlines) Close() error {
+	c.closed = true
+	return c.Conn.Close()
+}
+
+// If the connection has no deadlines, the end of the attempt closes it. Otherwise, a silent server would block Verify for ever.
+func TestVerifyWithoutDeadlines(t *testing.T) {
+	for _, panics := range []bool{false, true} {
+		testutil.Bubble(t, fmt.Sprint("panics: ", panics), func(t *testing.T) {
+			script := dialtest.Script(dialtest.OK.Forever())
+			var conn *noDeadlines
+			d := &redial.Dialer{Policy: redial.Policy{}, Verify: func(_ context.Context, conn net.Conn) error {
+				_, err := conn.Read(make([]byte, 1))
+				return err
+			}}
+			d.Timeout = 2 * time.Second
+			d.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+				inner, err := script.DialContext(ctx, network, address)
+				conn = &noDeadlines{Conn: inner, panics: panics}
+				return conn, err
+			}
+			begin := time.Now()
+			_, err := d.Dial("tcp", address)
+			assert.Equal(t, redial.Timeout, redial.Classify(err), "%v", err)
+			assert.Equal(t, 2*time.Second, time.Since(begin))
+			assert.True(t, conn.closed)
+
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
+			begin = time.Now()
+			_, err = d.DialContext(ctx, "tcp", address)
+			assert.ErrorIs(t, err, context.Canceled)
+			assert.Equal(t, time.Second, time.Since(begin))
+			assert.True(t, conn.closed)
+			assert.Empty(t, script.Open())
+		})
+	}
+}
+
 func TestVerifyLeavesTheContext(t *testing.T) {
 	for name, verify := range map[string]func(context.Context, net.Conn) error{
 		"verified": func(context.Context, net.Conn) error { return nil },

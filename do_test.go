@@ -2,6 +2,7 @@ package redial_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -147,6 +148,9 @@ func TestDoReturnsAnyValue(t *testing.T) {
 	closer, err := redial.Do(t.Context(), &d, "tcp", address, func(context.Context) (io.Closer, error) { return nil, nil })
 	assert.NoError(t, err)
 	assert.Nil(t, closer)
+	noTLS, err := redial.Do(t.Context(), &d, "tcp", address, func(context.Context) (*tls.Conn, error) { return nil, nil })
+	assert.NoError(t, err)
+	assert.Nil(t, noTLS)
 	n, err := redial.Do(t.Context(), &d, "tcp", address, func(context.Context) (int, error) { return 7, nil })
 	assert.NoError(t, err)
 	assert.Equal(t, 7, n)

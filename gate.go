@@ -4,6 +4,8 @@ import (
 	"container/list"
 	"sync"
 	"time"
+
+	"github.com/cenkalti/backoff/v4"
 )
 
 // A Gate shares one backoff among all the dials of a program to the same target. Use
@@ -486,9 +488,7 @@ func (p *pass) failed(a *Attempt, policy Policy) (delay time.Duration, counts bo
 	ofTarget := a.Class != Exhausted && a.Class != Canceled && a.Class != Invalid && policy[a.Class] != nil
 	switch {
 	case !ofTarget:
-		if t.isProbe(p) {
-			t.outage.probedAt = time.Time{} // the target was not reached, or this dial will not try again
-		}
+		p.spare()
 		return 0, false
 	case p.epoch != t.epoch && t.outage != nil: // another attempt that was in flight at the same time has begun the outage
 		p.tell()
@@ -510,7 +510,12 @@ func (p *pass) failed(a *Attempt, policy Policy) (delay time.Duration, counts bo
 	if !early {
 		// The schedule is the user's code. If it panics, the result has not
 		// been reported yet, and release lets the next waiter take over.
-		o.delay = nextDelay(&t.schedules, a.Class, policy)
+		schedule := t.schedules.of(a.Class, policy)
+		if schedule == nil { // as if the class were absent from policy
+			p.spare()
+			return 0, false
+		}
+		o.delay = nextDelay(schedule)
 		o.due = now.Add(max(o.delay, 0))
 	}
 	if t.isProbe(p) {
@@ -528,6 +533,14 @@ func (p *pass) failed(a *Attempt, policy Policy) (delay time.Duration, counts bo
 		return o.due.Sub(now), true
 	}
 	return o.delay, true
+}
+
+// spare lets the next probe go at once if p was a probe: it did not reach the target, or its
+// dial will not try again.
+func (p *pass) spare() {
+	if t := p.target; t.isProbe(p) {
+		t.outage.probedAt = time.Time{}
+	}
 }
 
 // isProbe reports whether p is the probe that is in flight.
@@ -552,13 +565,8 @@ func (t *target) slowDown(round int) {
 	t.admitWaiting()
 }
 
-// nextDelay returns the next delay of the schedule for class. It is negative if
-// the schedule has ended, or there is none.
-func nextDelay(s *schedules, class Class, policy Policy) time.Duration {
-	schedule := s.of(class, policy)
-	if schedule == nil {
-		return -1
-	}
+// nextDelay returns the next delay of schedule. It is negative if the schedule has ended.
+func nextDelay(schedule backoff.BackOff) time.Duration {
 	delay := schedule.NextBackOff()
 	if delay < 0 {
 		return -1

@@ -521,6 +521,26 @@ func TestGateFailsWithTheProbeBehindAnother(t *testing.T) {
 
 // A dial that waits alone keeps MinInterval after a probe that told nothing, because it reached the target.
 func TestGateKeepsIntervalAfterMuteProbe(t *testing.T) {
+	testutil.Bubble(t, "canceled when it has been silent", func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.After(time.Millisecond), dialtest.Timeout, dialtest.OK)
+		d := gateDialer(script, &redial.Gate{Burst: 1, MinInterval: time.Second})
+		d.Policy = redial.Policy{redial.Refused: every(time.Second)}
+		begin := time.Now()
+		crowd(2, func(int) error {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			d := *d
+			d.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+				if len(script.Dials()) == 1 {
+					time.AfterFunc(400*time.Millisecond, cancel)
+				}
+				return script.DialContext(ctx, network, address)
+			}
+			_, err := d.DialContext(ctx, "tcp", address)
+			return err
+		})
+		assert.Equal(t, []time.Duration{0, 1001, 2001}, inMs(starts(script, begin)))
+	})
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.After(time.Millisecond), dialtest.Timeout, dialtest.OK)
 		d := gateDialer(script, &redial.Gate{Burst: 1})
@@ -1150,6 +1170,29 @@ func TestGateWithoutSchedule(t *testing.T) {
 		_, err = d.Dial("tcp", address)
 		assert.NoError(t, err)
 		assert.Zero(t, time.Since(begin))
+	})
+	testutil.Bubble(t, "it fails its own dial only", func(t *testing.T) {
+		d := gateDialer(dialtest.Script(dialtest.Refuse, dialtest.OK.Forever()), &redial.Gate{Burst: 1})
+		d.Policy = redial.Policy{redial.Refused: func() backoff.BackOff { return nil }}
+		errs := crowd(10, func(int) error { _, err := d.Dial("tcp", address); return err })
+		assert.Len(t, slices.DeleteFunc(errs, func(err error) bool { return err == nil }), 1)
+	})
+	testutil.Bubble(t, "as a probe, of dials that have one", func(t *testing.T) {
+		script := dialtest.Script(dialtest.Reset.After(time.Millisecond), dialtest.Refuse, dialtest.Refuse, dialtest.OK.Forever())
+		d := gateDialer(script, &redial.Gate{Burst: 1})
+		d.Policy = redial.Policy{redial.Reset: every(time.Second), redial.Refused: every(time.Second)}
+		without := *d
+		without.Policy = redial.Policy{redial.Reset: every(time.Second), redial.Refused: func() backoff.BackOff { return nil }}
+		begin := time.Now()
+		failed := make(chan error, 1)
+		go func() { _, err := without.Dial("tcp", address); failed <- err }()
+		time.Sleep(500 * time.Millisecond)
+		for _, err := range crowd(3, func(int) error { _, err := d.Dial("tcp", address); return err }) {
+			assert.NoError(t, err)
+		}
+		assert.ErrorIs(t, <-failed, redial.ErrPermanent)
+		// The next dial probes at once, and its own policy's schedule begins: a second, divided by three that wait.
+		assert.Equal(t, []time.Duration{0, 500, 500, 833}, inMs(starts(script, begin))[:4])
 	})
 }
 

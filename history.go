@@ -127,6 +127,20 @@ func (r *record) attempt(e *Error, start time.Time, number int) Attempt {
 	return a
 }
 
+// took returns how long the target took to fail the attempt, as far as is known, without the
+// look-up and the other addresses.
+func (r *record) took() time.Duration {
+	if r.more == nil {
+		return r.elapsed - r.start
+	}
+	for _, a := range r.more.addrs {
+		if a.Class == r.class {
+			return a.Duration
+		}
+	}
+	return r.more.duration - r.more.resolve
+}
+
 // compact replaces the errors of package net in r by their parts.
 func (r *record) compact() {
 	r.err = kept(r.err)

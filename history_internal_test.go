@@ -122,3 +122,32 @@ func TestErrorKeepsItsHistory(t *testing.T) {
 		assert.EqualError(t, a.Err, fmt.Sprint("failure ", i+1))
 	}
 }
+
+// What cuts an attempt off tells nothing if the target needed longer to refuse. The look-up and the race's other addresses
+// do not count: they say nothing about how fast the target answers.
+func TestCutOffComparesWithTheRefusal(t *testing.T) {
+	const ms = time.Millisecond
+	for _, test := range []struct {
+		name  string
+		last  record
+		tells time.Duration // a timeout after that long tells something
+	}{
+		{"nothing before", record{}, time.Second},
+		{"refused at once", record{class: Refused, elapsed: ms}, time.Second},
+		{"refused after 2 s", record{class: Refused, start: time.Second, elapsed: 3 * time.Second}, 2 * time.Second},
+		{"reset after 2 s", record{class: Reset, elapsed: 2 * time.Second}, 2 * time.Second},
+		{"silent for 2 s", record{class: Timeout, elapsed: 2 * time.Second}, time.Second},
+		{"refused at once, beside a silent address", record{class: Refused, elapsed: 10 * time.Second, more: &more{duration: 10 * time.Second,
+			addrs: []AddrResult{{Class: Timeout, Duration: 10 * time.Second}, {Class: Refused, Duration: ms}}}}, time.Second},
+		{"refused after a long look-up", record{class: Refused, elapsed: 5 * time.Second, more: &more{duration: 5 * time.Second, resolve: 5*time.Second - ms}}, time.Second},
+		{"shared long after it failed", record{class: Refused, shared: true, elapsed: 9 * time.Second, more: &more{duration: ms}}, time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := loop{history: history{latest: test.last}}
+			assert.True(t, l.cutOff(&Attempt{Class: Timeout, Duration: test.tells - 1}))
+			assert.True(t, l.cutOff(&Attempt{Class: Canceled, Duration: test.tells - 1}))
+			assert.False(t, l.cutOff(&Attempt{Class: Timeout, Duration: test.tells}))
+			assert.False(t, l.cutOff(&Attempt{Class: Refused, Duration: ms}))
+		})
+	}
+}

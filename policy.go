@@ -187,8 +187,8 @@ type schedules struct {
 	next            *schedules
 }
 
-// of returns the schedule of class. It starts the schedule by policy if that has not
-// happened yet. It returns nil if the class is not to be retried.
+// of returns the schedule of class. It starts the schedule by policy if there is none
+// yet. It returns nil if the class is not to be retried.
 func (s *schedules) of(class Class, policy Policy) backoff.BackOff {
 	for s.started && s.class != class {
 		if s.next == nil {
@@ -196,7 +196,7 @@ func (s *schedules) of(class Class, policy Policy) backoff.BackOff {
 		}
 		s = s.next
 	}
-	if !s.started {
+	if s.BackOff == nil { // at a Gate, another dial's policy may have had none
 		s.BackOff, s.class, s.started = policy.start(class), class, true
 	}
 	return s.BackOff

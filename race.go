@@ -379,26 +379,30 @@ func (r *racer) run(ctx context.Context) (net.Conn, error) {
 // the next address when one has failed, or when the method next says so.
 func (r *racer) raceAll() (net.Conn, error) {
 	r.start()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	for len(r.running) > 0 {
 		wait, act := r.next()
-		timer.Reset(wait)
+		timer := time.NewTimer(wait) // a new one each time: with GODEBUG=asynctimerchan=1, a used one may hold an old time
+		due := timer.C
 		if act == nil {
-			timer.Stop()
+			due = nil
 		}
+		var run *runner
 		select {
-		case run := <-r.results:
-			r.ended(run)
-			if run.conn != nil {
-				r.winner = run.conn
-				r.closeRest()
-				return r.winner, nil
-			}
-			r.startNext()
-		case <-timer.C:
-			act()
+		case run = <-r.results:
+		case <-due:
 		}
+		timer.Stop()
+		if run == nil {
+			act()
+			continue
+		}
+		r.ended(run)
+		if run.conn != nil {
+			r.winner = run.conn
+			r.closeRest()
+			return r.winner, nil
+		}
+		r.startNext()
 	}
 	return nil, r.mostTelling()
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -709,4 +710,24 @@ func TestSuitable(t *testing.T) {
 	assert.Len(t, new(Dialer).suitable(many), maxAddresses)
 	repeated := append(slices.Repeat(both, 100), addrOf(5))
 	assert.Equal(t, []netip.AddrPort{v6, v4, addrOf(5)}, new(Dialer).suitable(repeated), "each address appears once")
+}
+
+// With GODEBUG=asynctimerchan=1, as before Go 1.23, a timer that was stopped may still have sent its time. The race must
+// not act on it: here there is nothing to do but wait.
+func TestRaceOldTimers(t *testing.T) {
+	t.Setenv("GODEBUG", "asynctimerchan=1")
+	var started atomic.Int32
+	r := &racer{network: "tcp", addrs: []netip.AddrPort{addrOf(0), addrOf(1)}, plan: plan{number: 1, policy: defaultPolicy},
+		classify: new(Dialer).classify, delay: time.Millisecond, limit: maxInFlight, seen: &lookup{}}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r.dial = func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
+		if started.Add(1) == 2 {
+			time.AfterFunc(20*time.Millisecond, cancel)
+		}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	_, err := r.run(ctx)
+	assert.ErrorIs(t, err, context.Canceled)
 }

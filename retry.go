@@ -323,7 +323,8 @@ func (l *loop) failed(p *pass, err error, start time.Time, seen *lookup) error {
 	var delay time.Duration
 	shared := false
 	if p != nil {
-		if telling || a.Duration >= connectionAttemptDelay { // by then, a race would also try the next address
+		// After the delay, a race would also try the next address. What a caller canceled says nothing.
+		if !over.canceled && (telling || a.Duration >= connectionAttemptDelay) {
 			delay, shared = p.failed(&a, l.policy)
 		}
 		p.release()
@@ -348,7 +349,7 @@ func (l *loop) failed(p *pass, err error, start time.Time, seen *lookup) error {
 func (l *loop) cutOff(a *Attempt) bool {
 	short := time.Second
 	if last := &l.latest; last.class == Refused || last.class == Reset {
-		short = max(short, last.elapsed-last.start)
+		short = max(short, last.took())
 	}
 	return a.Duration < short && (a.Class == Timeout || a.Class == Canceled)
 }

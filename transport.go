@@ -66,7 +66,7 @@ func NewTransport(d *Dialer, base *http.Transport) *Transport {
 		if !ok { // RoundTrip did not start this dial; http.Transport.NewClientConn did
 			return d.DialContext(ctx, network, address)
 		}
-		c, end := r.newDial(ctx)
+		c, end := r.newDial(dialContext{ctx, r})
 		defer end()
 		return d.dial(c, network, address)
 	}
@@ -122,6 +122,22 @@ type requestDial struct {
 	stop    context.CancelCauseFunc
 	failed  *Error       // the dial's failures so far; nil if there were none or it has connected
 	earlier *requestDial // the dial of the same request before this one, which may still go on; nil if there was none
+}
+
+// A dialContext is the context of a dial that net/http makes for a request. It hides the
+// trace by which RoundTrip follows its request: an HTTP request that DialFunc or Verify
+// makes with this context would call the trace too. The caller's own trace stays.
+type dialContext struct {
+	context.Context
+	request *request
+}
+
+func (c dialContext) Value(key any) any {
+	value := c.Context.Value(key)
+	if trace, ok := value.(*httptrace.ClientTrace); ok && trace == &c.request.trace {
+		return c.request.Context.Value(key)
+	}
+	return value
 }
 
 func (r *request) Value(key any) any {

@@ -724,6 +724,44 @@ func TestTransportDialFuncReturnsContextError(t *testing.T) {
 	})
 }
 
+// An HTTP request that DialFunc makes with the context of the dial, for a token for example, does not
+// end the dial. The hooks of the caller's own trace see it, as with http.Transport.
+func TestTransportDialMakesRequests(t *testing.T) {
+	tokens := httptest.NewServer(testutil.Hello)
+	defer tokens.Close()
+	backend := httptest.NewServer(testutil.Hello)
+	defer backend.Close()
+	attempts := 0
+	d := &redial.Dialer{Policy: redial.Policy{redial.Refused: every(time.Millisecond)}}
+	d.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		attempts++
+		client := &http.Client{Transport: &http.Transport{}}
+		defer client.CloseIdleConnections()
+		if _, _, err := testutil.Get(ctx, client, tokens.URL); err != nil {
+			return nil, err
+		}
+		if attempts < 3 {
+			return nil, errorOf(dialtest.Refuse)
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+	var mu sync.Mutex
+	var wanted []string
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GetConn: func(address string) {
+		mu.Lock()
+		defer mu.Unlock()
+		wanted = append(wanted, address)
+	}})
+	client := &http.Client{Transport: redial.NewTransport(d, &http.Transport{})}
+	defer client.CloseIdleConnections()
+	body, _, err := testutil.Get(ctx, client, backend.URL)
+	require.NoError(t, err)
+	assert.Equal(t, "hello", body)
+	assert.Equal(t, 3, attempts)
+	token := tokens.Listener.Addr().String()
+	assert.Equal(t, []string{backend.Listener.Addr().String(), token, token, token}, wanted)
+}
+
 // around is the smallest possible RoundTripper around an http.Transport.
 type around struct{ *http.Transport }
 

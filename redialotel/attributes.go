@@ -1,6 +1,7 @@
 package redialotel
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -240,9 +241,10 @@ func seconds(key attribute.Key, d time.Duration) attribute.KeyValue {
 // maxMessage bounds the length of a message, because a peer may have sent the text.
 const maxMessage = 256
 
-// message returns the text of err, shortened if need be.
+// message returns the text of err, shortened if need be. If the Error method panics, as it may
+// with a nil pointer within err, the text is what package fmt makes of that.
 func message(err error) string {
-	text := err.Error()
+	text := fmt.Sprint(err)
 	if len(text) > maxMessage {
 		text = text[:maxMessage-len("...")] + "..."
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -659,6 +660,15 @@ func TestTextOfPeers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A nil pointer within an error does not make the dial panic.
+func TestErrorThatPanics(t *testing.T) {
+	s := newSink(t)
+	broken := &net.OpError{Op: "dial", Net: "tcp", Err: (*os.SyscallError)(nil)}
+	_, err := s.instrument(&redial.Dialer{DialFunc: failing(broken), MaxAttempts: 1}).Dial("tcp", "db:1")
+	require.Error(t, err)
+	assert.Contains(t, s.only().Status().Description, "PANIC")
 }
 
 const maxMessage = 256 // as in redialotel
