@@ -19,7 +19,7 @@ import (
 //
 // The zero value is ready to use: it retries for up to 30 s, or until the
 // context or Deadline ends the dial. Most programs set Timeout and Logger, and
-// pass DialContext to whatever takes a dialer.
+// pass DialContext to whatever takes a dialer. One Dialer can dial any number of targets.
 //
 // Dialer's methods can be called concurrently. They then also call the functions in its
 // fields concurrently. Do not change a Dialer while it is in use.

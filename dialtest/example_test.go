@@ -64,6 +64,21 @@ func Example() {
 	// left open: []
 }
 
+// A policy's own test: the dial waits for the name, and a reset ends it.
+func TestPolicy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		policy := redial.DefaultPolicy()
+		policy[redial.NotFound] = redial.Exponential(time.Second, time.Minute)
+		delete(policy, redial.Reset)
+
+		script := dialtest.Script(dialtest.NXDomain.Times(2), dialtest.Reset)
+		d := &redial.Dialer{DialFunc: script.DialContext, Policy: policy, Logger: zap.NewNop()}
+		_, err := d.Dial("tcp", "db:5432")
+		assert.Equal(t, redial.Reset, redial.Classify(err))
+		assert.Len(t, script.Dials(), 3)
+	})
+}
+
 // One address has its own script. All other addresses share the script given to Script.
 func ExampleDialer_For() {
 	script := dialtest.Script(dialtest.OK.Forever()).For("db:5432", dialtest.NXDomain)
