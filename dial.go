@@ -446,11 +446,12 @@ func (d *Dialer) verify(ctx context.Context, conn net.Conn) error {
 	return err
 }
 
-// interrupt makes all reads and writes on conn fail. It reports whether it could: the
+// interrupt makes all reads and writes on conn fail. It reports whether they fail: the
 // connections of some tunnels have no deadlines, such as those of golang.org/x/crypto/ssh.
 func interrupt(conn net.Conn) (ok bool) {
 	defer func() { _ = recover() }() // conn may be a test double without a SetDeadline
-	return conn.SetDeadline(aLongTimeAgo) == nil
+	err := conn.SetDeadline(aLongTimeAgo)
+	return err == nil || errors.Is(err, net.ErrClosed) // Verify may have closed it, as (*tls.Conn).HandshakeContext does
 }
 
 // remoteOf returns the remote address of conn. It returns nil if RemoteAddr panics, as

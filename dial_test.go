@@ -795,6 +795,23 @@ func TestVerifyWithoutDeadlines(t *testing.T) {
 	}
 }
 
+// A Verify that closes the connection when its ctx ends, as (*tls.Conn).HandshakeContext does, keeps its own error.
+func TestVerifyKeepsItsErrorWhenItCloses(t *testing.T) {
+	own := errors.New("no answer")
+	testutil.Bubble(t, "", func(t *testing.T) {
+		script := dialtest.Script(dialtest.OK)
+		d := &redial.Dialer{DialFunc: script.DialContext, MaxAttempts: 1}
+		d.Timeout = time.Second
+		d.Verify = func(ctx context.Context, conn net.Conn) error {
+			conn.Close()
+			<-ctx.Done()
+			return own
+		}
+		_, err := d.Dial("tcp", address)
+		assert.Equal(t, own, err)
+	})
+}
+
 func TestVerifyLeavesTheContext(t *testing.T) {
 	for name, verify := range map[string]func(context.Context, net.Conn) error{
 		"verified": func(context.Context, net.Conn) error { return nil },
