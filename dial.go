@@ -61,7 +61,8 @@ type Dialer struct {
 	// behind it. If Verify returns an error, the connection is closed and the
 	// attempt has failed with that error.
 	//
-	// When ctx ends, the reads and writes of Verify on the connection fail.
+	// When ctx ends, the reads and writes of Verify on the connection fail. A
+	// connection without deadlines, such as one through SSH, is closed then.
 	// Verify must clear any deadline it sets; bytes it reads are gone.
 	Verify func(ctx context.Context, conn net.Conn) error
 
@@ -423,8 +424,8 @@ func (c *attemptContext) end() {
 var aLongTimeAgo = time.Unix(1, 0)
 
 // verify calls Verify. It makes reads and writes on conn fail once ctx ends, because
-// otherwise a Verify that sets no deadline could block the dial for ever. The caller
-// closes conn if Verify fails or panics.
+// otherwise a Verify that sets no deadline could block the dial for ever. If conn has no
+// deadlines, verify closes it. The caller closes conn if Verify fails or panics.
 func (d *Dialer) verify(ctx context.Context, conn net.Conn) error {
 	interrupted := make(chan struct{})
 	closed := false
