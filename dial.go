@@ -314,8 +314,10 @@ func (d *Dialer) attempt(ctx context.Context, end time.Time, w way, p plan) (_ n
 			w.discard(conn)
 		}
 	}()
-	if self := selfConnected(conn); self != nil {
-		return nil, seen, self
+	if seen == nil { // a race has checked its connections
+		if self := selfConnected(conn); self != nil {
+			return nil, seen, self
+		}
 	}
 	if d.Verify != nil && w.by != byDo {
 		if err := d.verify(ctx, conn); err != nil {

@@ -108,16 +108,20 @@ func (d *Dialer) races(network, address string) bool {
 // race does the same in the caller's goroutine, and leaves nothing behind.
 func (d *Dialer) race(ctx context.Context, network, host, port string, p plan) (net.Conn, *lookup, error) {
 	start := time.Now()
-	addrs, err := d.resolve(ctx, network, host, port)
+	ips, portNumber, err := d.resolve(ctx, network, host, port)
 	seen := &lookup{resolve: time.Since(start)}
 	if err != nil {
 		return nil, seen, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
-	addrs = d.suitable(addrs)
-	if len(addrs) == 1 { // as most names have
-		conn, err := d.dialOnly(ctx, network, addrs[0], start, seen)
+	if len(ips) == 1 { // as most names have
+		conn, err := d.dialOnly(ctx, network, netip.AddrPortFrom(ips[0], portNumber), start, seen)
 		return conn, seen, err
 	}
+	addrs := make([]netip.AddrPort, len(ips))
+	for i, ip := range ips {
+		addrs[i] = netip.AddrPortFrom(ip, portNumber)
+	}
+	addrs = d.suitable(addrs)
 	r := racer{
 		network: network,
 		addrs:   addrs,
@@ -170,8 +174,8 @@ func (d *Dialer) dialAddr(ctx context.Context, network string, addr netip.AddrPo
 }
 
 // resolve returns the addresses of host, at least one, in the resolver's
-// order, which follows RFC 6724.
-func (d *Dialer) resolve(ctx context.Context, network, host, port string) ([]netip.AddrPort, error) {
+// order, which follows RFC 6724. It also returns the number of the port.
+func (d *Dialer) resolve(ctx context.Context, network, host, port string) ([]netip.Addr, uint16, error) {
 	resolver := d.Resolver
 	if resolver == nil {
 		resolver = net.DefaultResolver
@@ -179,20 +183,16 @@ func (d *Dialer) resolve(ctx context.Context, network, host, port string) ([]net
 	ctx = withoutConnectHooks(ctx)
 	portNumber, err := resolver.LookupPort(ctx, network, port)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	ips, err := lookupIPs(ctx, resolver, network, host)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if len(ips) == 0 {
-		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+		return nil, 0, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 	}
-	addrs := make([]netip.AddrPort, len(ips))
-	for i, ip := range ips {
-		addrs[i] = netip.AddrPortFrom(ip, uint16(portNumber))
-	}
-	return addrs, nil
+	return ips, uint16(portNumber), nil
 }
 
 // lookupIPs resolves host to addresses of the family that network names, or of
@@ -272,9 +272,6 @@ func (c untraced) Value(key any) any {
 // first of addrs, because net.Dialer's error explains what is wrong with it.
 // addrs must not be empty.
 func (d *Dialer) suitable(addrs []netip.AddrPort) []netip.AddrPort {
-	if len(addrs) == 1 {
-		return addrs
-	}
 	var fit []netip.AddrPort
 	taken := make(map[netip.AddrPort]bool, len(addrs))
 	for _, addr := range addrs {
