@@ -521,46 +521,34 @@ func TestGateFailsWithTheProbeBehindAnother(t *testing.T) {
 
 // A dial that waits alone keeps MinInterval after a probe that told nothing, because it reached the target.
 func TestGateKeepsIntervalAfterMuteProbe(t *testing.T) {
-	testutil.Bubble(t, "canceled when it has been silent", func(t *testing.T) {
-		script := dialtest.Script(dialtest.Refuse.After(time.Millisecond), dialtest.Timeout, dialtest.OK)
-		d := gateDialer(script, &redial.Gate{Burst: 1, MinInterval: time.Second})
-		d.Policy = redial.Policy{redial.Refused: every(time.Second)}
-		begin := time.Now()
-		crowd(2, func(int) error {
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			d := *d
-			d.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-				if len(script.Dials()) == 1 {
-					time.AfterFunc(400*time.Millisecond, cancel)
+	for _, test := range []struct {
+		interval, silence time.Duration // the MinInterval, and when the probe is canceled
+		want              []time.Duration
+	}{
+		{100 * time.Millisecond, 10 * time.Millisecond, []time.Duration{0, 101, 201}},
+		{time.Second, 400 * time.Millisecond, []time.Duration{0, 1001, 2001}},
+	} {
+		testutil.Bubble(t, fmt.Sprint("canceled after ", test.silence), func(t *testing.T) {
+			script := dialtest.Script(dialtest.Refuse.After(time.Millisecond), dialtest.Timeout, dialtest.OK)
+			d := gateDialer(script, &redial.Gate{Burst: 1, MinInterval: test.interval})
+			d.Policy = redial.Policy{redial.Refused: every(test.interval)}
+			begin := time.Now()
+			crowd(2, func(int) error {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				d := *d
+				d.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+					if len(script.Dials()) == 1 {
+						time.AfterFunc(test.silence, cancel)
+					}
+					return script.DialContext(ctx, network, address)
 				}
-				return script.DialContext(ctx, network, address)
-			}
-			_, err := d.DialContext(ctx, "tcp", address)
-			return err
+				_, err := d.DialContext(ctx, "tcp", address)
+				return err
+			})
+			assert.Equal(t, test.want, inMs(starts(script, begin)))
 		})
-		assert.Equal(t, []time.Duration{0, 1001, 2001}, inMs(starts(script, begin)))
-	})
-	synctest.Test(t, func(t *testing.T) {
-		script := dialtest.Script(dialtest.Refuse.After(time.Millisecond), dialtest.Timeout, dialtest.OK)
-		d := gateDialer(script, &redial.Gate{Burst: 1})
-		d.Policy = redial.Policy{redial.Refused: every(100 * time.Millisecond)}
-		begin := time.Now()
-		crowd(2, func(int) error {
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			d := *d
-			d.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-				if len(script.Dials()) == 1 {
-					time.AfterFunc(10*time.Millisecond, cancel)
-				}
-				return script.DialContext(ctx, network, address)
-			}
-			_, err := d.DialContext(ctx, "tcp", address)
-			return err
-		})
-		assert.Equal(t, []time.Duration{0, 101, 201}, inMs(starts(script, begin)))
-	})
+	}
 }
 
 // The second in which others wait for a silent probe begins anew when an older probe fails meanwhile.

@@ -50,7 +50,7 @@ func classTables() []*table {
 
 var classDowns = seconds(2, 5, 10, 20)
 
-// classCandidates returns the schedules to compare for class. The first is that of DefaultPolicy.
+// classCandidates returns the schedules to compare for class. The first is the one in DefaultPolicy.
 func classCandidates(class redial.Class) []fleet.Schedule {
 	const ms, sec = time.Millisecond, time.Second
 	ours := fleet.Default(class)
