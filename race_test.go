@@ -6,6 +6,7 @@ import (
 	"net/http/httptrace"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -169,16 +170,16 @@ func TestRaceRecordsOneAddress(t *testing.T) {
 // A resolver's Dial gets the values of the dial's context, also if the context traces connections.
 func TestLookupKeepsValues(t *testing.T) {
 	type key struct{}
-	var value any
+	var value atomic.Value // A and AAAA are asked for at the same time
 	d := &redial.Dialer{MaxAttempts: 1}
 	d.Resolver = dnstest.ResolverBy(func(ctx context.Context, _, _ string) (net.Conn, error) {
-		value = ctx.Value(key{})
+		value.Store(ctx.Value(key{}))
 		return nil, errCustom
 	})
 	ctx := httptrace.WithClientTrace(context.WithValue(t.Context(), key{}, "value"), &httptrace.ClientTrace{ConnectStart: func(string, string) { t.Error("no address was dialed") }})
 	_, err := d.DialContext(ctx, "tcp", "a.test.:80")
 	assert.Equal(t, redial.DNS, redial.Classify(err))
-	assert.Equal(t, "value", value)
+	assert.Equal(t, "value", value.Load())
 }
 
 func TestAddrResultFields(t *testing.T) {
