@@ -18,6 +18,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/seed-33f8b841/redial/internal/dnsname"
 	"github.com/seed-33f8b841/redial/internal/errno"
 )
 
@@ -239,7 +240,7 @@ func classOfDNS(e *net.DNSError) Class {
 		// "network/service": a port that /etc/services does not know. No
 		// host name has a slash. A name with a NUL never reaches a server.
 		return Invalid
-	case e.IsNotFound && isImpossible(e.Name):
+	case e.IsNotFound && dnsname.Check(e.Name).Kind != dnsname.Possible:
 		return Invalid
 	case e.IsNotFound:
 		return NotFound
@@ -255,6 +256,16 @@ func classOfAddr(e *net.AddrError) Class {
 		return NotFound
 	}
 	return Invalid
+}
+
+// isLiteral reports whether addr is an IP address, with or without a zone,
+// brackets and a port.
+func isLiteral(addr string) bool {
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		addr = host
+	}
+	_, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(addr, "["), "]"))
+	return err == nil
 }
 
 // onLinux is true if this system's kernel is Linux.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/seed-33f8b841/redial/internal/dnsname"
 	"github.com/seed-33f8b841/redial/internal/errno"
 )
 
@@ -508,29 +509,27 @@ func (f *failure) badName(name string) advice {
 
 // nameFault says what is wrong with a name, and how to correct it.
 func nameFault(name string) (fault, fix string) {
-	const remove = "Remove that from the setting or the file that the name comes from."
-	labels := strings.Split(strings.TrimSuffix(name, "."), ".")
-	switch {
-	case oddity(name) != "":
-		return oddity(name), remove
-	case strings.Contains(name, "@"):
-		return "has an @, which no host name has", "Leave out what is before the @: the user and the password go to the protocol's client."
-	case strings.Contains(name, "%"):
-		return "has a zone after %, but is no IPv6 address", "An IPv6 address with a zone looks like fe80::1%eth0."
-	case strings.Contains(name, ":"):
-		return "has colons, but is no IPv6 address", "An IPv6 address is up to eight groups of hexadecimal digits, such as 2001:db8::1."
-	case len(labels) >= net.IPv4len && strings.Trim(name, ".0123456789") == "":
-		return "is no IPv4 address: " + ipv4Fault(name), "An IPv4 address is four numbers from 0 to 255 without leading zeros, such as 192.0.2.1."
-	case strings.Contains(name, ".."), strings.HasPrefix(name, "."):
-		return "has an empty part: two dots side by side, or one in front", "Is a variable empty that should fill the part?"
-	case len(name) > 253:
-		return "is too long for a name: " + strconv.Itoa(len(name)) + " characters, 253 at most", "Is a token, a list or a whole text in the place of the host?"
+	if odd := oddity(name); odd != "" {
+		return odd, "Remove that from the setting or the file that the name comes from."
 	}
-	for _, label := range labels {
-		if len(label) > 63 {
-			return "has a part that is too long: " + quote(shortened(label)) + " has " + strconv.Itoa(len(label)) + " characters, 63 at most",
-				"Is a key, a token or a whole path in the place of the host?"
+	switch bad := dnsname.Check(name); bad.Kind {
+	case dnsname.Mailbox:
+		return "has an @, which no host name has", "Leave out what is before the @: the user and the password go to the protocol's client."
+	case dnsname.Colon:
+		if strings.Contains(name, "%") {
+			return "has a zone after %, but is no IPv6 address", "An IPv6 address with a zone looks like fe80::1%eth0."
 		}
+		return "has colons, but is no IPv6 address", "An IPv6 address is up to eight groups of hexadecimal digits, such as 2001:db8::1."
+	case dnsname.BadIPv4:
+		return "is no IPv4 address: " + ipv4Fault(name), "An IPv4 address is four numbers from 0 to 255 without leading zeros, such as 192.0.2.1."
+	case dnsname.EmptyLabel:
+		return "has an empty part: two dots side by side, or one in front", "Is a variable empty that should fill the part?"
+	case dnsname.LongName:
+		return fmt.Sprintf("is too long for a name: %d characters, %d at most", len(strings.TrimSuffix(name, ".")), dnsname.LongestName),
+			"Is a token, a list or a whole text in the place of the host?"
+	case dnsname.LongLabel:
+		return fmt.Sprintf("has a part that is too long: %s has %d characters, %d at most", quote(shortened(bad.Part)), len(bad.Part), dnsname.LongestLabel),
+			"Is a key, a token or a whole path in the place of the host?"
 	}
 	return "is no name that the DNS can hold", "A host name has letters, digits, hyphens and dots."
 }
