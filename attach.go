@@ -2,7 +2,7 @@ package redial
 
 import (
 	"context"
-	"net"
+	"time"
 )
 
 // Attach returns a copy of ctx that ties dials to it: a dial whose context descends
@@ -42,37 +42,77 @@ type attachKey struct{}
 // attachedTo returns the context that a dial with ctx is attached to, or nil.
 func attachedTo(ctx context.Context) context.Context {
 	attached, _ := ctx.Value(attachKey{}).(context.Context)
-	if attached == nil || withinAttempt(ctx) {
+	if attached == nil || outerAttempt(ctx) != nil {
 		return nil
 	}
 	return attached
 }
 
-// join returns a copy of ctx that also ends when other is canceled. It does not end at
-// the deadline of other, which is one of the dial's bounds: an attempt that the
-// deadline cuts off has timed out, but the copy could only be canceled. The function
-// returned must be called when the dial has ended.
+// A jointContext ends with either of two contexts. The embedded one has the values.
+type jointContext struct {
+	context.Context
+	other context.Context
+}
+
+// join returns a copy of ctx that also ends with other. The function returned must be called
+// when the dial has ended.
 func join(ctx, other context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	endTimer := func() {}
+	deadline, timed := other.Deadline()
+	if timed {
+		ctx, endTimer = context.WithDeadline(ctx, deadline)
+	}
 	stop := context.AfterFunc(other, func() {
-		if _, ok := other.Deadline(); !ok || other.Err() != context.DeadlineExceeded {
-			cancel(context.Cause(other))
+		if timed && other.Err() == context.DeadlineExceeded && !time.Now().Before(deadline) {
+			return // the timer ends ctx, so that an attempt in flight fails with a timeout
 		}
+		cancel(context.Cause(other))
 	})
-	return ctx, func() {
+	return jointContext{ctx, other}, func() {
 		stop()
+		endTimer()
 		cancel(nil)
 	}
 }
 
-// attached runs a dial that also ends with another context. It has a function of its
-// own, as observed has, because a defer enlarges the stack of every dial that waits.
-func (l *loop) attached() (net.Conn, error) {
-	ctx, leave := join(l.ctx, l.also)
-	defer leave()
-	l.ctx, l.attemptCtx = ctx, ctx
-	if l.dialer.OnDial != nil {
-		return l.observed()
+func (c jointContext) Err() error {
+	if err := c.other.Err(); err != nil {
+		return err
 	}
-	return l.run()
+	return c.Context.Err()
+}
+
+// causeOf returns why ctx has ended.
+func causeOf(ctx context.Context) error {
+	if c, ok := ctx.(jointContext); ok {
+		if c.other.Err() != nil {
+			return causeOf(c.other)
+		}
+		ctx = c.Context
+	}
+	return context.Cause(ctx)
+}
+
+// dueGrace is how long awaitContext waits.
+const dueGrace = 10 * time.Millisecond
+
+// awaitContext waits for ctx to end if its deadline has passed at now, but a timer of the dial
+// fired first: only a context whose own timer has fired has its cause. A custom context might
+// never end, so the wait is short.
+func awaitContext(ctx context.Context, now time.Time) {
+	if c, ok := ctx.(jointContext); ok {
+		awaitContext(c.other, now)
+		ctx = c.Context
+	}
+	deadline, ok := ctx.Deadline()
+	if !ok || now.Before(deadline) || ctx.Err() != nil {
+		return
+	}
+	timer := time.NewTimer(dueGrace)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"net"
+
+	"github.com/seed-33f8b841/redial/internal/foreign"
 )
 
 // Do calls connect until it succeeds or d gives up: it classifies the failures of connect,
@@ -41,12 +43,12 @@ func Do[T any](ctx context.Context, d *Dialer, network, address string, connect 
 	if d == nil {
 		d = new(Dialer)
 	}
-	w := way{network: network, address: address, by: byDo}
-	w.connect = func(ctx context.Context, _ *Dialer, _ way, _ plan) (net.Conn, *lookup, error) {
+	one := d.newDial(ctx, network, address, nil, func(ctx context.Context) (net.Conn, error) {
 		value, err := connect(ctx)
-		return &made[T]{value: value}, nil, err
-	}
-	conn, err := d.dialBy(ctx, w)
+		return &made[T]{value: value}, err
+	})
+	one.isDo = true
+	conn, err := one.run()
 	if err != nil {
 		var zero T
 		return zero, err
@@ -54,8 +56,8 @@ func Do[T any](ctx context.Context, d *Dialer, network, address string, connect 
 	return conn.(*made[T]).value, nil
 }
 
-// A made is a value that Do's connect function has returned, as the loop handles it:
-// the loop closes it and asks for its addresses, and nothing else.
+// A made is a value that Do's connect function has returned, as the dial handles it:
+// the dial closes it and asks for its addresses, and nothing else.
 type made[T any] struct {
 	net.Conn // nil
 	value    T
@@ -69,7 +71,7 @@ func (m *made[T]) NetConn() net.Conn {
 
 // Close closes the value if it can be closed.
 func (m *made[T]) Close() error {
-	if c, ok := any(m.value).(io.Closer); ok && !isNilPointer(c) {
+	if c, ok := any(m.value).(io.Closer); ok && !foreign.IsNil(c) {
 		return c.Close()
 	}
 	return nil

@@ -1,11 +1,14 @@
 package redial
 
 import (
-	"errors"
 	"net"
 	"os"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/seed-33f8b841/redial/internal/errno"
+	"github.com/seed-33f8b841/redial/internal/foreign"
 )
 
 // This file deals with this machine. It finds out whether a failure is trouble of
@@ -34,6 +37,11 @@ func localTrouble(class Class, err error) Class {
 		if outOfDescriptors() {
 			return Exhausted
 		}
+	case Invalid:
+		// Without /etc/services, package net knows few services.
+		if dns, ok := foreign.As[*net.DNSError](err); ok && isService(dns.Name) && outOfDescriptors() {
+			return Exhausted
+		}
 	case Exhausted:
 		if lacksIPv6Source(err) {
 			return Unreachable
@@ -42,22 +50,48 @@ func localTrouble(class Class, err error) Class {
 	return class
 }
 
+// isService reports whether the name of a *net.DNSError is "network/service": a port. No host
+// name has a slash.
+func isService(name string) bool { return strings.Contains(name, "/") }
+
 // resolverDescriptors is how many descriptors must be free for a resolver's
 // answer to be believed. Go's resolver and glibc's need two. Two more allow for
 // descriptors that other goroutines have closed since the resolver failed.
 const resolverDescriptors = 4
 
+// descriptors holds the latest look at this process's descriptors. Only one goroutine at a
+// time looks, and what it has seen is good for a moment, so that thousands of failing look-ups
+// do not take the descriptors that they look for.
+var descriptors struct {
+	mu     sync.Mutex // held while looking
+	seenAt time.Time
+	out    bool
+}
+
+const descriptorsGoodFor = 100 * time.Millisecond
+
 // outOfDescriptors reports whether this process, or this machine, has too few
-// descriptors left for a resolver. It opens as many to find out.
+// descriptors left for a resolver.
 func outOfDescriptors() bool {
-	for range resolverDescriptors {
+	descriptors.mu.Lock()
+	defer descriptors.mu.Unlock()
+	if age := time.Since(descriptors.seenAt); age < 0 || age >= descriptorsGoodFor {
+		descriptors.out = !canOpen(resolverDescriptors)
+		descriptors.seenAt = time.Now()
+	}
+	return descriptors.out
+}
+
+// canOpen reports whether n descriptors are free. It opens as many to find out.
+func canOpen(n int) bool {
+	for range n {
 		f, err := os.Open(os.DevNull)
 		if err != nil {
-			return Classify(err) == Exhausted
+			return Classify(err) != Exhausted
 		}
 		defer f.Close()
 	}
-	return false
+	return true
 }
 
 // lacksIPv6Source reports whether connect failed because this machine has no
@@ -66,9 +100,9 @@ func outOfDescriptors() bool {
 // which sends nothing. The UDP connect needs a source address (RFC 6724, section 5),
 // but no port, because bind has given the socket one before.
 func lacksIPv6Source(err error) bool {
-	op := find[*net.OpError](err)
-	call := find[*os.SyscallError](err)
-	if op == nil || call == nil || !isConnect(call) || errno.Of(call.Err) != errno.AddressNotAvailable {
+	op, isOp := foreign.As[*net.OpError](err)
+	call, isCall := foreign.As[*os.SyscallError](err)
+	if !isOp || !isCall || !isConnect(call) || errno.Of(call.Err) != errno.AddressNotAvailable {
 		return false
 	}
 	remote := asUDPAddr(op.Addr)
@@ -80,16 +114,8 @@ func lacksIPv6Source(err error) bool {
 		conn.Close()
 		return false
 	}
-	probe, ok := errors.AsType[*os.SyscallError](probeErr)
-	return ok && isConnect(probe) && errors.Is(probe.Err, call.Err)
-}
-
-// find returns the first error of type E, a pointer, in err, or nil. Err may hold a nil
-// pointer.
-func find[E error](err error) (found E) {
-	defer func() { _ = recover() }() // the Unwrap of a nil pointer panics
-	found, _ = errors.AsType[E](err)
-	return found
+	probe, ok := foreign.As[*os.SyscallError](probeErr)
+	return ok && isConnect(probe) && foreign.Is(probe.Err, call.Err)
 }
 
 // isConnect reports whether call is connect, or connectex on Windows.
@@ -113,14 +139,14 @@ func asUDPAddr(addr net.Addr) *net.UDPAddr {
 
 // discard closes a connection that the dial does not return, so that the next
 // attempt can bind to the same local address.
-func (w *way) discard(conn net.Conn) {
-	if local, ok := w.local.(*net.TCPAddr); ok && local != nil && local.Port != 0 {
+func (d *dial) discard(conn net.Conn) {
+	if local, ok := d.local.(*net.TCPAddr); ok && local != nil && local.Port != 0 {
 		if tcp := tcpConnOf(conn); tcp != nil {
 			tcp.SetLinger(0) // reset it: its TIME_WAIT would hold the port (RFC 9293, section 3.6.1)
 		}
 	}
-	conn.Close()
-	w.removeSocket()
+	foreign.Close(conn)
+	d.removeSocket()
 }
 
 // unbind removes what a failed attempt's bind has left behind. The kernel keeps
@@ -128,21 +154,22 @@ func (w *way) discard(conn net.Conn) {
 // as long as the file exists. The file is the attempt's own if connect failed,
 // because bind comes first and creates the file. It is also the attempt's own if the
 // end of the attempt cut it off and the file did not exist before.
-func (w *way) unbind(err error, existed bool) {
-	if w.socketPath() == "" {
+func (d *dial) unbind(err error, existed bool) {
+	if d.socketPath() == "" {
 		return
 	}
-	call, class := find[*os.SyscallError](err), Classify(err)
-	cutOff := call == nil && !existed && (class == Timeout || class == Canceled)
-	if cutOff || call != nil && isConnect(call) {
-		w.removeSocket()
+	call, isCall := foreign.As[*os.SyscallError](err)
+	class := Classify(err)
+	cutOff := !isCall && !existed && (class == Timeout || class == Canceled)
+	if cutOff || isCall && isConnect(call) {
+		d.removeSocket()
 	}
 }
 
 // socketExists reports whether the file of the unix socket that the attempt binds to
 // exists.
-func (w *way) socketExists() bool {
-	path := w.socketPath()
+func (d *dial) socketExists() bool {
+	path := d.socketPath()
 	if path == "" {
 		return false
 	}
@@ -150,16 +177,16 @@ func (w *way) socketExists() bool {
 	return err == nil
 }
 
-func (w *way) removeSocket() {
-	if path := w.socketPath(); path != "" {
+func (d *dial) removeSocket() {
+	if path := d.socketPath(); path != "" {
 		os.Remove(path)
 	}
 }
 
 // socketPath returns the path of the unix socket that the attempt binds to. It is empty
 // if the attempt binds to none, or to an abstract name, which has no file.
-func (w *way) socketPath() string {
-	local, ok := w.local.(*net.UnixAddr)
+func (d *dial) socketPath() string {
+	local, ok := d.local.(*net.UnixAddr)
 	if !ok || local == nil || local.Name == "" || local.Name[0] == '@' || local.Name[0] == 0 {
 		return ""
 	}

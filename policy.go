@@ -4,10 +4,11 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
-	"reflect"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/seed-33f8b841/redial/internal/foreign"
 )
 
 // minDelay is the shortest wait between two attempts, so that a schedule of zero
@@ -24,9 +25,12 @@ const minDelay = time.Millisecond
 // returns nil. A delay under 1 ms is raised to 1 ms. A negative delay, such as
 // backoff.Stop, ends the dial. Canceled is never retried.
 //
-// Each class keeps its own schedule within a dial: after some timeouts, the first
-// Refused is followed by the first delay of its own schedule. At a [Gate], all dials to a
-// target that is backing off share the schedules.
+// Each dial has schedules of its own, also at a [Gate], one for each class: after some
+// timeouts, the first Refused is followed by the first delay of its own schedule.
+//
+// A literal &backoff.ExponentialBackOff{...} gets backoff's defaults for the fields that are
+// zero, so that it does not panic without a Clock. Within a wrapper such as
+// backoff.WithMaxRetries, make it by backoff.NewExponentialBackOff.
 type Policy map[Class]func() backoff.BackOff
 
 // DefaultPolicy returns a new copy of the policy that a Dialer without a Policy uses. The
@@ -112,48 +116,14 @@ func (p Policy) start(class Class) backoff.BackOff {
 		return nil
 	}
 	schedule := newSchedule()
-	if schedule == nil || isNilPointer(schedule) {
+	if foreign.IsNil(schedule) {
 		return nil
 	}
-	if e := exponentialWithin(schedule); e != nil {
+	if e, ok := schedule.(*backoff.ExponentialBackOff); ok {
 		complete(e)
 	}
 	schedule.Reset() // as backoff.Retry does; until then, a literal has no current interval
 	return schedule
-}
-
-// exponentialWithin returns the ExponentialBackOff that schedule is, or that it
-// wraps as backoff.WithMaxRetries and backoff.WithContext do; nil if there is none.
-// The wrappers have no method that returns it, so their fields are read.
-func exponentialWithin(schedule backoff.BackOff) *backoff.ExponentialBackOff {
-	value := reflect.ValueOf(schedule)
-	for range 100 { // more layers than anyone has, but a wrapper might wrap itself
-		if value.Kind() != reflect.Pointer || value.IsNil() {
-			return nil
-		}
-		if value.Type() == reflect.TypeFor[*backoff.ExponentialBackOff]() {
-			return (*backoff.ExponentialBackOff)(value.UnsafePointer())
-		}
-		wrapped := fieldOf(value.Elem(), reflect.TypeFor[backoff.BackOff]())
-		if !wrapped.IsValid() {
-			return nil
-		}
-		value = wrapped.Elem()
-	}
-	return nil
-}
-
-// fieldOf returns the first field of a struct that has the type given, or the zero
-// Value.
-func fieldOf(value reflect.Value, fieldType reflect.Type) reflect.Value {
-	if value.Kind() == reflect.Struct {
-		for i := range value.NumField() {
-			if field := value.Field(i); field.Type() == fieldType {
-				return field
-			}
-		}
-	}
-	return reflect.Value{}
 }
 
 // complete sets the zero fields of a literal ExponentialBackOff to backoff's defaults.
@@ -177,27 +147,25 @@ func complete(e *backoff.ExponentialBackOff) {
 	}
 }
 
-// schedules is the list of the started schedules of a dial or an outage, one for each
-// class that has occurred. It holds the first schedule itself, because most dials and
-// outages see one class only.
-type schedules struct {
-	backoff.BackOff // nil if the class is not to be retried
-	class           Class
-	started         bool
-	next            *schedules
+// schedules are the started schedules of a dial, one for each class that has occurred.
+type schedules []startedSchedule
+
+type startedSchedule struct {
+	class Class
+	backoff.BackOff
 }
 
-// of returns the schedule of class. It starts the schedule by policy if there is none
-// yet. It returns nil if the class is not to be retried.
+// of returns the schedule of class, and starts it by policy if there is none yet. It returns
+// nil if the class is not to be retried.
 func (s *schedules) of(class Class, policy Policy) backoff.BackOff {
-	for s.started && s.class != class {
-		if s.next == nil {
-			s.next = new(schedules)
+	for _, started := range *s {
+		if started.class == class {
+			return started.BackOff
 		}
-		s = s.next
 	}
-	if s.BackOff == nil { // at a Gate, another dial's policy may have had none
-		s.BackOff, s.class, s.started = policy.start(class), class, true
+	schedule := policy.start(class)
+	if schedule != nil {
+		*s = append(*s, startedSchedule{class, schedule})
 	}
-	return s.BackOff
+	return schedule
 }

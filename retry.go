@@ -3,14 +3,17 @@ package redial
 import (
 	"context"
 	"net"
+	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/seed-33f8b841/redial/internal/foreign"
 )
 
-// One dial is a loop: wait for its turn, make an attempt, classify what came of
-// it, record it, and ask the policy whether and when to try again. The loop
-// knows the caller and the Dialer's bounds. It does not know how an attempt is
-// made (dial.go), nor how dials wait for each other (gate.go).
+// One dial is a loop: wait for its turn, make an attempt, classify what came of it, record
+// it, and ask the policy whether and when to try again. This file knows the bounds of the dial
+// and decides when it ends. It does not know how an attempt is made (attempt.go), nor how
+// dials wait for each other (gate.go).
 
 // The default bounds of a dial.
 const (
@@ -18,189 +21,267 @@ const (
 	defaultMaxElapsed = 30 * time.Second // of the whole dial
 )
 
-// A caller wants a connection. It can end the dial, and may be told of its failures.
-type caller struct {
-	ctx        context.Context // ends the dial
-	attemptCtx context.Context // attempts derive theirs from it
-	report     func(*Error)    // if not nil, it is called after each failure, and with nil after a success
-}
+// A dial is one call of a Dialer's method, or of Do. One goroutine uses it. It is kept
+// small, because thousands of dials may wait at once.
+type dial struct {
+	dialer           *Dialer
+	network, address string
+	host, port       string                                      // of a name whose addresses are raced; else empty
+	method           func(ctx context.Context) (net.Conn, error) // of Do, DialTCP and the like: connects; nil for DialContext
+	isDo             bool                                        // Do's, so that method makes a value that is not Verify's to check
+	literal          bool                                        // package net only connects a socket
+	local            net.Addr                                    // the address that connect binds to; nil if none or unknown
 
-// A loop is one dial: its caller and its target, its bounds, and the results of its
-// attempts so far. It lives on the stack of the goroutine that waits in it, so it is
-// kept small.
-type loop struct {
-	dialer *Dialer
-	caller
-	way
-	also context.Context // ctx is canceled with it, and its deadline counts too; nil: none
+	waitCtx    context.Context // ends the dial
+	attemptCtx context.Context // attempts derive theirs from it; only a Transport's is not waitCtx
+	request    *requestDial    // tells a Transport's request about the dial; else nil
+	outer      *attemptContext // the other dial's attempt that this dial is nested in; nil if none
 
-	end         time.Time // no attempt begins then or later; zero: no such time
-	maxAttempts int       // zero: no limit
-	policy      Policy
-	target      *target // what the Gate knows about the target; nil without a Gate
-	nested      bool    // within another dial's attempt, which may hold a pass of the same Gate
-	byElapsed   bool    // MaxElapsed decides end, not a deadline
-	atGate      bool    // the Gate says when the next attempt is due
+	start        time.Time
+	end          time.Time // no attempt begins then or later; zero: no such time
+	ownEnd       time.Time // the same without the deadline of waitCtx, which a Transport's attempt does not end with
+	endReason    Stop      // why the dial ends then
+	attemptLimit int       // zero: no limit
+	policy       Policy
+	schedules    schedules
+	visit        *visit // at the Gate; nil without one
 
-	schedules    schedules     // of the classes that have occurred; most dials see only one
+	attempts     int           // made so far
 	lastDuration time.Duration // of the latest attempt of its own
-	finalAt      time.Duration // from start until the last attempt begins, if a wait was shortened for it; 0: no wait was
-	heard        int           // target.news at the latest failure that this dial knows
-	history
+	lastAttempt  bool          // no other attempt follows the one in flight
+	finalAt      time.Time     // when the last attempt begins, because a wait was shortened for it; zero: no wait was
+	dueAt        time.Time     // when the next attempt is due
+	history      history
+
+	name     nameState
+	route    *route // what is known about the target's addresses: ownRoute, or that of an outer dial, a Gate or a Transport
+	ownRoute route
+
+	conn  net.Conn // what the dial has connected to
+	class Class    // why the dial has failed
+	stop  Stop     // why it has stopped
 }
 
-// bound sets the bounds of the dial, in time and in attempts.
-func (l *loop) bound() {
-	l.policy = l.dialer.Policy
-	if l.policy == nil {
-		l.policy = defaultPolicy
+// newDial returns the dial that connects to address by method; a nil method means as
+// DialContext does. Local is the address that method binds to, if it is known.
+func (d *Dialer) newDial(ctx context.Context, network, address string, local net.Addr, method func(context.Context) (net.Conn, error)) *dial {
+	one := &dial{dialer: d, network: network, address: address, waitCtx: ctx, attemptCtx: ctx, local: local, method: method}
+	one.route = &one.ownRoute
+	if method != nil || d.DialFunc != nil {
+		return one
 	}
-	l.maxAttempts = max(l.dialer.MaxAttempts, 0)
-	if l.nested = withinAttempt(l.attemptCtx); l.nested {
-		l.maxAttempts = 1 // the outer dial retries; retries here would multiply with it
-	}
-	end, reason := l.ownEnd()
-	if deadline, ok := l.ctx.Deadline(); ok && (end.IsZero() || deadline.Before(end)) {
-		end, reason = deadline, ErrDeadline
-	}
-	l.end, l.byElapsed = end, reason == ErrMaxElapsed
-}
-
-// endReason returns why end ends the dial.
-func (l *loop) endReason() error {
-	if l.byElapsed {
-		return ErrMaxElapsed
-	}
-	return ErrDeadline
-}
-
-// ownEnd returns when the dial ends by its own bounds, and why. These leave out the
-// deadline of ctx, because attemptCtx may have another. Zero means never.
-func (l *loop) ownEnd() (end time.Time, reason error) {
-	d := l.dialer
-	endBy := func(t time.Time, why error) {
-		if end.IsZero() || t.Before(end) {
-			end, reason = t, why
+	one.local = d.LocalAddr
+	switch network {
+	case "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6":
+		if host, port, err := net.SplitHostPort(address); err == nil && isName(host) {
+			one.host, one.port = host, port
+		} else if _, err := netip.ParseAddrPort(address); err == nil {
+			one.literal = true
 		}
 	}
-	if !d.Deadline.IsZero() {
-		endBy(d.Deadline, ErrDeadline)
+	return one
+}
+
+// run makes the whole dial. If a hook panics or exits, run closes the connection, because
+// nobody gets it.
+func (d *dial) run() (net.Conn, error) {
+	if d.waitCtx == nil {
+		panic("nil context")
 	}
-	if d.Timeout < 0 { // as in net.Dialer, the dial is over before it begins
-		endBy(l.start, ErrDeadline)
+	d.start = time.Now()
+	returned := false
+	defer func() {
+		d.endLookup()
+		if d.conn != nil && !returned {
+			d.discard(d.conn)
+		}
+	}()
+	err := d.observed()
+	returned = true
+	if err != nil {
+		return nil, err
 	}
-	maxElapsed := d.MaxElapsed
-	if maxElapsed == 0 && l.maxAttempts != 1 {
+	return d.conn, nil
+}
+
+// observed makes the dial between the two calls of OnDial's functions.
+func (d *dial) observed() (err error) {
+	hook := d.dialer.OnDial
+	if hook == nil {
+		return d.withContexts()
+	}
+	ctx, ended := hook(d.attemptCtx, d.network, d.address)
+	if ended != nil {
+		err = errUnwound // until the dial returns
+		defer func() { ended(d.result(err)) }()
+	}
+	if ctx != nil {
+		defer d.continueWith(ctx)()
+	}
+	return d.withContexts()
+}
+
+// result returns what the dial that ends with err came to.
+func (d *dial) result(err error) Result {
+	r := Result{Err: err, Attempts: d.attempts, Elapsed: time.Since(d.start), Nested: d.outer != nil}
+	if err != nil && err != errUnwound {
+		r.Class, r.Stop = d.class, d.stop
+	}
+	return r
+}
+
+// continueWith makes ctx, which OnDial has derived from attemptCtx, the context of the dial. A
+// request still ends the dial's waits. The function returned must be called when the dial has
+// ended.
+func (d *dial) continueWith(ctx context.Context) (leave func()) {
+	d.attemptCtx = ctx
+	if d.request == nil {
+		d.waitCtx = ctx
+		return func() {}
+	}
+	d.waitCtx, leave = join(d.waitCtx, ctx)
+	return leave
+}
+
+// withContexts makes the dial once its contexts are known: it ends with the context that it is
+// attached to, and is nested if its context is that of an attempt.
+func (d *dial) withContexts() error {
+	if attached := attachedTo(d.attemptCtx); attached != nil && d.request == nil {
+		ctx, leave := join(d.attemptCtx, attached)
+		defer leave()
+		d.waitCtx, d.attemptCtx = ctx, ctx
+	}
+	if d.outer = outerAttempt(d.attemptCtx); d.outer != nil && d.outer.route != nil {
+		d.route = d.outer.route
+	}
+	d.setBounds()
+	if gate := d.dialer.Gate; gate != nil && d.outer == nil {
+		d.visit = gate.enter(targetKey{d.network, d.address, d.isDo}, d.end, d.waitCtx.Done(), d.dialer.Cancel)
+		defer d.visit.leave()
+		if d.request == nil {
+			d.route = d.visit.route
+		}
+	}
+	return d.keepTrying()
+}
+
+// setBounds sets the bounds of the dial, in time and in attempts.
+func (d *dial) setBounds() {
+	d.policy = d.dialer.Policy
+	if d.policy == nil {
+		d.policy = defaultPolicy
+	}
+	d.attemptLimit = max(d.dialer.MaxAttempts, 0)
+	if d.outer != nil {
+		d.attemptLimit = 1 // the outer dial retries; retries here would multiply with it
+	}
+	maxElapsed := d.dialer.MaxElapsed
+	if maxElapsed == 0 && !d.isSingle() {
 		maxElapsed = defaultMaxElapsed
 	}
 	if maxElapsed > 0 {
-		endBy(l.start.Add(maxElapsed), ErrMaxElapsed)
+		d.endBy(d.start.Add(maxElapsed), ErrMaxElapsed)
 	}
-	if l.also != nil {
-		if deadline, ok := l.also.Deadline(); ok {
-			endBy(deadline, ErrDeadline)
-		}
+	if deadline := d.dialer.Deadline; !deadline.IsZero() {
+		d.endBy(deadline, ErrDeadline)
 	}
-	return end, reason
+	if d.dialer.Timeout < 0 { // as in net.Dialer, the dial is over before it begins
+		d.endBy(d.start, ErrDeadline)
+	}
+	d.ownEnd = d.end
+	if deadline, ok := d.waitCtx.Deadline(); ok {
+		d.endBy(deadline, ErrDeadline)
+	}
 }
 
-// attemptEnd returns when an attempt that starts now is cut off. Zero means never.
-func (l *loop) attemptEnd(now time.Time) time.Time {
-	end, _ := l.ownEnd()
-	timeout := l.dialer.Timeout
-	if timeout == 0 && l.maxAttempts != 1 {
+func (d *dial) endBy(end time.Time, reason Stop) {
+	if d.end.IsZero() || end.Before(d.end) {
+		d.end, d.endReason = end, reason
+	}
+}
+
+// isSingle reports whether the dial may make one attempt only. Its caller, or the dial around
+// it, retries, and gets the inner dialer's own error.
+func (d *dial) isSingle() bool { return d.attemptLimit == 1 }
+
+// attemptEnd returns when an attempt that starts now is cut off at the latest.
+func (d *dial) attemptEnd(now time.Time) time.Time {
+	timeout := d.dialer.Timeout
+	if timeout == 0 {
 		timeout = defaultTimeout
 	}
-	if timeout == 0 {
-		return end
+	end := now.Add(timeout)
+	if !d.ownEnd.IsZero() && d.ownEnd.Before(end) {
+		return d.ownEnd
 	}
-	return soonest(end, now.Add(timeout))
+	return end
 }
 
-// dial makes the whole dial. It panics if the caller's ctx is nil.
-func (l *loop) dial() (net.Conn, error) {
-	if l.ctx == nil {
-		panic("nil context")
-	}
-	l.start = time.Now()
-	if l.report == nil { // a Transport's dial ends with its request
-		l.also = attachedTo(l.ctx)
-	}
-	switch {
-	case l.also != nil:
-		return l.attached()
-	case l.dialer.OnDial != nil:
-		return l.observed()
-	}
-	return l.run()
-}
-
-// run makes attempts until one succeeds or there is a reason to stop.
-func (l *loop) run() (net.Conn, error) {
-	l.bound()
-	if gate := l.dialer.Gate; gate != nil && !l.nested {
-		return l.runAtGate(gate)
-	}
-	return l.keepTrying()
-}
-
-func (l *loop) runAtGate(g *Gate) (net.Conn, error) {
-	l.target = g.enter(targetKey{l.network, l.address})
-	defer g.leave(l.target)
-	return l.keepTrying()
-}
-
-// keepTrying is the loop. It has a function of its own, because a defer in it would
-// enlarge the stack of every dial that waits.
-func (l *loop) keepTrying() (net.Conn, error) {
+// keepTrying makes attempts until one succeeds or there is a reason to stop.
+func (d *dial) keepTrying() error {
 	for {
-		if err := l.abandonIfOver(); err != nil {
-			return nil, err
+		var done bool
+		var err error
+		switch turn, failure := d.awaitTurn(); turn {
+		case goes:
+			done, err = d.makeAttempt()
+		case hears:
+			done, err = d.share(failure)
+		case ends:
+			done, err = d.abandonIfOver()
 		}
-		conn, err := l.try()
-		if conn != nil || err != nil {
-			return conn, err
+		if done {
+			return err
 		}
-		l.wait()
 	}
+}
+
+// awaitTurn waits until the next attempt is due or, at a Gate, until the dial may make it. It
+// returns goes, hears with another dial's failure to take in its place, or ends if the caller
+// gives up or time is up.
+func (d *dial) awaitTurn() (verdict, Attempt) {
+	if d.visit != nil {
+		return d.visit.acquire(d.dueAt, d.isLast(d.dueAt))
+	}
+	delay := time.Until(d.dueAt) // the logger and OnAttempt have used up some of it
+	if delay <= 0 {
+		return goes, Attempt{}
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return goes, Attempt{}
+	case <-d.waitCtx.Done():
+	case <-d.dialer.Cancel:
+	}
+	return ends, Attempt{}
 }
 
 // An ending says why a dial ends before it has connected. The zero value means that
 // the dial goes on.
 type ending struct {
-	stop     error // for Attempt.Stop and Error.Stop
-	ctxErr   error // the Err of the caller's context, if it ended the dial; stop is the cause, which need not match Err
-	canceled bool  // true if the caller gave up, false if time is up
+	stop  Stop
+	cause error // of the context that ended the dial; nil if none did
 }
 
 // over reports whether the dial is over at now, and why. It asks the context,
 // Cancel and the bounds, never an error: an attempt's own timeout looks like the
 // context's, and a dial that is canceled while it tries its second address returns
 // the error of the first.
-func (l *loop) over(now time.Time) ending {
-	ctx := l.ctx
-	if l.also != nil && l.also.Err() != nil {
-		ctx = l.also // knows why
-	}
-	switch err := ctx.Err(); {
+func (d *dial) over(now time.Time) ending {
+	awaitContext(d.waitCtx, now)
+	switch err := d.waitCtx.Err(); {
+	case err == context.DeadlineExceeded:
+		return ending{ErrDeadline, causeOf(d.waitCtx)}
 	case err != nil:
-		return ending{stopOf(ctx), err, err != context.DeadlineExceeded}
-	case isClosed(l.dialer.Cancel):
-		return ending{context.Canceled, nil, true}
-	case !l.end.IsZero() && !now.Before(l.end):
-		return ending{l.endReason(), nil, false}
+		return ending{ErrCanceled, causeOf(d.waitCtx)}
+	case isClosed(d.dialer.Cancel):
+		return ending{ErrCanceled, nil}
+	case !d.end.IsZero() && !now.Before(d.end):
+		return ending{d.endReason, nil}
 	}
 	return ending{}
-}
-
-// stopOf returns the reason for stopping if ctx has ended: its cause, or ErrDeadline if its
-// deadline has no other cause.
-func stopOf(ctx context.Context) error {
-	cause := context.Cause(ctx)
-	if cause == context.DeadlineExceeded && ctx.Err() == context.DeadlineExceeded {
-		return ErrDeadline
-	}
-	return cause
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -212,339 +293,252 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// dueGrace is how long awaitContext waits.
-const dueGrace = 10 * time.Millisecond
+// makeAttempt makes one attempt, unless the dial is over. It returns true, and the error of the
+// dial, if the dial ends.
+func (d *dial) makeAttempt() (done bool, err error) {
+	if d.visit != nil {
+		defer d.visit.release()
+	}
+	if done, err := d.abandonIfOver(); done {
+		return true, err
+	}
+	start := time.Now()
+	d.lastAttempt = d.isLast(start)
+	d.attempts++
+	end := d.attemptEnd(start)
+	if d.visit != nil {
+		d.visit.endBy(end)
+	}
+	r := d.attempt(end)
+	if r.err != nil {
+		return d.failed(r, start)
+	}
+	d.conn = r.conn
+	d.succeeded(start, r)
+	return true, nil
+}
 
-// awaitContexts waits for the contexts of the dial to end if their deadlines have passed
-// at now, but the dial's own timer fired first. A context has its cause only when its own
-// timer has fired.
-func (l *loop) awaitContexts(now time.Time) {
-	awaitContext(l.ctx, now)
-	if l.also != nil {
-		awaitContext(l.also, now)
+// succeeded records the attempt that has connected.
+func (d *dial) succeeded(start time.Time, r result) {
+	if d.visit != nil {
+		d.visit.succeeded()
+	}
+	if d.request != nil {
+		d.request.report(nil)
+	}
+	if d.recordsSuccess() {
+		a := d.newAttempt(start, r)
+		a.Remote = foreign.RemoteAddr(r.conn)
+		d.record(&a)
 	}
 }
 
-// awaitContext waits for ctx to end if its deadline has passed at now. A custom context
-// might never end, so the wait is short.
-func awaitContext(ctx context.Context, now time.Time) {
-	deadline, ok := ctx.Deadline()
-	if !ok || now.Before(deadline) || ctx.Err() != nil {
-		return
-	}
-	timer := time.NewTimer(dueGrace)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}
-
-// try makes one attempt as soon as the Gate allows it. It returns the
-// connection, or the error of the dial. It returns neither if the dial goes on,
-// or if its time was up at the Gate.
-func (l *loop) try() (net.Conn, error) {
-	if l.target == nil {
-		return l.attempt(nil)
-	}
-	p, shared := l.dialer.Gate.acquire(l.target, l.patience())
-	switch {
-	case shared != nil:
-		return nil, l.share(shared)
-	case p.target == nil:
-		return nil, nil
-	}
-	defer p.release()
-	return l.attempt(&p)
-}
-
-// attempt makes one attempt, under pass p of the Gate if p is not nil.
-func (l *loop) attempt(p *pass) (net.Conn, error) {
-	start := l.start
-	if l.attempts > 0 || p != nil || l.dialer.OnDial != nil {
-		start = time.Now()
-	}
-	l.attempts++
-	conn, seen, err := l.dialer.attempt(l.attemptCtx, l.attemptEnd(start), l.way, l.plan(start))
-	if err != nil {
-		return nil, l.failed(p, err, start, seen)
-	}
-	if p != nil {
-		p.succeeded()
-	}
-	l.succeeded(conn, start, seen)
-	return conn, nil
-}
-
-// plan returns what is known about the attempt that starts now.
-func (l *loop) plan(now time.Time) plan {
-	return plan{
-		number: l.attempts,
-		last:   l.maxAttempts > 0 && l.attempts >= l.maxAttempts || l.isFinal(now),
-		policy: l.policy,
-	}
-}
-
-// succeeded records the attempt that made conn. It closes conn if the logger or
-// OnAttempt panics or ends the goroutine, because nobody gets conn then.
-func (l *loop) succeeded(conn net.Conn, start time.Time, seen *lookup) {
-	returned := false
-	defer func() {
-		if !returned {
-			l.discard(conn)
-		}
-	}()
-	if l.report != nil {
-		l.report(nil)
-	}
-	if level, _ := levelOfSuccess(l.attempts); l.records(level) {
-		a := l.newAttempt(start, seen)
-		a.Remote = remoteOf(conn)
-		l.record(&a)
-	}
-	returned = true
-}
-
-// failed classifies the attempt that ended in err, decides what comes next, and
-// records both. It returns the error of the dial, or nil if the dial goes on.
-func (l *loop) failed(p *pass, err error, start time.Time, seen *lookup) error {
-	a := l.newAttempt(start, seen)
-	a.Err = err
+// failed decides what follows the attempt that failed with r, and records both. It returns
+// true, and the error of the dial, if nothing follows.
+func (d *dial) failed(r result, start time.Time) (done bool, err error) {
+	a := d.newAttempt(start, r)
+	a.Err, a.Class = r.err, r.class
 	now := start.Add(a.Duration)
-	l.lastDuration = a.Duration
-	l.awaitContexts(now)
-	over := l.over(now)
-	a.Class = Canceled
-	if !over.canceled {
-		a.Class = l.dialer.classify(err)
+	d.lastDuration = a.Duration
+	over := d.over(now)
+	if over.stop == ErrCanceled {
+		a.Class = Canceled
 	}
-	telling := over.stop == nil || !l.cutOff(&a)
-
-	var delay time.Duration
-	shared := false
-	if p != nil {
-		// After the delay, a race would also try the next address. What a caller canceled says nothing.
-		if !over.canceled && (telling || a.Duration >= connectionAttemptDelay) {
-			delay, shared = p.failed(&a, l.policy)
-		}
-		p.release()
+	cutOff := over.stop != 0 && d.isCutOff(&a)
+	if d.visit != nil && over.stop != ErrCanceled && (!cutOff || a.Duration >= connectionAttemptDelay) {
+		d.visit.failed(&a) // what the caller cut off at once says nothing
 	}
-	l.atGate = shared
-	switch {
-	case over.stop != nil:
-		a.Stop = over.stop
-	case shared:
-		l.heard = p.heard
-		a.Delay, a.Stop = l.next(a.Class, now, delay, l.dialer.Gate.minInterval())
-	default:
-		a.Delay, a.Stop = l.next(a.Class, now, ownSchedule, 0)
-	}
-	return l.settle(&a, over, !telling)
+	return d.settle(&a, now, over, cutOff)
 }
 
-// cutOff reports whether an attempt that failed at the end of the dial tells nothing
-// about the target: the end cut it off, and its silence was too short to mean anything.
-// That is so if the target took longer to refuse the attempt before. On Windows each
-// refusal takes 2 s, because Windows asks again.
-func (l *loop) cutOff(a *Attempt) bool {
+// share takes the failure of another dial's attempt as an attempt of this dial.
+func (d *dial) share(a Attempt) (done bool, err error) {
+	d.attempts++
+	now := time.Now()
+	a.Number, a.Elapsed, a.Shared, a.Nested = d.attempts, now.Sub(d.start), true, false
+	a.Delay, a.Stop, a.Cause, a.tooClose = 0, 0, nil, false
+	a.Addrs = slices.Clone(a.Addrs)
+	return d.settle(&a, now, d.over(now), false)
+}
+
+// isCutOff reports whether an attempt that the end of the dial has ended says nothing about
+// the target, because its silence was too short to mean anything. That is so if the target took
+// longer to refuse the attempt before. On Windows each refusal takes 2 s, because Windows asks
+// again.
+func (d *dial) isCutOff(a *Attempt) bool {
 	short := time.Second
-	if last := &l.latest; last.class == Refused || last.class == Reset {
+	if last := d.history.last(); last != nil && (last.class == Refused || last.class == Reset) {
 		short = max(short, last.took())
 	}
 	return a.Duration < short && (a.Class == Timeout || a.Class == Canceled)
 }
 
-// share records another dial's failed probe as an attempt of this dial, and
-// decides what to do next as for any failure.
-func (l *loop) share(s *sharedFailure) error {
-	l.attempts++
-	l.heard = s.news
-	now := time.Now()
-	a := s.attempt
-	a.Number, a.Elapsed, a.Shared, a.Delay, a.Stop = l.attempts, now.Sub(l.start), true, 0, nil
-	over := l.over(now)
-	l.atGate = true
-	if a.Stop = over.stop; a.Stop == nil {
-		a.Delay, a.Stop = l.next(a.Class, now, s.delay, l.dialer.Gate.minInterval())
+// settle decides whether a failed attempt is followed by another one, and records it. It
+// returns true, and the error of the dial, if none follows. That error is about the attempt
+// before, if the end of the dial cut off this one too soon.
+func (d *dial) settle(a *Attempt, now time.Time, over ending, cutOff bool) (done bool, err error) {
+	if a.Stop, a.Cause = over.stop, over.cause; a.Stop == 0 {
+		a.Delay, a.Stop = d.next(a.Class, now)
+		a.tooClose = a.Stop.Timeout()
 	}
-	return l.settle(&a, over, false)
+	d.dueAt = now.Add(a.Delay)
+	d.class, d.stop = a.Class, a.Stop
+	if d.isSingle() {
+		d.record(a)
+		return true, a.Err
+	}
+	verdict := *a
+	if last := d.history.last(); cutOff && last != nil {
+		verdict.Class, verdict.Err = last.class, last.err
+		d.class = last.class
+	}
+	d.history.add(a, d.start)
+	if d.request != nil {
+		d.request.report(d.newError(&verdict))
+	}
+	d.record(a)
+	if a.Stop == 0 {
+		return false, nil
+	}
+	return true, d.newError(&verdict).asOpError()
 }
 
-// settle keeps the record of a failed attempt, which is mute if it tells nothing about
-// the target. It returns the error of the dial, if that attempt was its last.
-func (l *loop) settle(a *Attempt, over ending, mute bool) error {
-	if l.maxAttempts == 1 {
-		l.record(a)
-		return a.Err // the caller or the outer dial retries, and needs the inner dialer's own error
-	}
-	r := newRecord(a, l.start)
-	r.mute = mute
-	if a.Stop == nil && l.by == byNet {
-		r.compact() // an error of DialFunc stays as it is: somebody might compare it
-	}
-	l.add(r)
-	if l.report != nil {
-		l.report(l.newError(a.Stop, nil, a.Elapsed))
-	}
-	l.record(a)
-	if a.Stop == nil {
-		return nil
-	}
-	return l.newError(a.Stop, over.ctxErr, a.Elapsed).asOpError()
-}
-
-func (l *loop) newAttempt(start time.Time, seen *lookup) Attempt {
+func (d *dial) newAttempt(start time.Time, r result) Attempt {
 	duration := time.Since(start)
-	a := Attempt{
-		Network:  l.network,
-		Address:  l.address,
-		Number:   l.attempts,
-		Start:    start,
-		Duration: duration,
-		Elapsed:  start.Sub(l.start) + duration,
+	return Attempt{
+		Network:    d.network,
+		Address:    d.address,
+		Number:     d.attempts,
+		Start:      start,
+		Duration:   duration,
+		Resolve:    r.resolve,
+		Unanswered: r.unanswered,
+		Elapsed:    start.Sub(d.start) + duration,
+		Addrs:      r.addrs,
+		Nested:     d.outer != nil,
 	}
-	if seen != nil {
-		a.Resolve, a.Addrs = seen.resolve, seen.addrs
-	}
-	return a
 }
 
-// ownSchedule tells next to take the delay from the dial's own schedule.
-const ownSchedule time.Duration = -1 << 63
-
-// next decides how long to wait for the next attempt after a failure of class
-// at now, or why there is none. The delay is the Gate's, or ownSchedule. No
-// attempt is due before least has passed.
-func (l *loop) next(class Class, now time.Time, delay, least time.Duration) (_ time.Duration, stop error) {
-	if l.policy[class] == nil || class == Canceled {
+// next decides how long to wait for the next attempt after a failure of class at now, or why
+// there is none.
+func (d *dial) next(class Class, now time.Time) (time.Duration, Stop) {
+	switch {
+	case d.policy[class] == nil || class == Canceled:
 		return 0, ErrPermanent
-	}
-	if l.maxAttempts > 0 && l.attempts >= l.maxAttempts {
+	case d.attempts == d.attemptLimit:
 		return 0, ErrMaxAttempts
 	}
-	if delay == ownSchedule {
-		schedule := l.schedules.of(class, l.policy)
-		if schedule == nil {
-			return 0, ErrPermanent
-		}
-		delay = schedule.NextBackOff()
+	schedule := d.schedules.of(class, d.policy)
+	if schedule == nil {
+		return 0, ErrPermanent
 	}
+	delay := schedule.NextBackOff()
 	switch {
 	case delay < 0:
-		return 0, errScheduleEnded
-	case l.isFinal(now):
-		return 0, l.endReason()
+		return 0, ErrScheduleEnded
+	case d.isFinal(now):
+		return 0, d.endReason
 	}
 	delay = max(delay, minDelay)
-	if l.finalAt == 0 && (l.end.IsZero() || now.Add(delay).Before(l.end)) {
-		return delay, nil
+	if d.finalAt.IsZero() && (d.end.IsZero() || now.Add(delay).Before(d.end)) {
+		return delay, 0
 	}
-	lastChance := l.lastChance()
-	l.finalAt = lastChance.Sub(l.start)
-	delay = lastChance.Sub(now)
-	if delay < minDelay || !now.Add(max(delay, least)).Before(l.end) {
-		return 0, l.endReason()
+	d.finalAt = d.lastChance()
+	if delay = d.finalAt.Sub(now); delay < minDelay {
+		return 0, d.endReason
 	}
-	return max(delay, least), nil
+	return delay, 0
 }
 
-// isFinal reports whether an attempt that starts at now is the last one, for which a
-// wait was shortened.
-func (l *loop) isFinal(now time.Time) bool {
-	return l.finalAt != 0 && now.Sub(l.start) >= l.finalAt
+// isLast reports whether the next attempt, if it starts at now, is the dial's last.
+func (d *dial) isLast(now time.Time) bool {
+	return d.attempts+1 == d.attemptLimit || d.isFinal(now)
+}
+
+// isFinal reports whether an attempt that starts at now is the last one, because a wait was
+// shortened for it.
+func (d *dial) isFinal(now time.Time) bool {
+	return !d.finalAt.IsZero() && !now.Before(d.finalAt)
 }
 
 // lastChance returns the latest time at which to begin an attempt, so that it has
 // enough time: a twentieth of the dial's whole time, or twice the duration of the
 // latest attempt if that is longer. It returns zero if the dial has no end.
-func (l *loop) lastChance() time.Time {
+func (d *dial) lastChance() time.Time {
 	switch {
-	case l.end.IsZero():
+	case d.end.IsZero():
 		return time.Time{}
-	case l.finalAt != 0:
-		return l.start.Add(l.finalAt)
+	case !d.finalAt.IsZero():
+		return d.finalAt
 	}
-	return l.end.Add(-max(l.end.Sub(l.start)/20, 2*l.lastDuration))
+	return d.end.Add(-max(d.end.Sub(d.start)/20, 2*d.lastDuration))
 }
 
-// patience returns how long the dial can wait at the Gate.
-func (l *loop) patience() patience {
-	return patience{end: l.end, last: l.lastChance(), heard: l.heard, done: l.ctx.Done(), cancel: l.dialer.Cancel}
+// mayRetry reports whether another attempt may follow the one in flight, if it fails with
+// class.
+func (d *dial) mayRetry(class Class) bool {
+	return !d.lastAttempt && d.policy[class] != nil
 }
 
-// wait returns when the next attempt is due, or as soon as the caller gives up.
-func (l *loop) wait() {
-	due := l.start.Add(l.latest.elapsed).Add(l.latest.delay) // the sum of both can overflow
-	delay := time.Until(due)                                 // the logger and OnAttempt have used up some of it
-	if l.atGate || delay <= 0 {
-		return
+// abandonIfOver returns true if the dial is over before its first attempt, or between two. It
+// then logs and returns the error of the dial.
+func (d *dial) abandonIfOver() (done bool, err error) {
+	over := d.over(time.Now())
+	if over.stop == 0 {
+		return false, nil
 	}
-	timer := time.NewTimer(delay)
-	select {
-	case <-timer.C:
-	case <-l.ctx.Done():
-	case <-l.dialer.Cancel:
-	}
-	timer.Stop() // without defer, which would enlarge the stack of every dial that waits
-}
-
-// abandonIfOver logs and returns the error of a dial that is over before its first
-// attempt, or between two. It returns nil if the dial goes on.
-func (l *loop) abandonIfOver() error {
-	now := time.Now()
-	l.awaitContexts(now)
-	over := l.over(now)
-	if over.stop == nil {
-		return nil
-	}
-	if l.attempts == 0 {
-		l.latest.class, l.latest.err = Timeout, over.stop
-		if over.canceled {
-			l.latest.class = Canceled
+	verdict := Attempt{Elapsed: time.Since(d.start), Stop: over.stop, Cause: over.cause}
+	if last := d.history.last(); last != nil {
+		verdict.Class, verdict.Err = last.class, last.err
+	} else {
+		verdict.Class, verdict.Err = Timeout, over.stop
+		if over.stop == ErrCanceled {
+			verdict.Class = Canceled
 		}
 	}
-	e := l.newError(over.stop, over.ctxErr, now.Sub(l.start))
-	l.recordEnd(e, over.canceled)
-	if l.maxAttempts == 1 && l.by == byNet {
-		return l.netError(over)
+	d.class, d.stop = verdict.Class, over.stop
+	e := d.newError(&verdict)
+	d.recordEnd(e)
+	if d.isSingle() && d.dialer.DialFunc == nil && !d.isDo {
+		return true, d.netError(over)
 	}
-	return e.asOpError()
+	return true, e.asOpError()
 }
 
 // netError returns the error that net.Dialer returns for a dial that is over before it
 // has begun. It calls DialContext with a context that has ended, which opens no socket.
 // (DialTCP and the like would.)
-func (l *loop) netError(over ending) error {
-	ctx, cancel := context.WithDeadline(l.attemptCtx, aLongTimeAgo)
-	if over.canceled {
-		ctx, cancel = context.WithCancel(l.attemptCtx)
+func (d *dial) netError(over ending) error {
+	ctx, cancel := context.WithDeadline(d.attemptCtx, aLongTimeAgo)
+	if over.stop == ErrCanceled {
+		ctx, cancel = context.WithCancel(d.attemptCtx)
 		cancel()
 	}
 	defer cancel()
-	inner := l.dialer.unbound()
-	inner.LocalAddr = l.local
-	conn, err := inner.DialContext(ctx, l.network, l.address)
+	conn, err := byNet(d.dialer, func(inner *net.Dialer) (net.Conn, error) {
+		inner.LocalAddr = d.local
+		return inner.DialContext(ctx, d.network, d.address)
+	})
 	if err == nil {
-		l.discard(conn)
+		d.discard(conn)
 		return over.stop
 	}
 	return err
 }
 
-// newError returns the error of the dial so far. Its History is made by complete.
-func (l *loop) newError(stop, ctxErr error, elapsed time.Duration) *Error {
-	kept := l.history
-	kept.earlier = slices.Clone(kept.earlier)
-	last := kept.telling()
-	return &Error{
-		Network:  l.network,
-		Address:  l.address,
-		Attempts: l.attempts,
-		Elapsed:  elapsed,
-		Class:    last.class,
-		Err:      asMade(last.err),
-		Stop:     stop,
-		ctxErr:   ctxErr,
-		kept:     &kept,
+// newError returns the error of the dial so far, by what verdict says.
+func (d *dial) newError(verdict *Attempt) *Error {
+	e := &Error{
+		Network:  d.network,
+		Address:  d.address,
+		Attempts: d.attempts,
+		Elapsed:  verdict.Elapsed,
+		Class:    verdict.Class,
+		Err:      verdict.Err,
+		Stop:     verdict.Stop,
+		Cause:    verdict.Cause,
+		tooClose: verdict.tooClose,
 	}
+	e.History = d.history.attempts(e, d.start, d.outer != nil)
+	return e
 }

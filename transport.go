@@ -8,6 +8,8 @@ import (
 	"net/http/httptrace"
 	"sync"
 	"time"
+
+	"github.com/seed-33f8b841/redial/internal/foreign"
 )
 
 // A Transport is an http.RoundTripper whose dials end with the requests that
@@ -66,9 +68,9 @@ func NewTransport(d *Dialer, base *http.Transport) *Transport {
 		if !ok { // RoundTrip did not start this dial; http.Transport.NewClientConn did
 			return d.DialContext(ctx, network, address)
 		}
-		c, end := r.newDial(dialContext{ctx, r})
-		defer end()
-		return d.dial(c, network, address)
+		one := d.newDial(dialContext{ctx, r}, network, address, nil, nil)
+		defer r.attend(one)()
+		return one.run()
 	}
 	return &Transport{base: clone}
 }
@@ -118,6 +120,7 @@ type request struct {
 
 // A requestDial is a dial that net/http makes for a request.
 type requestDial struct {
+	request *request
 	ctx     context.Context // ends the dial
 	stop    context.CancelCauseFunc
 	failed  *Error       // the dial's failures so far; nil if there were none or it has connected
@@ -180,28 +183,32 @@ func (r *request) stop(reason error) {
 	}
 }
 
-// newDial returns the caller of a dial that net/http starts with ctx. The dial
-// ends with the request; its attempts end with ctx only. The function returned
-// must be called when the dial has ended.
-func (r *request) newDial(ctx context.Context) (caller, func()) {
-	dial := new(requestDial)
+// attend makes one, a dial that net/http starts for the request, end with the request. Its
+// attempts end with the context that net/http gave it only. The function returned must be called
+// when the dial has ended.
+func (r *request) attend(one *dial) (leave func()) {
+	ctx := one.attemptCtx
+	dial := &requestDial{request: r}
 	dial.ctx, dial.stop = context.WithCancelCause(r.Context)
 	stopWithCtx := context.AfterFunc(ctx, func() { dial.stop(context.Cause(ctx)) })
+	one.waitCtx, one.request = dial.ctx, dial
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	dial.earlier, r.dial = r.dial, dial
 	if r.unwanted != nil {
 		dial.stop(r.unwanted)
 	}
-	report := func(failed *Error) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		dial.failed = failed
-	}
-	return caller{ctx: dial.ctx, attemptCtx: ctx, report: report}, func() {
+	return func() {
 		stopWithCtx()
 		dial.stop(nil)
 	}
+}
+
+// report notes the dial's failures so far; nil if it has connected.
+func (d *requestDial) report(failed *Error) {
+	d.request.mu.Lock()
+	defer d.request.mu.Unlock()
+	d.failed = failed
 }
 
 // withFailure adds the dial's last failure to err if the request ended during an
@@ -209,15 +216,16 @@ func (r *request) newDial(ctx context.Context) (caller, func()) {
 func (r *request) withFailure(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if find[*Error](err) != nil || r.dial == nil || r.dial.failed == nil {
+	if _, has := foreign.As[*Error](err); has || r.dial == nil || r.dial.failed == nil {
 		return err
 	}
 	e := *r.dial.failed
-	e.complete()
-	e.Stop, e.ctxErr = err, r.Err()
-	if deadline, ok := r.Deadline(); e.ctxErr != nil {
-		e.Stop = stopOf(r.Context)
-	} else if ok && !time.Now().Before(deadline) { // http.Client's own timer fired first
+	e.Stop, e.Cause, e.tooClose = ErrCanceled, err, false
+	if r.Err() != nil {
+		e.Cause = context.Cause(r.Context)
+	}
+	deadline, ok := r.Deadline()
+	if r.Err() == context.DeadlineExceeded || ok && !time.Now().Before(deadline) { // http.Client's own timer may fire first
 		e.Stop = ErrDeadline
 	}
 	return e.asOpError()

@@ -6,7 +6,6 @@ package explain
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"runtime"
@@ -306,31 +305,13 @@ func (f *failure) bounded(a advice) advice {
 
 // timeWasUp reports whether a time limit of the whole dial ended it.
 func (f *failure) timeWasUp() bool {
-	if f.dial == nil {
-		return false
-	}
-	switch f.dial.Stop {
-	case redial.ErrMaxElapsed, redial.ErrDeadline, context.DeadlineExceeded:
-		return true
-	case nil, redial.ErrPermanent, redial.ErrMaxAttempts:
-		return false
-	}
-	// The cause of a context's deadline can be anything. The error then holds
-	// the context's own error behind its cause.
-	all := f.dial.Unwrap()
-	return len(all) > 0 && all[len(all)-1] == context.DeadlineExceeded
+	return f.dial != nil && f.dial.Stop.Timeout()
 }
 
 // gaveUp reports whether the caller ended the dial, during an attempt or
 // between two.
 func (f *failure) gaveUp() bool {
-	switch {
-	case f.class == redial.Canceled:
-		return true
-	case f.dial == nil || f.dial.Stop == nil || f.timeWasUp():
-		return false
-	}
-	return !errors.Is(f.dial.Stop, redial.ErrPermanent) && f.dial.Stop != redial.ErrMaxAttempts
+	return f.class == redial.Canceled || f.dial != nil && f.dial.Stop == redial.ErrCanceled
 }
 
 // spent says how often and how long the dial tried: "4 attempts in 1.2s".
@@ -385,7 +366,7 @@ func (f *failure) before() *advice {
 			continue
 		}
 		earlier := *f.dial
-		earlier.Attempts, earlier.Class, earlier.Err, earlier.Stop = 1, attempt.Class, attempt.Err, redial.ErrMaxAttempts
+		earlier.Attempts, earlier.Class, earlier.Err, earlier.Stop, earlier.Cause = 1, attempt.Class, attempt.Err, redial.ErrMaxAttempts, nil
 		earlier.History = []redial.Attempt{attempt}
 		a := newFailure(&earlier, f.goos).explain()
 		return &a
@@ -395,10 +376,10 @@ func (f *failure) before() *advice {
 
 // cause quotes why the caller gave up, if it said so.
 func (f *failure) cause() string {
-	if f.dial == nil || f.dial.Stop == nil || f.dial.Stop == context.Canceled || isNilPointer(f.dial.Stop) {
+	if f.dial == nil || f.dial.Cause == nil || f.dial.Cause == context.Canceled || isNilPointer(f.dial.Cause) {
 		return ""
 	}
-	return "The reason given is " + quote(safely(f.dial.Stop.Error)) + "."
+	return "The reason given is " + quote(safely(f.dial.Cause.Error)) + "."
 }
 
 // unknown explains what no class knows.

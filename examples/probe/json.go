@@ -137,7 +137,7 @@ func newJSONAttempt(a *attempt) jsonAttempt {
 	if a.Err != nil {
 		j.Class, j.Error = a.Class.String(), a.Err.Error()
 	}
-	if a.Stop != nil {
+	if a.Stop != 0 {
 		j.Stop = a.Stop.Error()
 	}
 	for _, addr := range a.Addrs {

@@ -137,7 +137,7 @@ func (l *look) explanation() string {
 	}
 	return explain(&redial.Error{
 		Network: a.Network, Address: a.Address, Attempts: a.Number, Elapsed: a.Elapsed,
-		Class: a.Class, Err: a.Err, Stop: a.Stop, History: history,
+		Class: a.Class, Err: a.Err, Stop: a.Stop, Cause: a.Cause, History: history,
 	})
 }
 

@@ -80,7 +80,7 @@ func printAttempt(out io.Writer, a redial.Attempt) {
 	switch {
 	case a.Err == nil:
 		fmt.Fprintf(out, "attempt %d: connected, %v after the first began\n", a.Number, a.Elapsed.Round(time.Millisecond))
-	case a.Stop == nil:
+	case a.Stop == 0:
 		fmt.Fprintf(out, "attempt %d: %v, the next in %v\n", a.Number, a.Class, a.Delay.Round(time.Millisecond))
 	default:
 		fmt.Fprintf(out, "attempt %d: %v, no other: %v\n", a.Number, a.Class, a.Stop)

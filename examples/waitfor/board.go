@@ -125,7 +125,7 @@ func (b *board) attempted(i int, a redial.Attempt) {
 	if a.Delay > 0 {
 		r.next = a.Start.Add(a.Duration + a.Delay)
 	}
-	if a.Stop != nil {
+	if a.Stop != 0 {
 		r.changed = false // the explanation follows
 	} else if r.state != before {
 		r.changed = true

@@ -1,0 +1,425 @@
+package redial
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/seed-33f8b841/redial/internal/foreign"
+)
+
+// This file makes one attempt: it connects by DialFunc, by net.Dialer or by the race of a
+// name's addresses, checks the connection, and removes what a failed attempt leaves behind.
+
+// An Attempt is the record of one attempt. It is logged, passed to
+// Dialer.OnAttempt, and kept in Error.History.
+type Attempt struct {
+	Network, Address string        // as dialed
+	Number           int           // of this attempt in its dial, from 1
+	Start            time.Time     // of this attempt
+	Duration         time.Duration // of this attempt, including Dialer.Verify
+	Resolve          time.Duration // the part of Duration spent waiting for the look-up of a name; 0 if there was none
+	Unanswered       string        // the DNS queries that had no answer: "A", "AAAA" or "A and AAAA"; empty if all had one, or if it is not known
+	Elapsed          time.Duration // from the start of the dial to the end of this attempt
+	Addrs            []AddrResult  // every address of the name that was tried, in the order of their starts; nil if no name was resolved
+	Remote           net.Addr      // of the connection; nil on failure
+	Err              error         // as the inner dialer returned it; nil on success
+	Class            Class         // of Err; Unknown on success
+	Shared           bool          // another dial's attempt, reported by the Gate; Start, Duration and Err are the other attempt's
+	Nested           bool          // the dial is nested: it was called within another dial's attempt, which retries
+	Delay            time.Duration // until the next attempt; 0 if there is no next attempt
+	Stop             Stop          // why there is no next attempt; 0 on success and while retrying
+	Cause            error         // what context.Cause returns for the context that ended the dial; nil if none did
+
+	tooClose bool // as in Error
+}
+
+// A result is what one attempt came to.
+type result struct {
+	conn  net.Conn // nil on failure
+	err   error    // nil on success
+	class Class    // of err
+	nameResult
+}
+
+// A nameResult is what an attempt did with a name.
+type nameResult struct {
+	resolve    time.Duration
+	addrs      []AddrResult
+	unanswered string
+}
+
+// attempt makes one attempt, until end at the latest; a zero end means no limit. A
+// connection that it does not return is closed, even if user code panics.
+func (d *dial) attempt(end time.Time) result {
+	ctx, mark := d.attemptContext(end)
+	defer mark.end()
+	existed := d.socketExists()
+	r := d.connect(ctx)
+	if r.err == nil {
+		return r
+	}
+	d.unbind(r.err, existed)
+	mark.failed()
+	if end, ok := ctx.Deadline(); ok && r.class == Canceled && !time.Now().Before(end) {
+		r.class = Timeout // some dialers say "canceled" when their time is up
+	}
+	return r
+}
+
+// connect makes one connection and checks it.
+func (d *dial) connect(ctx context.Context) result {
+	if d.port != "" {
+		return d.connectByName(ctx)
+	}
+	conn, err := d.connectOnce(ctx)
+	if err == nil {
+		err = d.check(ctx, conn)
+	}
+	if err != nil {
+		return result{err: err, class: d.dialer.classify(err)}
+	}
+	return result{conn: conn}
+}
+
+// These are the failures of a DialFunc that broke its contract.
+var (
+	errNoConn   = errors.New("redial: DialFunc returned neither a connection nor an error")
+	errNilError = errors.New("redial: DialFunc returned a nil pointer as its error: return nil itself")
+)
+
+// connectOnce connects in the way that the dial was called with.
+func (d *dial) connectOnce(ctx context.Context) (conn net.Conn, err error) {
+	switch {
+	case d.method != nil:
+		conn, err = d.method(ctx)
+	case d.dialer.DialFunc != nil:
+		conn, err = d.dialer.DialFunc(ctx, d.network, d.address)
+	case dialsPortZero(d.network, d.address):
+		err = errPortZero(d.network, d.address)
+	default:
+		conn, err = byNet(d.dialer, func(inner *net.Dialer) (net.Conn, error) {
+			return inner.DialContext(ctx, d.network, d.address)
+		})
+	}
+	switch {
+	case err != nil && foreign.IsNil(err):
+		err = errNilError // the pointer's methods would panic
+	case err == nil && foreign.IsNil(conn):
+		err = errNoConn
+	}
+	if err != nil {
+		if !foreign.IsNil(conn) {
+			foreign.Close(conn)
+		}
+		return nil, err
+	}
+	return conn, nil
+}
+
+// dialsPortZero reports whether a TCP address has port 0, or no port. No server can listen
+// there, but some systems say "connection refused", as if one could come.
+func dialsPortZero(network, address string) bool {
+	if !strings.HasPrefix(network, "tcp") {
+		return false
+	}
+	_, port, err := net.SplitHostPort(address)
+	return err == nil && strings.Trim(port, "0") == ""
+}
+
+func errPortZero(network, address string) error {
+	return &net.OpError{Op: "dial", Net: network, Err: &net.AddrError{Err: "port 0 cannot be dialed", Addr: address}}
+}
+
+// byNet calls connect with the embedded dialer, without its bounds in time, which the
+// attempt's context carries instead. Package net closes its socket if Control returns an
+// error, but not if Control panics or exits. So byNet turns both into an error, and repeats
+// them when package net has returned.
+func byNet[C net.Conn](d *Dialer, connect func(*net.Dialer) (C, error)) (net.Conn, error) {
+	inner := d.Dialer
+	inner.Timeout, inner.Deadline = 0, time.Time{}
+	//lint:ignore SA1019 a drop-in replacement has all fields of net.Dialer
+	inner.Cancel = nil
+	var repeat func()
+	if control := d.Control; control != nil && d.ControlContext == nil {
+		inner.Control = func(network, address string, c syscall.RawConn) error {
+			return contained(&repeat, func() error { return control(network, address, c) })
+		}
+	}
+	if control := d.ControlContext; control != nil {
+		inner.ControlContext = func(ctx context.Context, network, address string, c syscall.RawConn) error {
+			return contained(&repeat, func() error { return control(ctx, network, address, c) })
+		}
+	}
+	conn, err := connect(&inner)
+	if repeat != nil {
+		repeat()
+	}
+	if err != nil {
+		return nil, err // and no nil pointer within a net.Conn
+	}
+	return conn, nil
+}
+
+// errUnwound is the error of what a panic or runtime.Goexit has ended.
+var errUnwound = errors.New("redial: a panic or runtime.Goexit ended the dial")
+
+// contained returns what f returns. If f panics or exits, contained returns errUnwound and
+// sets repeat to a function that does the same in the goroutine that calls it.
+func contained(repeat *func(), f func() error) (err error) {
+	if *repeat != nil {
+		return errUnwound
+	}
+	done := make(chan func())
+	go carry(func() { err = f() }, func(again func()) { done <- again })
+	if *repeat = <-done; *repeat != nil {
+		err = errUnwound
+	}
+	return err
+}
+
+// carry calls f and then ended, with nil if f has returned. If f panics or calls
+// runtime.Goexit, ended gets a function that does the same in the goroutine that calls it.
+// Call carry in a goroutine of its own, because nothing stops a runtime.Goexit.
+func carry(f func(), ended func(repeat func())) {
+	repeat := runtime.Goexit // unless f returns or panics
+	defer func() {
+		if v := recover(); v != nil {
+			repeat = func() { panic(v) }
+		}
+		ended(repeat)
+	}()
+	f()
+	repeat = nil
+}
+
+// check returns an error if conn is connected to itself, or if Verify refuses it. Then, or
+// if Verify panics, it closes conn.
+func (d *dial) check(ctx context.Context, conn net.Conn) error {
+	good := false
+	defer func() {
+		if !good {
+			d.discard(conn)
+		}
+	}()
+	if err := selfConnected(conn); err != nil {
+		return err
+	}
+	if d.dialer.Verify != nil && !d.isDo {
+		if err := d.dialer.verify(ctx, conn); err != nil {
+			return err
+		}
+	}
+	good = true
+	return nil
+}
+
+// verify calls Verify. It makes reads and writes on conn fail once ctx ends, because
+// otherwise a Verify that sets no deadline could block the dial for ever.
+func (d *Dialer) verify(ctx context.Context, conn net.Conn) error {
+	interrupted := make(chan struct{})
+	closed := false
+	stop := context.AfterFunc(ctx, func() {
+		defer close(interrupted)
+		closed = !interrupt(conn)
+	})
+	defer stop() // if Verify panics
+	err := d.Verify(ctx, conn)
+	if err != nil && foreign.IsNil(err) {
+		err = errNilError
+	}
+	if !stop() {
+		<-interrupted
+		if err == nil || closed { // Verify succeeded, but conn is of no use; or failed, because conn was closed
+			err = ctx.Err()
+		}
+	}
+	return err
+}
+
+// aLongTimeAgo is a deadline that has passed.
+var aLongTimeAgo = time.Unix(1, 0)
+
+// interruptGrace is how long SetDeadline may take.
+const interruptGrace = 100 * time.Millisecond
+
+// interrupt makes all reads and writes on conn fail, by a deadline that has passed. It
+// closes conn, and returns false, if conn has no deadlines, as in some tunnels
+// (golang.org/x/crypto/ssh), or if SetDeadline does not return, for example because it
+// waits for a mutex that a blocked Read holds.
+func interrupt(conn net.Conn) bool {
+	set := make(chan error, 1)
+	go func() {
+		err := errors.ErrUnsupported // if SetDeadline panics, as a test double's does
+		foreign.Try(func() { err = conn.SetDeadline(aLongTimeAgo) })
+		set <- err
+	}()
+	timer := time.NewTimer(interruptGrace)
+	defer timer.Stop()
+	select {
+	case err := <-set:
+		if err == nil || foreign.Is(err, net.ErrClosed) { // Verify may have closed it, as (*tls.Conn).HandshakeContext does
+			return true
+		}
+	case <-timer.C:
+	}
+	foreign.Close(conn)
+	return false
+}
+
+// An attemptContext is the context of an attempt, or of a look-up. A Dialer that finds a
+// live one among its context's values is nested: it makes one attempt and leaves the retries
+// to the outer dial. It ignores an attemptContext whose attempt has ended, because the
+// values can live on in a session.
+type attemptContext struct {
+	context.Context
+	deadline time.Time // zero: the parent's
+	ended    atomic.Bool
+	cancels  [2]context.CancelFunc // nil where there is nothing to cancel
+
+	route     *route           // what nested dials learn about addresses, the outer dial knows too; nil for a look-up
+	mu        sync.Mutex       // guards connected
+	connected []netip.AddrPort // by nested dials: if the attempt fails all the same, these addresses have failed
+}
+
+type attemptKey struct{}
+
+func (c *attemptContext) Value(key any) any {
+	if key == (attemptKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+func (c *attemptContext) Deadline() (time.Time, bool) {
+	if c.deadline.IsZero() {
+		return c.Context.Deadline()
+	}
+	return c.deadline, true
+}
+
+// outerAttempt returns the innermost live attempt, of any Dialer, that ctx belongs to; nil
+// if there is none.
+func outerAttempt(ctx context.Context) *attemptContext {
+	for {
+		c, _ := ctx.Value(attemptKey{}).(*attemptContext)
+		if c == nil || !c.ended.Load() {
+			return c
+		}
+		ctx = c.Context // an outer attempt may still be live
+	}
+}
+
+// attemptContext derives the context of an attempt. The context also ends at end, if end is
+// not zero, and when Cancel is closed. The caller must call its method end.
+func (d *dial) attemptContext(end time.Time) (context.Context, *attemptContext) {
+	mark := &attemptContext{Context: d.attemptCtx, route: d.route}
+	var ctx context.Context = mark
+	if deadline, ok := ctx.Deadline(); !end.IsZero() && (!ok || end.Before(deadline)) {
+		if d.needsTimer() {
+			ctx, mark.cancels[0] = context.WithDeadline(ctx, end)
+		} else {
+			mark.deadline = end
+		}
+	}
+	if cancel := d.dialer.Cancel; cancel != nil {
+		ctx, mark.cancels[1] = context.WithCancel(ctx)
+		go func(ctx context.Context) {
+			select {
+			case <-cancel:
+				mark.cancels[1]()
+			case <-ctx.Done():
+			}
+		}(ctx)
+	}
+	return ctx, mark
+}
+
+// needsTimer reports whether a timer must end the attempt's context. None is needed if
+// package net only connects a socket, with a context that can end: package net then gives
+// the context's deadline to the socket. A timer would cost more than all else that a dial
+// adds to net.Dialer.
+func (d *dial) needsTimer() bool {
+	return !d.literal || d.attemptCtx.Done() == nil || d.dialer.Verify != nil || d.dialer.ControlContext != nil || !socketDeadlines
+}
+
+// socketDeadlines reports whether package net uses the poller's deadlines to connect. On
+// the other systems it waits for the context to be done.
+const socketDeadlines = runtime.GOOS != "plan9" && runtime.GOOS != "js" && runtime.GOOS != "wasip1"
+
+func (c *attemptContext) end() {
+	c.ended.Store(true)
+	for _, cancel := range c.cancels {
+		if cancel != nil {
+			cancel()
+		}
+	}
+}
+
+// hasConnected notes that a nested dial has connected to addr.
+func (c *attemptContext) hasConnected(addr netip.AddrPort) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.connected = append(c.connected, addr)
+}
+
+// failed notes that the addresses which nested dials have connected to have failed.
+func (c *attemptContext) failed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, addr := range c.connected {
+		c.route.failed(addr)
+	}
+}
+
+// selfConnected returns an error if conn is a TCP connection to itself, or is built on
+// one. If nothing listens on the port that is dialed, the kernel may choose the same
+// port for the local end. A simultaneous open (RFC 9293, section 3.5) then connects the
+// socket to itself. net.Dialer tries again in that case, but only twice.
+func selfConnected(conn net.Conn) error {
+	tcp := tcpConnOf(conn)
+	if tcp == nil {
+		return nil
+	}
+	local, ok := tcp.LocalAddr().(*net.TCPAddr)
+	if !ok || local == nil {
+		return nil
+	}
+	remote, ok := tcp.RemoteAddr().(*net.TCPAddr)
+	if !ok || remote == nil || local.Port != remote.Port || !local.IP.Equal(remote.IP) || local.Zone != remote.Zone {
+		return nil
+	}
+	return &net.OpError{Op: "dial", Net: remote.Network(), Source: local, Addr: remote, Err: errSelfConnect{}}
+}
+
+// tcpConnOf returns conn if it is a TCP connection, or the TCP connection that it is
+// built on, as a *tls.Conn is. It returns nil if there is none. Other connections do not
+// count, because the addresses of a tunnel say nothing about this machine.
+func tcpConnOf(conn net.Conn) (tcp *net.TCPConn) {
+	for range 8 { // more layers than anyone has; a wrapper might return itself
+		switch c := conn.(type) {
+		case *net.TCPConn:
+			return c
+		case interface{ NetConn() net.Conn }:
+			conn = nil
+			foreign.Try(func() { conn = c.NetConn() }) // panics for a nil *tls.Conn
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// errSelfConnect matches the ECONNREFUSED that the kernel would have returned
+// if it had picked another local port.
+type errSelfConnect struct{}
+
+func (errSelfConnect) Error() string { return "connected to itself: nothing listens there" }
+func (errSelfConnect) Unwrap() error { return errnoRefused }

@@ -1,0 +1,252 @@
+package redial
+
+import (
+	"context"
+	"net"
+	"net/http/httptrace"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// This file turns a name into addresses. A look-up belongs to the dial: if an attempt runs out
+// of time, the look-up goes on, and the next attempt takes what has come. A dial asks nothing
+// anew that is still being asked.
+
+const (
+	// familyPatience is how long the first look-up of a dial waits for the addresses of one
+	// family when it has those of the other. Each next look-up waits twice as long.
+	familyPatience = time.Second
+
+	// mostDoubts is how many look-ups of a dial may end in a doubtful "no such host" before
+	// the dial believes it.
+	mostDoubts = 2
+)
+
+// nameState is what a dial knows about the name that it dials.
+type nameState struct {
+	running *lookup      // goes on, or has ended between two attempts; nil if the next attempt begins one
+	count   int32        // look-ups begun
+	doubts  int16        // look-ups that ended in a doubtful "no such host"
+	exists  bool         // the name has resolved in this dial
+	known   []netip.Addr // what it has resolved to; nil if it has not, or if it is gone
+}
+
+// A lookup is one look-up of a name, in a goroutine of its own.
+type lookup struct {
+	end  func()
+	done chan struct{} // closed when the fields below are set
+	ips  []netip.Addr
+	err  error
+	log  *queryLog
+}
+
+// resolve returns the addresses of the dial's name, at least one, in the order in which to try
+// them. It waits for the dial's look-up until ctx ends, and begins one if none is running.
+func (d *dial) resolve(ctx context.Context) (addrs []netip.AddrPort, unanswered string, err error) {
+	port, err := d.dialer.resolver().LookupPort(ctx, d.network, d.port)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case port == 0 && strings.HasPrefix(d.network, "tcp"):
+		return nil, "", &net.AddrError{Err: "port 0 cannot be dialed", Addr: d.address}
+	}
+	ips, unanswered, err := d.lookUp(ctx)
+	if err != nil {
+		return nil, unanswered, err
+	}
+	addrs = make([]netip.AddrPort, len(ips))
+	for i, ip := range ips {
+		addrs[i] = netip.AddrPortFrom(ip, uint16(port))
+	}
+	return d.inOrder(addrs), unanswered, nil
+}
+
+func (d *Dialer) resolver() *net.Resolver {
+	if d.Resolver == nil {
+		return net.DefaultResolver
+	}
+	return d.Resolver
+}
+
+// lookUp returns what the dial's look-up finds, or what an earlier one has found.
+func (d *dial) lookUp(ctx context.Context) (ips []netip.Addr, unanswered string, err error) {
+	l := d.name.running
+	var trace *httptrace.ClientTrace
+	if l == nil {
+		l = d.startLookup()
+		trace = httptrace.ContextClientTrace(ctx)
+	}
+	if trace != nil && trace.DNSStart != nil {
+		trace.DNSStart(httptrace.DNSStartInfo{Host: d.host})
+	}
+	select {
+	case <-l.done:
+		d.name.running = nil
+		l.end()
+		ips, err = d.judge(l)
+	case <-ctx.Done():
+		err = lookupCutOff(ctx, d.host)
+	}
+	if trace != nil && trace.DNSDone != nil {
+		trace.DNSDone(httptrace.DNSDoneInfo{Addrs: ipAddrs(ips), Err: err})
+	}
+	return ips, l.log.unanswered(), err
+}
+
+// startLookup begins a look-up, which ends with the dial. Its context has the values of the
+// dial's, but not the hooks of net/http/httptrace: the caller's goroutine calls the hooks for
+// look-ups, and connections to a DNS server are not the caller's.
+func (d *dial) startLookup() *lookup {
+	patience := familyPatience << min(d.name.count, 10)
+	d.name.count++
+	ctx, cancel := context.WithCancel(context.WithoutCancel(d.attemptCtx))
+	mark := &attemptContext{Context: untraced{ctx}}
+	l := &lookup{done: make(chan struct{}), log: newQueryLog(patience)}
+	l.end = func() {
+		mark.end()
+		cancel()
+	}
+	d.name.running = l
+	resolver := resolverFor(d.dialer.Resolver)
+	go func(network, host string) {
+		defer close(l.done)
+		l.ips, l.err = lookupIPs(l.log.context(mark), resolver, network, host)
+	}(d.network, d.host)
+	return l
+}
+
+// endLookup ends the look-up that is still running.
+func (d *dial) endLookup() {
+	if l := d.name.running; l != nil {
+		l.end()
+	}
+}
+
+// judge returns what the look-up found, in the light of the dial's earlier look-ups. A name
+// that has resolved exists: a temporary failure brings back its earlier addresses, and a later
+// "no such host" is temporary. So is one that the resolver has not heard for all names of
+// the search list.
+func (d *dial) judge(l *lookup) ([]netip.Addr, error) {
+	if l.err == nil {
+		d.name.known, d.name.exists = l.ips, true
+		if d.sharesNames() {
+			d.route.resolved(d.host)
+		}
+		return l.ips, nil
+	}
+	switch Classify(l.err) {
+	case DNS:
+		if d.name.known != nil {
+			return d.name.known, nil
+		}
+	case NotFound:
+		d.name.known = nil
+		if d.name.exists || d.sharesNames() && d.route.hasResolved(d.host) {
+			return nil, &net.DNSError{UnwrapErr: l.err, Err: "no such host, although the name has resolved before", Name: d.host, IsTemporary: true}
+		}
+		if server, silent, ok := l.log.doubtful(); ok && d.name.doubts < mostDoubts {
+			d.name.doubts++
+			return nil, &net.DNSError{UnwrapErr: l.err, Err: "no such host, but not every query was answered", Name: d.host, Server: server,
+				IsTimeout: silent, IsTemporary: true}
+		}
+	}
+	return nil, l.err
+}
+
+// sharesNames reports whether the dial knows from others, or tells others, which names exist:
+// dials at a Gate, and dials within one dial's attempts. Those of a Transport do not, because a
+// request for a name that is gone must fail at once.
+func (d *dial) sharesNames() bool { return d.route != &d.ownRoute && d.request == nil }
+
+// lookupCutOff returns the error of an attempt that ended while it waited for the look-up. It
+// has the form of package net's.
+func lookupCutOff(ctx context.Context, host string) error {
+	err := &net.DNSError{UnwrapErr: ctx.Err(), Err: "operation was canceled", Name: host}
+	if ctx.Err() == context.DeadlineExceeded {
+		err.Err, err.IsTimeout, err.IsTemporary = "i/o timeout", true, true
+	}
+	return err
+}
+
+func ipAddrs(ips []netip.Addr) []net.IPAddr {
+	all := make([]net.IPAddr, len(ips))
+	for i, ip := range ips {
+		all[i] = net.IPAddr{IP: ip.AsSlice(), Zone: ip.Zone()}
+	}
+	return all
+}
+
+// lookupIPs resolves host to addresses of the family that network names, or of
+// both families. It asks for no other family, and keeps the zones. It returns at
+// least one address, or an error.
+func lookupIPs(ctx context.Context, resolver *net.Resolver, network, host string) ([]netip.Addr, error) {
+	ips, err := lookupFamily(ctx, resolver, network[len("tcp"):], host) // or of udp
+	if err == nil && len(ips) == 0 {
+		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+	}
+	return ips, err
+}
+
+func lookupFamily(ctx context.Context, resolver *net.Resolver, family, host string) ([]netip.Addr, error) {
+	if family == "" {
+		return lookupZoned(ctx, resolver, host)
+	}
+	ips, err := resolver.LookupNetIP(ctx, "ip"+family, host)
+	if err != nil {
+		return nil, err
+	}
+	for i := range ips {
+		ips[i] = ips[i].Unmap() // IPv4 addresses from /etc/hosts have the long form
+	}
+	if family == "4" || !slices.ContainsFunc(ips, netip.Addr.IsLinkLocalUnicast) {
+		return ips, nil
+	}
+	// LookupNetIP dropped the zones, and a link-local address is of no use
+	// without one. The answer may have changed when this asks again.
+	zoned, err := lookupZoned(ctx, resolver, host)
+	zoned = slices.DeleteFunc(zoned, netip.Addr.Is4)
+	if len(zoned) > 0 {
+		return zoned, nil
+	}
+	if ips = slices.DeleteFunc(ips, netip.Addr.IsLinkLocalUnicast); len(ips) > 0 {
+		return ips, nil
+	}
+	return nil, err
+}
+
+// lookupZoned resolves host to addresses of both families with their zones.
+func lookupZoned(ctx context.Context, resolver *net.Resolver, host string) ([]netip.Addr, error) {
+	addrs, err := resolver.LookupIPAddr(ctx, host)
+	ips := make([]netip.Addr, 0, len(addrs))
+	for _, addr := range addrs {
+		if ip, ok := netip.AddrFromSlice(addr.IP); ok {
+			ips = append(ips, ip.Unmap().WithZone(addr.Zone))
+		}
+	}
+	return ips, err
+}
+
+// untraced hides a context's ClientTrace.
+type untraced struct{ context.Context }
+
+func (c untraced) Value(key any) any {
+	value := c.Context.Value(key)
+	if _, ok := value.(*httptrace.ClientTrace); ok {
+		return nil
+	}
+	return value
+}
+
+// isName reports whether host is a name to look up, rather than an IP address.
+func isName(host string) bool {
+	if host == "" {
+		return false
+	}
+	if last := host[len(host)-1]; (last < '0' || last > '9') && !strings.Contains(host, ":") {
+		return true // no IP address looks so; to parse it would cost an error
+	}
+	_, err := netip.ParseAddr(host)
+	return err != nil
+}

@@ -1,0 +1,170 @@
+package redial
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// This file decides in which order the addresses of a name are tried, by what is known about
+// them: what failed lately goes last, and what worked lately comes first.
+
+const (
+	routeMemory = 10 * time.Minute // how long a route remembers which addresses failed or worked
+	nameMemory  = time.Minute      // how long it remembers that a name has resolved
+)
+
+// maxAddresses is how many addresses one attempt tries.
+const maxAddresses = 64
+
+// A route is what is known about the addresses of one target. A dial has one, which dials
+// within its attempts share. The dials at a Gate, or through a Transport, to one target share
+// one. It can be used concurrently.
+type route struct {
+	mu       sync.Mutex
+	names    []resolvedName // usually one; more if the attempts of a Do dial several
+	failures []addrFailure  // one for each address, the oldest first
+	worked   netip.AddrPort // the address that worked last; zero if none did, or if it has failed since
+	workedAt time.Time
+}
+
+type addrFailure struct {
+	addr netip.AddrPort
+	at   time.Time
+}
+
+type resolvedName struct {
+	host string
+	at   time.Time
+}
+
+// failed notes that addr refused, was silent, or failed after it had connected.
+func (r *route) failed(addr netip.AddrPort) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forget(addr, time.Now())
+	r.failures = append(r.failures, addrFailure{addr, time.Now()})
+	if r.worked == addr {
+		r.worked = netip.AddrPort{}
+	}
+}
+
+// connected notes that addr works.
+func (r *route) connected(addr netip.AddrPort) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forget(addr, time.Now())
+	r.worked, r.workedAt = addr, time.Now()
+}
+
+// forget drops the failure of addr, and those that are too old.
+func (r *route) forget(addr netip.AddrPort, now time.Time) {
+	r.failures = slices.DeleteFunc(r.failures, func(f addrFailure) bool {
+		return f.addr == addr || now.Sub(f.at) > routeMemory
+	})
+}
+
+// resolved notes that host exists.
+func (r *route) resolved(host string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	r.names = slices.DeleteFunc(r.names, func(n resolvedName) bool { return n.host == host || now.Sub(n.at) > nameMemory })
+	r.names = append(r.names, resolvedName{host, now})
+}
+
+// hasResolved reports whether host has resolved lately.
+func (r *route) hasResolved(host string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.names, func(n resolvedName) bool { return n.host == host && time.Since(n.at) <= nameMemory })
+}
+
+// sort sorts addrs: first the address that worked last, then those that have not failed, in the
+// order that they have, then the others, with those first that failed first.
+func (r *route) sort(addrs []netip.AddrPort, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rank := func(addr netip.AddrPort) int {
+		if addr == r.worked && now.Sub(r.workedAt) <= routeMemory {
+			return -1
+		}
+		return 1 + slices.IndexFunc(r.failures, func(f addrFailure) bool {
+			return f.addr == addr && now.Sub(f.at) <= routeMemory
+		})
+	}
+	slices.SortStableFunc(addrs, func(a, b netip.AddrPort) int { return rank(a) - rank(b) })
+}
+
+// inOrder returns the addresses that LocalAddr can reach, each once, in the order in which to
+// try them. If LocalAddr can reach none, inOrder returns the first of addrs, because
+// net.Dialer's error explains what is wrong with it. addrs must not be empty.
+func (d *dial) inOrder(addrs []netip.AddrPort) []netip.AddrPort {
+	if len(addrs) == 1 {
+		return addrs
+	}
+	var fit []netip.AddrPort
+	taken := make(map[netip.AddrPort]bool, len(addrs))
+	for _, addr := range addrs {
+		if !taken[addr] && fits(d.dialer.LocalAddr, addr) {
+			taken[addr] = true
+			fit = append(fit, addr)
+		}
+	}
+	if len(fit) == 0 {
+		return addrs[:1]
+	}
+	if d.dialer.FallbackDelay >= 0 {
+		fit = interleave(fit)
+	}
+	d.route.sort(fit, time.Now())
+	return fit[:min(len(fit), maxAddresses)]
+}
+
+// fits reports whether a connection can go from local to remote. It decides as
+// net.Dialer does.
+func fits(local net.Addr, remote netip.AddrPort) bool {
+	var ip net.IP
+	switch local := local.(type) {
+	case nil:
+		return true
+	case *net.TCPAddr:
+		if local != nil {
+			ip = local.IP
+		}
+	case *net.UDPAddr:
+		if local != nil {
+			ip = local.IP
+		}
+	default:
+		return false
+	}
+	return len(ip) == 0 || ip.IsUnspecified() || remote.Addr().IsUnspecified() || (ip.To4() != nil) == remote.Addr().Is4()
+}
+
+// interleave returns addrs with the two families in turn, starting with the
+// family of the first address (RFC 8305, section 4, with a First Address
+// Family Count of 1). Within a family it keeps the order.
+func interleave(addrs []netip.AddrPort) []netip.AddrPort {
+	var families [2][]netip.AddrPort
+	for _, addr := range addrs {
+		other := 0
+		if addr.Addr().Is4() != addrs[0].Addr().Is4() {
+			other = 1
+		}
+		families[other] = append(families[other], addr)
+	}
+	mixed := make([]netip.AddrPort, 0, len(addrs))
+	for i := range families[0] {
+		mixed = append(mixed, families[0][i])
+		if i < len(families[1]) {
+			mixed = append(mixed, families[1][i])
+		}
+	}
+	if n := len(families[0]); n < len(families[1]) {
+		mixed = append(mixed, families[1][n:]...)
+	}
+	return mixed
+}
