@@ -76,7 +76,7 @@ func (d *dial) attempt(end time.Time) result {
 
 // connect makes one connection and checks it.
 func (d *dial) connect(ctx context.Context) result {
-	if d.port != "" {
+	if d.name != nil {
 		return d.connectByName(ctx)
 	}
 	conn, err := d.connectOnce(ctx)
@@ -284,7 +284,7 @@ type attemptContext struct {
 	ended    atomic.Bool
 	cancels  [2]context.CancelFunc // nil where there is nothing to cancel
 
-	route     *route           // what nested dials learn about addresses, the outer dial knows too; nil for a look-up
+	route     *route           // what nested dials learn about addresses, the dial's next attempt knows too; nil for a look-up
 	mu        sync.Mutex       // guards connected
 	connected []netip.AddrPort // by nested dials: if the attempt fails all the same, these addresses have failed
 }
@@ -320,6 +320,9 @@ func outerAttempt(ctx context.Context) *attemptContext {
 // attemptContext derives the context of an attempt. The context also ends at end, if end is
 // not zero, and when Cancel is closed. The caller must call its method end.
 func (d *dial) attemptContext(end time.Time) (context.Context, *attemptContext) {
+	if d.route == nil && (d.method != nil || d.dialer.DialFunc != nil || d.dialer.Verify != nil) {
+		d.route = new(route) // for dials that user code makes
+	}
 	mark := &attemptContext{Context: d.attemptCtx, route: d.route}
 	var ctx context.Context = mark
 	if deadline, ok := ctx.Deadline(); !end.IsZero() && (!ok || end.Before(deadline)) {
@@ -365,6 +368,9 @@ func (c *attemptContext) end() {
 
 // hasConnected notes that a nested dial has connected to addr.
 func (c *attemptContext) hasConnected(addr netip.AddrPort) {
+	if c.route == nil {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.connected = append(c.connected, addr)

@@ -24,13 +24,14 @@ const (
 	mostDoubts = 2
 )
 
-// nameState is what a dial knows about the name that it dials.
-type nameState struct {
-	running *lookup      // goes on, or has ended between two attempts; nil if the next attempt begins one
-	count   int32        // look-ups begun
-	doubts  int16        // look-ups that ended in a doubtful "no such host"
-	exists  bool         // the name has resolved in this dial
-	known   []netip.Addr // what it has resolved to; nil if it has not, or if it is gone
+// A name is what a dial knows about the name that it dials.
+type name struct {
+	host, port string
+	running    *lookup      // goes on, or has ended between two attempts; nil if the next attempt begins one
+	count      int          // look-ups begun
+	doubts     int          // look-ups that ended in a doubtful "no such host"
+	exists     bool         // the name has resolved in this dial
+	known      []netip.Addr // what it has resolved to; nil if it has not, or if it is gone
 }
 
 // A lookup is one look-up of a name, in a goroutine of its own.
@@ -45,7 +46,7 @@ type lookup struct {
 // resolve returns the addresses of the dial's name, at least one, in the order in which to try
 // them. It waits for the dial's look-up until ctx ends, and begins one if none is running.
 func (d *dial) resolve(ctx context.Context) (addrs []netip.AddrPort, unanswered string, err error) {
-	port, err := d.dialer.resolver().LookupPort(ctx, d.network, d.port)
+	port, err := d.dialer.resolver().LookupPort(ctx, d.network, d.name.port)
 	switch {
 	case err != nil:
 		return nil, "", err
@@ -79,7 +80,7 @@ func (d *dial) lookUp(ctx context.Context) (ips []netip.Addr, unanswered string,
 		trace = httptrace.ContextClientTrace(ctx)
 	}
 	if trace != nil && trace.DNSStart != nil {
-		trace.DNSStart(httptrace.DNSStartInfo{Host: d.host})
+		trace.DNSStart(httptrace.DNSStartInfo{Host: d.name.host})
 	}
 	select {
 	case <-l.done:
@@ -87,7 +88,7 @@ func (d *dial) lookUp(ctx context.Context) (ips []netip.Addr, unanswered string,
 		l.end()
 		ips, err = d.judge(l)
 	case <-ctx.Done():
-		err = lookupCutOff(ctx, d.host)
+		err = lookupCutOff(ctx, d.name.host)
 	}
 	if trace != nil && trace.DNSDone != nil {
 		trace.DNSDone(httptrace.DNSDoneInfo{Addrs: ipAddrs(ips), Err: err})
@@ -113,14 +114,14 @@ func (d *dial) startLookup() *lookup {
 	go func(network, host string) {
 		defer close(l.done)
 		l.ips, l.err = lookupIPs(l.log.context(mark), resolver, network, host)
-	}(d.network, d.host)
+	}(d.network, d.name.host)
 	return l
 }
 
 // endLookup ends the look-up that is still running.
 func (d *dial) endLookup() {
-	if l := d.name.running; l != nil {
-		l.end()
+	if d.name != nil && d.name.running != nil {
+		d.name.running.end()
 	}
 }
 
@@ -132,7 +133,7 @@ func (d *dial) judge(l *lookup) ([]netip.Addr, error) {
 	if l.err == nil {
 		d.name.known, d.name.exists = l.ips, true
 		if d.sharesNames() {
-			d.route.resolved(d.host)
+			d.route.resolved(d.name.host)
 		}
 		return l.ips, nil
 	}
@@ -143,12 +144,12 @@ func (d *dial) judge(l *lookup) ([]netip.Addr, error) {
 		}
 	case NotFound:
 		d.name.known = nil
-		if d.name.exists || d.sharesNames() && d.route.hasResolved(d.host) {
-			return nil, &net.DNSError{UnwrapErr: l.err, Err: "no such host, although the name has resolved before", Name: d.host, IsTemporary: true}
+		if d.name.exists || d.sharesNames() && d.route.hasResolved(d.name.host) {
+			return nil, &net.DNSError{UnwrapErr: l.err, Err: "no such host, although the name has resolved before", Name: d.name.host, IsTemporary: true}
 		}
 		if server, silent, ok := l.log.doubtful(); ok && d.name.doubts < mostDoubts {
 			d.name.doubts++
-			return nil, &net.DNSError{UnwrapErr: l.err, Err: "no such host, but not every query was answered", Name: d.host, Server: server,
+			return nil, &net.DNSError{UnwrapErr: l.err, Err: "no such host, but not every query was answered", Name: d.name.host, Server: server,
 				IsTimeout: silent, IsTemporary: true}
 		}
 	}
@@ -158,7 +159,9 @@ func (d *dial) judge(l *lookup) ([]netip.Addr, error) {
 // sharesNames reports whether the dial knows from others, or tells others, which names exist:
 // dials at a Gate, and dials within one dial's attempts. Those of a Transport do not, because a
 // request for a name that is gone must fail at once.
-func (d *dial) sharesNames() bool { return d.route != &d.ownRoute && d.request == nil }
+func (d *dial) sharesNames() bool {
+	return d.request == nil && (d.visit != nil || d.outer != nil) && d.route != nil
+}
 
 // lookupCutOff returns the error of an attempt that ended while it waited for the look-up. It
 // has the form of package net's.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -108,14 +109,21 @@ func (d *dial) connectTo(ctx context.Context, addr netip.AddrPort, connected fun
 func (d *dial) noteAddr(a *AddrResult, err error) Class {
 	a.Duration = time.Since(a.Start)
 	if err == nil {
-		d.route.connected(a.Addr)
-		if outer := d.outer; outer != nil {
-			outer.hasConnected(a.Addr)
+		if d.route != nil {
+			d.route.connected(a.Addr)
+		}
+		if d.outer != nil {
+			d.outer.hasConnected(a.Addr)
 		}
 		return Unknown
 	}
 	a.Err, a.Class = err, d.dialer.classify(err)
-	d.route.failed(a.Addr)
+	if a.Class != Canceled { // nobody waited for the address
+		if d.route == nil {
+			d.route = new(route)
+		}
+		d.route.failed(a.Addr)
+	}
 	return a.Class
 }
 
@@ -395,8 +403,16 @@ func (r *racer) cancelLosers() {
 	for _, run := range r.running {
 		a := &r.seen[run.i]
 		a.Duration, a.Class = time.Since(a.Start), Canceled
-		a.Err = &net.OpError{Op: "dial", Net: r.network, Addr: net.TCPAddrFromAddrPort(a.Addr), Err: context.Canceled}
+		a.Err = &net.OpError{Op: "dial", Net: r.network, Addr: netAddrOf(r.network, a.Addr), Err: context.Canceled}
 	}
+}
+
+// netAddrOf returns addr in the type that package net has for the network.
+func netAddrOf(network string, addr netip.AddrPort) net.Addr {
+	if strings.HasPrefix(network, "udp") {
+		return net.UDPAddrFromAddrPort(addr)
+	}
+	return net.TCPAddrFromAddrPort(addr)
 }
 
 // finish ends the race: the runners that are still in flight are canceled, and close what they

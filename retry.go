@@ -26,7 +26,7 @@ const (
 type dial struct {
 	dialer           *Dialer
 	network, address string
-	host, port       string                                      // of a name whose addresses are raced; else empty
+	name             *name                                       // the name whose addresses are raced; nil if there is none
 	method           func(ctx context.Context) (net.Conn, error) // of Do, DialTCP and the like: connects; nil for DialContext
 	isDo             bool                                        // Do's, so that method makes a value that is not Verify's to check
 	literal          bool                                        // package net only connects a socket
@@ -39,7 +39,6 @@ type dial struct {
 
 	start        time.Time
 	end          time.Time // no attempt begins then or later; zero: no such time
-	ownEnd       time.Time // the same without the deadline of waitCtx, which a Transport's attempt does not end with
 	endReason    Stop      // why the dial ends then
 	attemptLimit int       // zero: no limit
 	policy       Policy
@@ -53,9 +52,7 @@ type dial struct {
 	dueAt        time.Time     // when the next attempt is due
 	history      history
 
-	name     nameState
-	route    *route // what is known about the target's addresses: ownRoute, or that of an outer dial, a Gate or a Transport
-	ownRoute route
+	route *route // what is known about the target's addresses, also by an outer dial, a Gate or a Transport; nil if nothing is
 
 	conn  net.Conn // what the dial has connected to
 	class Class    // why the dial has failed
@@ -66,7 +63,6 @@ type dial struct {
 // DialContext does. Local is the address that method binds to, if it is known.
 func (d *Dialer) newDial(ctx context.Context, network, address string, local net.Addr, method func(context.Context) (net.Conn, error)) *dial {
 	one := &dial{dialer: d, network: network, address: address, waitCtx: ctx, attemptCtx: ctx, local: local, method: method}
-	one.route = &one.ownRoute
 	if method != nil || d.DialFunc != nil {
 		return one
 	}
@@ -74,7 +70,7 @@ func (d *Dialer) newDial(ctx context.Context, network, address string, local net
 	switch network {
 	case "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6":
 		if host, port, err := net.SplitHostPort(address); err == nil && isName(host) {
-			one.host, one.port = host, port
+			one.name = &name{host: host, port: port}
 		} else if _, err := netip.ParseAddrPort(address); err == nil {
 			one.literal = true
 		}
@@ -151,7 +147,7 @@ func (d *dial) withContexts() error {
 		defer leave()
 		d.waitCtx, d.attemptCtx = ctx, ctx
 	}
-	if d.outer = outerAttempt(d.attemptCtx); d.outer != nil && d.outer.route != nil {
+	if d.outer = outerAttempt(d.attemptCtx); d.outer != nil {
 		d.route = d.outer.route
 	}
 	d.setBounds()
@@ -188,7 +184,9 @@ func (d *dial) setBounds() {
 	if d.dialer.Timeout < 0 { // as in net.Dialer, the dial is over before it begins
 		d.endBy(d.start, ErrDeadline)
 	}
-	d.ownEnd = d.end
+	if d.request != nil {
+		d.request.end = d.end
+	}
 	if deadline, ok := d.waitCtx.Deadline(); ok {
 		d.endBy(deadline, ErrDeadline)
 	}
@@ -204,15 +202,20 @@ func (d *dial) endBy(end time.Time, reason Stop) {
 // it, retries, and gets the inner dialer's own error.
 func (d *dial) isSingle() bool { return d.attemptLimit == 1 }
 
-// attemptEnd returns when an attempt that starts now is cut off at the latest.
+// attemptEnd returns when an attempt that starts now is cut off at the latest. A Transport's
+// attempt does not end with the request, because other requests can use its connection.
 func (d *dial) attemptEnd(now time.Time) time.Time {
+	last := d.end
+	if d.request != nil {
+		last = d.request.end
+	}
 	timeout := d.dialer.Timeout
 	if timeout == 0 {
 		timeout = defaultTimeout
 	}
 	end := now.Add(timeout)
-	if !d.ownEnd.IsZero() && d.ownEnd.Before(end) {
-		return d.ownEnd
+	if !last.IsZero() && last.Before(end) {
+		return last
 	}
 	return end
 }

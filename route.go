@@ -98,6 +98,37 @@ func (r *route) sort(addrs []netip.AddrPort, now time.Time) {
 	slices.SortStableFunc(addrs, func(a, b netip.AddrPort) int { return rank(a) - rank(b) })
 }
 
+// maxRoutes is how many routes a Transport keeps, because a crawler dials any number of targets.
+const maxRoutes = 1000
+
+// routes are the routes of a Transport. The zero value is ready to use.
+type routes struct {
+	mu        sync.Mutex
+	byAddress map[string]*route
+}
+
+// to returns the route to address. If there are too many, it forgets another one.
+func (r *routes) to(address string) *route {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := r.byAddress[address]
+	if known != nil {
+		return known
+	}
+	if r.byAddress == nil {
+		r.byAddress = make(map[string]*route)
+	}
+	for other := range r.byAddress {
+		if len(r.byAddress) < maxRoutes {
+			break
+		}
+		delete(r.byAddress, other)
+	}
+	known = new(route)
+	r.byAddress[address] = known
+	return known
+}
+
 // inOrder returns the addresses that LocalAddr can reach, each once, in the order in which to
 // try them. If LocalAddr can reach none, inOrder returns the first of addrs, because
 // net.Dialer's error explains what is wrong with it. addrs must not be empty.
@@ -119,7 +150,9 @@ func (d *dial) inOrder(addrs []netip.AddrPort) []netip.AddrPort {
 	if d.dialer.FallbackDelay >= 0 {
 		fit = interleave(fit)
 	}
-	d.route.sort(fit, time.Now())
+	if d.route != nil {
+		d.route.sort(fit, time.Now())
+	}
 	return fit[:min(len(fit), maxAddresses)]
 }
 

@@ -2,10 +2,12 @@ package redial
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -26,6 +28,8 @@ import (
 //     dial's connection. No attempt starts for a request that is over. The
 //     attempt in flight may finish, as net/http intends, and its connection is
 //     kept for other requests.
+//   - An address of a name whose TLS handshake failed is the last to be tried by the next
+//     dial to that name; the address that worked last is the first for ten minutes.
 //   - A request whose time runs out while its dial is failing gets an error that
 //     holds an [*Error] with the last failure. If there is no time for another
 //     attempt, the request gets the error at once.
@@ -35,7 +39,8 @@ import (
 //
 // A Transport can be used concurrently.
 type Transport struct {
-	base *http.Transport
+	base   *http.Transport
+	routes routes
 }
 
 // NewTransport returns a Transport that works as a clone of base does, but dials
@@ -63,16 +68,24 @@ func NewTransport(d *Dialer, base *http.Transport) *Transport {
 		// By itself, a transport that has a DialContext does not use HTTP/2.
 		clone.ForceAttemptHTTP2 = true
 	}
+	t := &Transport{base: clone}
 	clone.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		r, ok := ctx.Value(requestKey{}).(*request)
 		if !ok { // RoundTrip did not start this dial; http.Transport.NewClientConn did
 			return d.DialContext(ctx, network, address)
 		}
 		one := d.newDial(dialContext{ctx, r}, network, address, nil, nil)
+		if !one.literal {
+			one.route = t.routes.to(address)
+		}
 		defer r.attend(one)()
-		return one.run()
+		conn, err := one.run()
+		if err == nil && one.route != nil {
+			r.connected(one.route, ipPort(foreign.RemoteAddr(conn)))
+		}
+		return conn, err
 	}
-	return &Transport{base: clone}
+	return t
 }
 
 // RoundTrip implements http.RoundTripper as http.Transport does.
@@ -81,6 +94,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	defer r.over()
 	r.trace.GetConn = r.getConn
 	r.trace.GotConn = r.gotConn
+	r.trace.TLSHandshakeDone = r.handshakeDone
 	resp, err := t.base.RoundTrip(req.WithContext(httptrace.WithClientTrace(r, &r.trace)))
 	if err != nil {
 		return nil, r.withFailure(err)
@@ -116,11 +130,14 @@ type request struct {
 	mu       sync.Mutex   // guards the fields below
 	unwanted error        // why no dial is wanted: errRequestOver or errRequestServed; nil while one is
 	dial     *requestDial // the latest; nil if there was none
+	route    *route       // of the latest dial that has connected, and the address that it has connected to
+	addr     netip.AddrPort
 }
 
 // A requestDial is a dial that net/http makes for a request.
 type requestDial struct {
 	request *request
+	end     time.Time       // when its attempts end, by the Dialer's bounds; zero: never
 	ctx     context.Context // ends the dial
 	stop    context.CancelCauseFunc
 	failed  *Error       // the dial's failures so far; nil if there were none or it has connected
@@ -166,6 +183,23 @@ func (r *request) gotConn(httptrace.GotConnInfo) {
 	defer r.mu.Unlock()
 	r.stop(errRequestServed)
 	r.dial = nil
+}
+
+// connected notes that a dial of the request has connected to addr.
+func (r *request) connected(to *route, addr netip.AddrPort) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.route, r.addr = to, addr
+}
+
+// handshakeDone notes that the address that was connected to last has failed, if the TLS
+// handshake has.
+func (r *request) handshakeDone(_ tls.ConnectionState, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil && r.route != nil {
+		r.route.failed(r.addr)
+	}
 }
 
 // over ends the request.
