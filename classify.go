@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/seed-33f8b841/redial/internal/dnsname"
 	"github.com/seed-33f8b841/redial/internal/errno"
+	"github.com/seed-33f8b841/redial/internal/foreign"
 )
 
 // A Class says why a dial failed. It is the same on every operating system. The zero
@@ -112,7 +112,8 @@ func (c Class) known() Class {
 // [Error] can differ, because the dial knew whether its caller had given up,
 // what Dialer.Classifier said, and what this machine was out of.
 func Classify(err error) Class {
-	return classify(err, place{})
+	nodes := foreign.MaxNodes
+	return classify(err, place{}, foreign.MaxDepth, &nodes)
 }
 
 // A place says during which operation and system call an error happened, as far
@@ -122,12 +123,11 @@ type place struct {
 	call string       // the system call that failed; empty if unknown
 }
 
-// classify walks down from err to the first error that has a class.
-func classify(err error, at place) Class {
-	for next := err; next != nil; {
-		if isNilPointer(next) {
-			return Unknown // the errors around it would call its methods
-		}
+// classify walks down from err to the first error that has a class. It goes at most depth levels
+// down, and subtracts the errors that it passes from nodes, because err may wrap itself.
+func classify(err error, at place, depth int, nodes *int) Class {
+	for next := err; !foreign.IsNil(next) && depth > 0 && *nodes > 0; depth-- {
+		*nodes--
 		if e, ok := next.(*Error); ok {
 			return e.Class.known()
 		}
@@ -141,15 +141,12 @@ func classify(err error, at place) Class {
 			at.call, next = e.Syscall, e.Err
 		case *fs.PathError:
 			at.call, next = e.Op, e.Err
-		case interface{ Unwrap() error }:
-			next = e.Unwrap()
-		case interface{ Unwrap() []error }:
-			if class := mostTelling(e.Unwrap(), at); class != Unknown {
+		default:
+			var branches []error
+			next, branches = foreign.Unwrap(next)
+			if class := mostTelling(branches, at, depth-1, nodes); class != Unknown {
 				return class
 			}
-			next = nil
-		default:
-			next = nil
 		}
 	}
 	if saysTimeout(err) {
@@ -158,15 +155,16 @@ func classify(err error, at place) Class {
 	return Unknown
 }
 
-// saysTimeout reports whether err, or an error that it wraps, says that it is
-// a timeout. It decides only if nothing else does.
-func saysTimeout(err error) bool {
-	for ; err != nil; err = errors.Unwrap(err) {
-		if e, ok := err.(interface{ Timeout() bool }); ok && e.Timeout() {
-			return true
+// saysTimeout reports whether err, or an error that it wraps, says that it is a timeout. It decides
+// only if nothing else does. It does not ask branches, because each has been asked by itself.
+func saysTimeout(err error) (timeout bool) {
+	for depth := 0; !timeout && !foreign.IsNil(err) && depth < foreign.MaxDepth; depth++ {
+		if e, ok := err.(interface{ Timeout() bool }); ok {
+			foreign.Try(func() { timeout = e.Timeout() })
 		}
+		err, _ = foreign.Unwrap(err)
 	}
-	return false
+	return timeout
 }
 
 // classOf returns the class of err itself, whatever it wraps, or Unknown if
@@ -214,19 +212,22 @@ func classOf(err error, at place) Class {
 
 // classByIs asks err which sentinel errors it matches. This is the only way to
 // recognize package net's own "operation was canceled".
-func classByIs(err error) Class {
+func classByIs(err error) (class Class) {
 	e, ok := err.(interface{ Is(error) bool })
-	switch {
-	case !ok:
+	if !ok {
 		return Unknown
-	case e.Is(context.Canceled):
-		return Canceled
-	case e.Is(fs.ErrPermission):
-		return Denied
-	case e.Is(errors.ErrUnsupported):
-		return Invalid
 	}
-	return Unknown
+	foreign.Try(func() {
+		switch {
+		case e.Is(context.Canceled):
+			class = Canceled
+		case e.Is(fs.ErrPermission):
+			class = Denied
+		case e.Is(errors.ErrUnsupported):
+			class = Invalid
+		}
+	})
+	return class
 }
 
 // classOfDNS distinguishes a resolver's answer from its failure, by flags
@@ -234,7 +235,7 @@ func classByIs(err error) Class {
 // server's REFUSED sets no flag.
 func classOfDNS(e *net.DNSError) Class {
 	switch {
-	case Classify(e.UnwrapErr) == Canceled:
+	case foreign.Is(e.UnwrapErr, context.Canceled):
 		return Canceled
 	case strings.ContainsAny(e.Name, "/\x00"):
 		// "network/service": a port that /etc/services does not know. No
@@ -492,10 +493,10 @@ var telling = [numClasses]int{
 func (c Class) weight() int { return telling[c.known()] }
 
 // mostTelling classifies each of errs and returns the most telling class.
-func mostTelling(errs []error, at place) Class {
+func mostTelling(errs []error, at place, depth int, nodes *int) Class {
 	most := Unknown
-	for _, err := range errs {
-		if class := classify(err, at); class.weight() > most.weight() {
+	for _, err := range errs[:min(len(errs), *nodes)] {
+		if class := classify(err, at, depth, nodes); class.weight() > most.weight() {
 			most = class
 		}
 	}
@@ -530,7 +531,4 @@ var (
 
 // isNilPointer reports whether v holds a nil pointer. Such an error or connection comes
 // from a DialFunc that returns a nil variable of its own pointer type.
-func isNilPointer(v any) bool {
-	value := reflect.ValueOf(v)
-	return value.Kind() == reflect.Pointer && value.IsNil()
-}
+func isNilPointer(v any) bool { return foreign.IsNil(v) }

@@ -210,7 +210,7 @@ func tcpAddr(address string) *net.TCPAddr {
 
 // A sandbox or a bug of the program can cause these errnos. They say nothing about the
 // dial.
-func TestClassifyErrnoUnknown(t *testing.T) {
+func TestClassifyErrnoThatSaysNothing(t *testing.T) {
 	for _, errno := range []syscall.Errno{syscall.EIO, syscall.EINTR, syscall.ESRCH, syscall.EBADF, syscall.EALREADY, syscall.EISCONN,
 		syscall.EXDEV, syscall.ESTALE, syscall.EBUSY, syscall.EMSGSIZE, syscall.ERANGE, syscall.ECANCELED} {
 		for _, call := range []string{"socket", "setsockopt", "bind", "connect", "read", "write"} {

@@ -10,7 +10,7 @@ import (
 )
 
 // A value that is not a class counts as Unknown wherever classes are compared.
-func TestClassOutOfRange(t *testing.T) {
+func TestClassOutOfRangeCountsAsUnknown(t *testing.T) {
 	for class := range Class(255) {
 		if class < numClasses {
 			assert.Equal(t, class, class.known())
@@ -23,9 +23,9 @@ func TestClassOutOfRange(t *testing.T) {
 	}
 }
 
-// TestNetSentinels checks the two values by which Classify recognizes errors of package
+// TestErrorsOfPackageNetAreRecognized checks the two values by which Classify recognizes errors of package
 // net. If a Go version changes them, Classify still works, but recognizes less.
-func TestNetSentinels(t *testing.T) {
+func TestErrorsOfPackageNetAreRecognized(t *testing.T) {
 	assert.EqualError(t, errMissingAddress(), "missing address")
 	assert.Equal(t, "no suitable address found", noSuitableAddress())
 }
@@ -65,7 +65,7 @@ func TestClassOfEveryCondition(t *testing.T) {
 
 // On Linux, connect returns these conditions for an unreachable target. On other systems
 // they mean an invalid call.
-func TestClassOnLinux(t *testing.T) {
+func TestConnectMeansMoreOnLinux(t *testing.T) {
 	connect := place{&net.OpError{Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}}, "connect"}
 	for c, elsewhere := range map[errno.Condition]Class{
 		errno.InvalidArgument: Invalid,

@@ -18,7 +18,7 @@ const (
 
 func systemError(errno uint32) error { return syscall.ErrorString(fmt.Sprint("errno ", errno)) }
 
-func TestClassifyErrorString(t *testing.T) {
+func TestClassifyPlan9ErrorString(t *testing.T) {
 	assert.Equal(t, redial.Refused, redial.Classify(opError("tcp", "connect", syscall.ErrorString("connection refused"))))
 	assert.Equal(t, redial.Exhausted, redial.Classify(syscall.EMFILE))
 	assert.Equal(t, redial.Unknown, redial.Classify(syscall.ErrorString("no such thing")))

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cenkalti/backoff/v4"
@@ -38,7 +39,7 @@ var classes = map[redial.Class]string{
 	redial.Canceled:    "canceled",
 }
 
-func TestClassText(t *testing.T) {
+func TestClassTextRoundTrips(t *testing.T) {
 	for class, name := range classes {
 		assert.Equal(t, name, class.String())
 		text, err := json.Marshal(map[redial.Class]redial.Class{class: class})
@@ -205,7 +206,7 @@ func TestClassify(t *testing.T) {
 
 // If Classifier returns a value that is not a class, it counts as Unknown, and Classify
 // decides.
-func TestClassifierOutOfRange(t *testing.T) {
+func TestClassifierOutOfRangeCountsAsUnknown(t *testing.T) {
 	var records []redial.Attempt
 	d := redial.Dialer{
 		DialFunc:    func(context.Context, string, string) (net.Conn, error) { return nil, io.EOF },
@@ -244,7 +245,7 @@ var mostTellingFirst = []redial.Class{
 
 // A joined error has the class of its most telling error, in whatever order they are
 // joined.
-func TestClassifyJoinedOrder(t *testing.T) {
+func TestClassifyJoinedReturnsMostTelling(t *testing.T) {
 	require.Len(t, mostTellingFirst, len(classes))
 	for i, more := range mostTellingFirst {
 		for _, less := range mostTellingFirst[i:] {
@@ -253,6 +254,83 @@ func TestClassifyJoinedOrder(t *testing.T) {
 			assert.Equal(t, more, redial.Classify(errors.Join(b, a)), "%v beside %v", more, less)
 		}
 	}
+}
+
+// If a resolver has not found a name that no DNS can hold, the class is Invalid. Package dnsname
+// has the tests of names.
+func TestClassifyNotFound(t *testing.T) {
+	for name, want := range map[string]redial.Class{
+		strings.Repeat("x", 64): redial.Invalid,
+		"a..test":               redial.Invalid,
+		"a b.test":              redial.Invalid,
+		"user@a.test":           redial.Invalid,
+		"a.test:80":             redial.Invalid,
+		"http://a.test":         redial.Invalid,
+		"256.1.1.1":             redial.Invalid,
+		"":                      redial.NotFound, // the name is unknown
+		"a.test.":               redial.NotFound,
+		"_sip._tcp.test":        redial.NotFound,
+		"192.0.2.1":             redial.NotFound, // a reverse look-up
+	} {
+		err := dnsOpError(&net.DNSError{Err: "no such host", Name: name, IsNotFound: true})
+		assert.Equal(t, want, redial.Classify(err), "%q", name)
+		assertKeepsClass(t, err)
+	}
+}
+
+// If the resolver failed, the class is DNS, even if no DNS can hold the name.
+func TestClassifyResolverFailureForImpossibleName(t *testing.T) {
+	for _, name := range []string{strings.Repeat("x", 64), "a..test", "a b.test", "256.1.1.1"} {
+		for _, e := range []net.DNSError{{}, {IsTemporary: true}, {IsTimeout: true, IsTemporary: true}} {
+			e.Name = name
+			assert.Equal(t, redial.DNS, redial.Classify(dnsOpError(&e)), "%q", name)
+		}
+	}
+}
+
+// TestClassifyImpossibleNameOfRealResolvers asks Go's resolver and the system's resolver for such names.
+// The system's resolver accepts more forms of addresses, so some names may resolve.
+func TestClassifyImpossibleNameOfRealResolvers(t *testing.T) {
+	for _, name := range []string{strings.Repeat("x", 64) + ".test", "a..test", "a b.test", "a@b.test", "256.1.1.1", "127.0.0.01", "1.2.3.4.5"} {
+		for _, preferGo := range []bool{true, false} {
+			t.Run(fmt.Sprint(name, preferGo), func(t *testing.T) {
+				_, err := (&net.Resolver{PreferGo: preferGo}).LookupHost(t.Context(), name)
+				if err == nil {
+					t.Skip("this resolver resolves the name")
+				}
+				assert.Equal(t, redial.Invalid, redial.Classify(err), "%v", err)
+			})
+		}
+	}
+}
+
+// Errors that hold nil pointers, wrap themselves or panic cost Classify neither a panic nor its time,
+// and it classifies what stands beside them.
+func TestClassifyHostileErrors(t *testing.T) {
+	for _, hostile := range testutil.HostileErrors() {
+		t.Run(hostile.Name, func(t *testing.T) {
+			for _, err := range []error{
+				hostile.Err,
+				&net.OpError{Op: "dial", Net: "tcp", Err: hostile.Err},
+				os.NewSyscallError("connect", hostile.Err),
+				&net.DNSError{Name: "a.test", UnwrapErr: hostile.Err},
+				&url.Error{Op: "Get", Err: hostile.Err},
+				errors.Join(hostile.Err, hostile.Err),
+			} {
+				assert.NotPanics(t, func() { redial.Classify(err) })
+			}
+			assert.Equal(t, redial.Unknown, redial.Classify(hostile.Err))
+			assert.Equal(t, redial.Reset, redial.Classify(errors.Join(io.EOF, hostile.Err)))
+			assert.Equal(t, redial.DNS, redial.Classify(&net.DNSError{Name: "a.test", UnwrapErr: hostile.Err}))
+		})
+	}
+}
+
+// A *net.DNSError that wraps itself is classified as any other.
+func TestClassifyDNSErrorThatWrapsItself(t *testing.T) {
+	dns := &net.DNSError{Name: "a.test"}
+	dns.UnwrapErr = dns
+	assert.Equal(t, redial.DNS, redial.Classify(dns))
 }
 
 // FuzzClassify builds trees of errors from bytes. Each tree has a class, which neither a client's wrapping
@@ -265,7 +343,7 @@ func FuzzClassify(f *testing.F) {
 		f.Add(testutil.RandomBytes(seed, 1+seed/6), uint32(seed*2), []string{"connect", "bind", "read", "socket"}[seed%4], []string{"tcp", "unix", "udp"}[seed%3])
 	}
 	f.Fuzz(func(t *testing.T, tree []byte, errno uint32, call, network string) {
-		if len(tree) > 1<<10 {
+		if len(tree) > 64 { // Classify looks at most 100 levels down
 			return
 		}
 		err := buildError(tree, errno, call, network, "x")

@@ -250,6 +250,19 @@ func ExampleTransport() {
 	// Output: hello <nil>, after 3 attempts
 }
 
+// Classify takes any error of a dial, whoever made the dial.
+func ExampleClassify() {
+	_, err := dialtest.Script(dialtest.Refuse).DialContext(context.Background(), "tcp", "db.example:5432")
+	fmt.Println(redial.Classify(err))
+	_, err = net.Dial("tcp", "127.0.0.1") // without a port
+	fmt.Println(redial.Classify(err))
+	fmt.Println(redial.Classify(fmt.Errorf("query: %w", io.ErrUnexpectedEOF)))
+	// Output:
+	// refused
+	// invalid
+	// reset
+}
+
 // Decide by the class, not by the text of an error.
 func ExampleClass() {
 	_, err := dialtest.Script(dialtest.NXDomain).DialContext(context.Background(), "tcp", "db.exmaple:5432")

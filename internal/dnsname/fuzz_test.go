@@ -1,4 +1,4 @@
-package redial_test
+package dnsname_test
 
 import (
 	"context"
@@ -15,12 +15,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/dnsname"
 	"github.com/seed-33f8b841/redial/internal/dnstest"
 )
 
-// FuzzNameSyntax compares the class of a name that was not found with what package net does with
-// the name, while a DNS server answers every query. A name that resolves is never Invalid. A plain
-// name is Invalid exactly if package net refuses it without asking the server.
+// FuzzNameSyntax compares what Check returns for a name with what package net does with the name, while a
+// DNS server answers every query. A name that resolves has no fault. A plain name has a fault exactly if
+// package net refuses it without asking the server. The class of the name's dial agrees.
 func FuzzNameSyntax(f *testing.F) {
 	dnstest.SkipWithout(f)
 	label := strings.Repeat("x", 63)
@@ -50,7 +51,8 @@ func FuzzNameSyntax(f *testing.F) {
 		if len(name) > 300 {
 			return
 		}
-		notFound := redial.Classify(dnsOpError(&net.DNSError{Err: "no such host", Name: name, IsNotFound: true}))
+		notFound := redial.Classify(&net.DNSError{Err: "no such host", Name: name, IsNotFound: true})
+		faulty := dnsname.Check(name) != dnsname.Fault{}
 		queries.Store(0)
 		_, err := resolver.LookupNetIP(t.Context(), "ip", name)
 		asked := queries.Load() > 0
@@ -59,10 +61,12 @@ func FuzzNameSyntax(f *testing.F) {
 			// An address with a zone: package net takes any text for a zone.
 			assert.Equal(t, redial.Invalid, notFound, "%q is no zone of an interface", name)
 		case err == nil:
+			assert.False(t, faulty, "%q can resolve", name)
 			assert.Equal(t, redial.NotFound, notFound, "%q can resolve", name)
 		case asked:
 			require.NoError(t, err, "%q: the server answers", name) // the comparison needs that
 		case isPlain(name):
+			assert.True(t, faulty, "%q: package net refuses it", name)
 			assert.Equal(t, redial.Invalid, notFound, "%q: package net refuses it", name)
 			assert.Equal(t, redial.Invalid, redial.Classify(err), "%q: %v", name, err)
 		case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || strings.ContainsRune(" @:/", r) }):
