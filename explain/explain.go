@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/foreign"
 )
 
 // Error explains a failed dial in at most six lines of at most 120 characters: what was
@@ -376,10 +377,10 @@ func (f *failure) before() *advice {
 
 // cause quotes why the caller gave up, if it said so.
 func (f *failure) cause() string {
-	if f.dial == nil || f.dial.Cause == nil || f.dial.Cause == context.Canceled || isNilPointer(f.dial.Cause) {
+	if f.dial == nil || f.dial.Cause == context.Canceled || foreign.IsNil(f.dial.Cause) {
 		return ""
 	}
-	return "The reason given is " + quote(safely(f.dial.Cause.Error)) + "."
+	return "The reason given is " + quote(messageOf(f.dial.Cause)) + "."
 }
 
 // unknown explains what no class knows.
@@ -408,18 +409,18 @@ func (f *failure) text() string {
 	if len(f.chain) == 0 {
 		return "an error that is a nil pointer"
 	}
-	text := strings.TrimRight(safely(f.leaf().Error), ".\n ")
+	text := strings.TrimRight(messageOf(f.leaf()), ".\n ")
 	if text == "" {
 		return "an error without a text"
 	}
 	return quote(text)
 }
 
-// safely returns what method returns, or nothing if it panics. Methods of errors
-// that are incomplete do: a *net.OpError without an Err, for example.
-func safely(method func() string) (text string) {
-	defer func() { _ = recover() }()
-	return method()
+// messageOf returns the message of err, or nothing if its Error method panics. An incomplete
+// error's does: a *net.OpError without an Err, for example.
+func messageOf(err error) (message string) {
+	foreign.Try(func() { message = err.Error() })
+	return message
 }
 
 // quote returns text of others in quotation marks: of one line, without odd

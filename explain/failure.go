@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/internal/errno"
+	"github.com/seed-33f8b841/redial/internal/foreign"
 )
 
 // A failure is what an error says about the dial that it ended. The error can be
@@ -75,7 +75,7 @@ func withoutSecret(address string) string {
 // newFailure walks down from err as redial.Classify does, and notes what it passes.
 func newFailure(err error, goos string) *failure {
 	f := &failure{goos: goos, class: redial.Classify(err)}
-	for next := err; next != nil && !isNilPointer(next); {
+	for next := err; !foreign.IsNil(next) && len(f.chain) < foreign.MaxDepth; {
 		f.chain = append(f.chain, next)
 		next = f.note(next)
 	}
@@ -108,13 +108,11 @@ func (f *failure) note(err error) error {
 	case *os.PathError:
 		f.call = e.Op
 	}
-	switch e := err.(type) {
-	case interface{ Unwrap() error }:
-		return e.Unwrap()
-	case interface{ Unwrap() []error }:
-		return f.branch(e.Unwrap())
+	one, several := foreign.Unwrap(err)
+	if one != nil {
+		return one
 	}
-	return nil
+	return f.branch(several)
 }
 
 // noteDial notes a dial of redial's. The OpErrors around it are redial's own, or
@@ -149,14 +147,14 @@ func plainCall(call string) string {
 // branch returns the first of several errors that has the class of them all, or
 // the first if none has.
 func (f *failure) branch(errs []error) error {
-	for _, err := range errs {
+	for _, err := range errs[:min(len(errs), foreign.MaxDepth)] {
 		placed := err
 		if f.op != nil { // what an errno means depends on where it happened
 			op := *f.op
 			op.Err = os.NewSyscallError(f.call, err)
 			placed = &op
 		}
-		if !isNilPointer(err) && err != nil && redial.Classify(placed) == f.class {
+		if !foreign.IsNil(err) && redial.Classify(placed) == f.class {
 			return err
 		}
 	}
@@ -186,7 +184,7 @@ func (f *failure) noteOp(e *net.OpError) {
 	}
 	f.op = e
 	f.noteRemote(e.Net, e.Addr)
-	if e.Source != nil && !isNilPointer(e.Source) {
+	if !foreign.IsNil(e.Source) {
 		f.source = e.Source
 	}
 }
@@ -195,16 +193,16 @@ func (f *failure) noteAsked(network string, addr net.Addr) {
 	if f.asked.network == "" {
 		f.asked.network = network
 	}
-	if f.asked.address == "" && addr != nil && !isNilPointer(addr) {
-		f.asked.address = safely(addr.String)
+	if f.asked.address == "" {
+		f.asked.address = foreign.String(addr)
 	}
 }
 
 func (f *failure) noteRemote(network string, addr net.Addr) {
-	if addr == nil || isNilPointer(addr) {
+	if foreign.IsNil(addr) {
 		return
 	}
-	text := safely(addr.String)
+	text := foreign.String(addr)
 	if strings.HasPrefix(network, "unix") {
 		f.path, f.remote = text, netip.AddrPort{}
 		return
@@ -272,9 +270,6 @@ func (f *failure) leaf() error {
 
 // conditionOf returns what the system reported, according to err.
 func conditionOf(err error) errno.Condition {
-	if err == nil || isNilPointer(err) {
-		return errno.Unknown
-	}
 	return newFailure(err, "").condition
 }
 
@@ -479,10 +474,4 @@ func (f *failure) indirect() string {
 		return strings.TrimSuffix("the proxy "+through, " ") + strings.Replace(leads, " to ", " on the way to ", 1)
 	}
 	return through + " (dialed on the way" + leads + ")"
-}
-
-// isNilPointer reports whether v holds a nil pointer, whose methods would panic.
-func isNilPointer(v any) bool {
-	value := reflect.ValueOf(v)
-	return value.Kind() == reflect.Pointer && value.IsNil()
 }

@@ -4,8 +4,11 @@ package explain
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"net/url"
@@ -20,11 +23,13 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/internal/errno"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 var (
@@ -154,14 +159,29 @@ func failedCall(network, call string, c errno.Condition) error {
 	return op
 }
 
-// Whatever class a Classifier gives an error, and however little is known of the
-// dial, there is a text, on every system. With -short, each condition is explained on one system,
-// because an emulated machine takes minutes for the rest.
-func TestEveryClassHasAText(t *testing.T) {
-	onEach := systems
-	if testing.Short() {
-		onEach = []string{"linux"}
+// isClass reports whether c is one of redial's classes.
+func isClass(c redial.Class) bool {
+	_, err := c.MarshalText()
+	return err == nil
+}
+
+// A class that redial gets has a text here, and not that of Unknown.
+func TestEveryClassHasATextOfItsOwn(t *testing.T) {
+	names := map[string]redial.Class{}
+	for class := redial.Unknown; isClass(class); class++ {
+		err := &redial.Error{Network: "tcp", Address: "db.example:80", Attempts: 1, Class: class, Err: errors.New("x"), Stop: redial.ErrPermanent}
+		name := newFailure(err, "linux").ofClass().name
+		if other, ok := names[name]; ok {
+			t.Errorf("%v and %v have one text, %q", class, other, name)
+		}
+		names[name] = class
 	}
+	assert.Equal(t, redial.Unknown, names["unknown"])
+}
+
+// Whatever class a Classifier gives an error, and however little is known of the dial, the
+// explanation keeps its form, on every system. So it does for a class that is none.
+func TestEveryDialKeepsTheForm(t *testing.T) {
 	networks := []string{"", "tcp", "tcp6", "udp", "unix", "ip4:icmp", "tpc"}
 	addresses := []string{"", "localhost:80", ":80", "db.example:http", "192.0.2.1:80", "[fe80::1]:80", "[::1]:0", "db.example", "/run/app.sock", "@app", strings.Repeat("long.", 60) + ":80"}
 	ends := []error{nil, redial.ErrPermanent, redial.ErrDeadline, redial.ErrMaxElapsed, context.Canceled}
@@ -180,6 +200,17 @@ func TestEveryClassHasAText(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The same for each condition that a call can report. With -short, each is explained on one
+// system, because an emulated machine takes minutes for the rest.
+func TestEveryConditionOfEveryClassKeepsTheForm(t *testing.T) {
+	onEach := systems
+	if testing.Short() {
+		onEach = []string{"linux"}
+	}
+	for class := redial.Unknown; class <= redial.Canceled+1; class++ {
 		for c := errno.Unknown; c < errno.NumConditions; c++ {
 			if c.Err() == nil && c.Winsock() == nil {
 				continue
@@ -231,25 +262,49 @@ func TestCommands(t *testing.T) {
 	assert.Empty(t, f.command(resolve, "%PATH%"))
 }
 
-// It never panics, and keeps its form, whatever the error holds.
-func TestOddErrors(t *testing.T) {
+// An explanation keeps its form for errors that lack parts.
+func TestIncompleteErrorsAreExplained(t *testing.T) {
 	var nilOp *net.OpError
 	for _, err := range []error{
-		fmt.Errorf("wrapped: %w", error(nilOp)), errors.Join(), errors.Join(nilOp), &redial.Error{}, &net.OpError{}, &url.Error{}, &os.SyscallError{},
+		&redial.Error{}, &net.OpError{}, &url.Error{}, &os.SyscallError{},
 		&net.OpError{Addr: (*net.TCPAddr)(nil), Source: (*net.TCPAddr)(nil), Err: errors.New("x")},
-		&net.OpError{Op: "dial", Err: &net.DNSError{}}, &net.OpError{Op: "socks connect"}, panics{}, &net.OpError{Op: "dial", Net: "tcp", Err: panics{}},
-		&redial.Error{Attempts: 1, Class: redial.Canceled, Stop: panics{}},
+		&net.OpError{Op: "dial", Err: &net.DNSError{}}, &net.OpError{Op: "socks connect"},
+		&tls.CertificateVerificationError{}, x509.HostnameError{}, x509.UnknownAuthorityError{}, x509.CertificateInvalidError{},
 		&redial.Error{Attempts: 1, Class: redial.Refused, History: []redial.Attempt{{Addrs: []redial.AddrResult{{Err: nilOp}, {Err: errors.New("x"), Class: redial.Timeout}}}}},
 	} {
-		if err != nil {
-			assertForm(t, on(err, "linux"))
-		}
+		assertForm(t, on(err, "linux"))
 	}
 }
 
-type panics struct{}
-
-func (panics) Error() string { panic("no text") }
+// Error neither panics nor hangs, and an explanation keeps its form, wherever a hostile error stands.
+func TestHostileErrorsAreExplained(t *testing.T) {
+	for _, hostile := range testutil.HostileErrors() {
+		t.Run(hostile.Name, func(t *testing.T) {
+			h := hostile.Err
+			attempts := []redial.Attempt{{Number: 1, Class: redial.Reset, Err: h}, {Number: 2, Class: redial.Canceled, Err: h}}
+			results := []redial.AddrResult{{Class: redial.Refused, Err: h}, {Class: redial.Timeout, Err: h}}
+			errs := []error{
+				h, errors.Join(h), errors.Join(io.EOF, h), errors.Join(h, h),
+				&net.OpError{Op: "dial", Net: "tcp", Err: h}, &net.OpError{Op: "socks connect", Err: h}, &net.OpError{Op: "remote error", Err: h},
+				&url.Error{Op: "Get", URL: "http://a.test", Err: h},
+				&net.DNSError{Name: "a.test", UnwrapErr: h}, &tls.CertificateVerificationError{Err: h}, backoff.Permanent(h),
+				&redial.Error{Attempts: 2, Class: redial.Canceled, Err: h, Stop: h, History: attempts},
+				&redial.Error{Attempts: 2, Class: redial.Reset, Err: h, Stop: redial.ErrDeadline, History: attempts},
+				&redial.Error{Attempts: 1, Class: redial.Refused, Err: h, Stop: redial.ErrPermanent, History: []redial.Attempt{{Err: h, Addrs: results}}},
+			}
+			for class := redial.Unknown; isClass(class); class++ {
+				errs = append(errs, &redial.Error{Attempts: 1, Class: class, Err: h, Stop: redial.ErrPermanent})
+			}
+			for i, err := range errs {
+				assert.NotPanics(t, func() {
+					if problem := formProblem(on(err, "linux")); problem != "" {
+						t.Errorf("error %d: %s", i, problem)
+					}
+				}, "error %d", i)
+			}
+		})
+	}
+}
 
 func FuzzError(f *testing.F) {
 	f.Add("tcp", "db.example:80", "no such host", true, uint8(1), uint8(1))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-33f8b841/redial/internal/dnsname"
 	"github.com/seed-33f8b841/redial/internal/errno"
+	"github.com/seed-33f8b841/redial/internal/foreign"
 )
 
 // The texts about names and addresses: those that do not exist, those that no
@@ -658,10 +659,7 @@ func (f *failure) invalidToSystem() advice {
 
 // sourceText is the local address that the program asked for; empty if none.
 func (f *failure) sourceText() string {
-	if f.source == nil {
-		return ""
-	}
-	return safely(f.source.String)
+	return foreign.String(f.source)
 }
 
 // badOption explains a socket option that the system does not accept. Package net
