@@ -1,5 +1,5 @@
-// Package docs_test has the programs whose lines the pages in this folder show. TestDocs, in the root package, compares
-// the pages with them.
+// Package docs_test has the programs whose lines the pages in this folder show, and the tests that compare the pages
+// with them.
 package docs_test
 
 import (

@@ -1,8 +1,9 @@
 //go:build !plan9 && !wasip1
 
-package redial_test
+package docs_test
 
 import (
+	"io/fs"
 	"net"
 	"os"
 	"regexp"
@@ -17,11 +18,11 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-// TestDocsErrnos compares the table of classes in docs/errors.md with Classify: each errno, each number of Winsock, and what is
+// TestErrorsPageMatchesClassify compares the table of classes in docs/errors.md with Classify: each errno, each number of Winsock, and what is
 // retried.
-func TestDocsErrnos(t *testing.T) {
+func TestErrorsPageMatchesClassify(t *testing.T) {
 	inClone(t)
-	text, err := os.ReadFile("docs/errors.md")
+	text, err := fs.ReadFile(root, "docs/errors.md")
 	require.NoError(t, err)
 	_, table, ok := strings.Cut(string(text), "| class | errno | Windows | also | retried |\n")
 	require.True(t, ok)
