@@ -1,33 +1,354 @@
 package redial
 
-import "time"
+import (
+	"cmp"
+	"container/list"
+	"slices"
+	"sync"
+	"time"
+)
 
+// A Gate lets dials to the same target share what they learn. Use it where many goroutines dial
+// one target: put the same Gate into the Gate field of their Dialers. Without a Gate, the load on
+// a server that tries to come back grows with their number. A Gate tells targets apart by network
+// and address, as dialed. The dials of [Do] are a target of their own.
+//
+// Each dial keeps its own schedule, limits and count of attempts. When an attempt is due, the Gate
+// lets the dial make it, or makes the dial wait for its turn, or gives it the failure of another
+// dial's attempt. Such a failure counts as an attempt ([Attempt].Shared), and the dial's own Policy
+// decides what follows.
+//
+// While a target answers, up to Burst attempts may be in flight. Each success admits two more, as
+// in TCP slow start (RFC 5681, section 3.1). A failure halves their number; a second failure without
+// a success between them means that the target is down. So does the first failure of a target that
+// has not answered yet. Exhausted, Canceled and Invalid do not count, because they say nothing about
+// the target.
+//
+// While a target is down, one dial at a time makes an attempt, MinInterval after the latest failure
+// or later. A dial that is due during the attempt waits for the result. A dial that is due within
+// MinInterval of a failure takes the failure, unless it knows it. A dial's last attempt is its own,
+// if its time allows and other dials do not keep it waiting for more than a second. An attempt that
+// has been silent for a second does not hold up the next one.
+//
+// When an attempt connects, all dials that wait go at once, whether they are due or not: two at
+// first, and two more for each success. A Gate forgets a healthy target with its last dial, and a
+// target that is down a minute later.
+//
+// The zero value is ready to use. A Gate can be used concurrently. Do not copy it, and do not change
+// its fields once it is in use.
 type Gate struct {
-	Burst       int
+	// Burst is how many attempts may be in flight at a target that has not answered yet. Zero or less means 16.
+	Burst int
+
+	// MinInterval is the shortest time from a failure to the next attempt at a target that is down. A
+	// dial's delays are raised to it. Zero or less means 100 ms: ten connects a second from each process.
+	// Set 500 ms if your fleet is too large for your server (docs/gate.md).
 	MinInterval time.Duration
+
+	mu     sync.Mutex
+	active map[targetKey]*target    // those with dials
+	idle   [2]map[targetKey]*target // those to remember: left since turned, and before it
+	turned time.Time                // when idle[1] was dropped and idle[0] took its place
 }
+
+const (
+	forgetAfter = time.Minute // how long a target without dials is remembered
+	silence     = time.Second // how long an attempt holds up the next one; TCP sends a lost packet again after 1, 3 and 7 s
+)
+
 type targetKey struct {
 	network, address string
-	do               bool
+	do               bool // the target of Do, whose function may dial the other one
 }
-type visit struct{ route *route }
+
+// A target is what a Gate knows about one target. The Gate's mutex guards it and its visits.
+type target struct {
+	gate   *Gate
+	key    targetKey
+	dials  int
+	leftAt time.Time // when the last dial ended
+	route  *route    // what its dials know about its addresses
+	state
+	line list.List     // of *visit: those that wait for their turn
+	news chan struct{} // closed and replaced when an attempt has failed and the target is down
+	back chan struct{} // closed and replaced when the target comes back
+}
+
+// A state is what is known about a target at one time. Attempts are numbered from 1.
+type state struct {
+	interval time.Duration // MinInterval
+	window   int           // how many attempts may be in flight; 0: the target is down
+	inFlight int           // attempts
+	doubted  bool          // the next failure means that the target is down
+	settled  int           // the latest attempt when the window was halved or the target came back
+	latest   int           // the attempt that has begun last
+	latestAt time.Time     // its start; zero if it did not reach the target
+	holdsTo  time.Time     // until when it holds up the next one; zero: it has ended
+	failures int           // so far, that showed that the target is down
+	failure  Attempt       // the latest of them
+	failedAt time.Time
+}
+
+// An ask is a dial's question whether it may make its next attempt.
+type ask struct {
+	due          time.Time       // when the attempt is due
+	end          time.Time       // when the dial's time is up; zero: never
+	done, cancel <-chan struct{} // closed when the caller gives up
+	last         bool            // no attempt follows
+	since        time.Time       // due, or the time of the question if that is later
+	heard        int             // state.failures when the dial last learned of a failure
+	invited      bool            // the target has come back since the dial's latest attempt began
+	first        bool            // no other dial is before it in the line
+}
+
+// A verdict is the Gate's answer.
 type verdict int
 
 const (
-	sleeps verdict = iota
-	queues
-	goes
-	hears
-	ends
+	sleeps verdict = iota // wait until the attempt is due
+	queues                // wait for a turn, or for a failure to take
+	goes                  // make the attempt
+	hears                 // take the latest failure in place of the attempt
+	ends                  // make no attempt, because the time is up
 )
 
-func (g *Gate) enter(key targetKey, end time.Time, done, cancel <-chan struct{}) *visit {
-	return &visit{}
+// decide answers a. It also returns when to ask again if nothing happens; zero means never.
+func (s *state) decide(a *ask, now time.Time) (verdict, time.Time) {
+	down, isDue, over := s.window == 0, !now.Before(a.due), !a.end.IsZero() && !now.Before(a.end)
+	at := s.nextAt()
+	switch {
+	case down && a.heard < s.failures && (over || isDue && s.isNews(a, at, now)):
+		return hears, time.Time{}
+	case over:
+		return ends, time.Time{}
+	case !isDue && (down || !a.invited):
+		return sleeps, soonest(a.due, a.end)
+	case !a.first:
+		return queues, a.end
+	case now.Before(at):
+		return queues, soonest(at, a.end)
+	}
+	return goes, time.Time{}
 }
-func (v *visit) leave()                                              {}
-func (v *visit) acquire(due time.Time, last bool) (verdict, Attempt) { return goes, Attempt{} }
-func (v *visit) endBy(end time.Time)                                 {}
-func (v *visit) succeeded()                                          {}
-func (v *visit) failed(a *Attempt)                                   {}
-func (v *visit) release()                                            {}
-func (g *Gate) Reset(network, address string)                        {}
+
+// isNews reports whether a takes the latest failure; the next attempt may begin at at. A
+// last attempt takes it only if no time is left for it, or if the failed attempt has begun
+// since the last one was due, a second ago or more.
+func (s *state) isNews(a *ask, at, now time.Time) bool {
+	if a.last && (!s.holdsTo.IsZero() || a.end.IsZero() || at.Before(a.end)) && (now.Sub(a.since) < silence || s.failure.Start.Before(a.since)) {
+		return false
+	}
+	return now.Sub(s.failedAt) < s.interval
+}
+
+// nextAt returns when the next attempt may begin.
+func (s *state) nextAt() time.Time {
+	switch {
+	case s.inFlight < s.window:
+		return time.Time{}
+	case s.window > 0:
+		return s.latestAt.Add(silence)
+	}
+	return later(s.holdsTo, later(s.failedAt, s.latestAt).Add(s.interval))
+}
+
+// fail notes that an attempt has failed with a, and reports whether the target is down.
+// Attempts that were in flight together halve the window once.
+func (s *state) fail(number int, a *Attempt, now time.Time) bool {
+	switch {
+	case s.window > 0 && number <= s.settled:
+		return false
+	case s.window > 0 && !s.doubted:
+		s.window, s.doubted, s.settled = max(s.window/2, 1), true, s.latest
+		return false
+	}
+	s.window, s.failure, s.failedAt = 0, *a, now
+	s.failure.Addrs = slices.Clone(a.Addrs) // OnAttempt may change a's
+	s.failures++
+	return true
+}
+
+// Reset makes the next attempt at a target due now, if the target is down. The network and address are
+// those that the target is dialed by. Call Reset when, for example, service discovery reports that the
+// target is back.
+func (g *Gate) Reset(network, address string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, do := range []bool{false, true} {
+		if t := g.findLocked(targetKey{network, address, do}); t != nil && t.window == 0 {
+			t.comeBackLocked()
+		}
+	}
+}
+
+func (g *Gate) findLocked(key targetKey) *target {
+	return cmp.Or(g.active[key], g.idle[0][key], g.idle[1][key])
+}
+
+// enter begins a dial. The limits are the end, done and cancel of an ask. The dial must call
+// leave when it has ended.
+func (g *Gate) enter(key targetKey, limits ask) *visit {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	if now.Sub(g.turned) >= forgetAfter {
+		g.idle, g.turned = [2]map[targetKey]*target{{}, g.idle[0]}, now
+	}
+	if g.active == nil {
+		g.active = make(map[targetKey]*target)
+	}
+	t := g.findLocked(key)
+	if t == nil || t.dials == 0 && now.Sub(t.leftAt) >= forgetAfter {
+		t = &target{gate: g, key: key, route: new(route), news: make(chan struct{}), back: make(chan struct{})}
+		t.interval, t.window, t.doubted = cmp.Or(max(g.MinInterval, 0), 100*time.Millisecond), cmp.Or(max(g.Burst, 0), 16), true
+	}
+	delete(g.idle[0], key)
+	delete(g.idle[1], key)
+	g.active[key] = t
+	t.dials++
+	return &visit{target: t, ask: limits}
+}
+
+// leave ends the dial. The Gate keeps the target if there is something to remember.
+func (v *visit) leave() {
+	g, t := v.gate, v.target
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if t.dials--; t.dials > 0 {
+		return
+	}
+	if delete(g.active, t.key); t.window == 0 || t.route.knows() {
+		t.leftAt, g.idle[0][t.key] = time.Now(), t
+	}
+}
+
+// A visit is one dial at its target. It has one attempt in flight at a time.
+type visit struct {
+	*target
+	ask
+	seen   chan struct{} // target.back when the latest attempt began
+	number int           // of the attempt in flight; 0: none is
+	place  *list.Element // in target.line; nil: not there
+	wake   chan struct{} // sent to when the dial may go; buffered
+}
+
+// acquire waits until the next attempt is due or the target comes back, and then for the dial's turn.
+// It returns goes, after which the dial must call finish; or hears and the failure, whose Addrs the
+// dial must clone; or ends, if the dial's time is up or its caller has given up.
+func (v *visit) acquire(due time.Time, last bool) (verdict, Attempt) {
+	v.gate.mu.Lock()
+	defer v.gate.mu.Unlock()
+	defer v.stepOutLocked()
+	v.due, v.last, v.since = due, last, later(due, time.Now())
+	for {
+		now := time.Now()
+		v.first, v.invited = v.line.Len() == 0 || v.place == v.line.Front(), v.seen != v.back
+		answer, until := v.decide(&v.ask, now)
+		switch {
+		case answer == hears:
+			v.heard, v.seen = v.failures, v.back
+			return hears, v.failure
+		case answer == ends || isClosed(v.done) || isClosed(v.cancel):
+			return ends, Attempt{}
+		case answer == goes:
+			v.latest++
+			v.inFlight++
+			v.latestAt, v.holdsTo = now, now.Add(silence)
+			v.number, v.seen = v.latest, v.back
+			return goes, Attempt{}
+		}
+		v.waitLocked(answer, until.Sub(now))
+	}
+}
+
+// waitLocked waits for up to the time given; less than zero means for any time.
+func (v *visit) waitLocked(answer verdict, limit time.Duration) {
+	var timeout <-chan time.Time
+	if limit > 0 {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	event := v.back
+	if answer == sleeps {
+		v.stepOutLocked()
+	} else if event = v.news; v.place == nil {
+		v.place, v.wake = v.line.PushBack(v), make(chan struct{}, 1)
+	}
+	v.gate.mu.Unlock()
+	defer v.gate.mu.Lock()
+	select {
+	case <-event:
+	case <-v.wake:
+	case <-timeout:
+	case <-v.done:
+	case <-v.cancel:
+	}
+}
+
+// stepOutLocked takes the dial out of the line.
+func (v *visit) stepOutLocked() {
+	if v.place != nil {
+		v.line.Remove(v.place)
+		v.place = nil
+		v.wakeFirstLocked()
+	}
+}
+
+// wakeFirstLocked makes the first dial in the line ask again.
+func (t *target) wakeFirstLocked() {
+	if first := t.line.Front(); first != nil {
+		select {
+		case first.Value.(*visit).wake <- struct{}{}:
+		default: // it has been woken already
+		}
+	}
+}
+
+// comeBackLocked notes that the target is back, or may be: one more attempt may go, and all dials
+// that wait for it line up.
+func (t *target) comeBackLocked() {
+	t.window, t.doubted, t.settled = t.inFlight+1, true, t.latest
+	close(t.back)
+	t.back = make(chan struct{})
+	t.wakeFirstLocked()
+}
+
+// finish reports the result of the attempt: a is its failure, or has no Err if it has connected, or
+// is nil if it says nothing about the target. Only the first report counts.
+func (v *visit) finish(a *Attempt) {
+	v.gate.mu.Lock()
+	defer v.gate.mu.Unlock()
+	if v.number == v.latest {
+		v.holdsTo = time.Time{}
+	}
+	switch {
+	case v.number == 0:
+		return
+	case a == nil:
+	case a.Err == nil:
+		v.succeedLocked()
+	case a.Class == Exhausted || a.Class == Canceled || a.Class == Invalid:
+		if v.number == v.latest {
+			v.latestAt = time.Time{} // it did not reach the target
+		}
+	case v.fail(v.number, a, time.Now()):
+		v.heard = v.failures
+		close(v.news)
+		v.news = make(chan struct{})
+	}
+	v.number = 0
+	v.inFlight--
+	v.wakeFirstLocked()
+}
+
+// succeedLocked notes that an attempt has connected. If the window was full, it grows by one, so that
+// two attempts take the place of one.
+func (t *target) succeedLocked() {
+	if t.window == 0 {
+		t.comeBackLocked()
+	} else if t.inFlight >= t.window || t.line.Len() > 0 {
+		t.window++
+	}
+	t.doubted = false
+}

@@ -152,7 +152,8 @@ func (d *dial) withContexts() error {
 	}
 	d.setBounds()
 	if gate := d.dialer.Gate; gate != nil && d.outer == nil {
-		d.visit = gate.enter(targetKey{d.network, d.address, d.isDo}, d.end, d.waitCtx.Done(), d.dialer.Cancel)
+		limits := ask{end: d.end, done: d.waitCtx.Done(), cancel: d.dialer.Cancel}
+		d.visit = gate.enter(targetKey{d.network, d.address, d.isDo}, limits)
 		defer d.visit.leave()
 		if d.request == nil {
 			d.route = d.visit.route
@@ -244,7 +245,7 @@ func (d *dial) keepTrying() error {
 // gives up or time is up.
 func (d *dial) awaitTurn() (verdict, Attempt) {
 	if d.visit != nil {
-		return d.visit.acquire(d.dueAt, d.isLast(d.dueAt))
+		return d.visit.acquire(d.dueAt, d.attempts+1 == d.attemptLimit || !d.finalAt.IsZero())
 	}
 	delay := time.Until(d.dueAt) // the logger and OnAttempt have used up some of it
 	if delay <= 0 {
@@ -300,19 +301,15 @@ func isClosed(c <-chan struct{}) bool {
 // dial, if the dial ends.
 func (d *dial) makeAttempt() (done bool, err error) {
 	if d.visit != nil {
-		defer d.visit.release()
+		defer d.visit.finish(nil) // in case of a panic, and if nothing has been learned about the target
 	}
 	if done, err := d.abandonIfOver(); done {
 		return true, err
 	}
 	start := time.Now()
-	d.lastAttempt = d.isLast(start)
 	d.attempts++
-	end := d.attemptEnd(start)
-	if d.visit != nil {
-		d.visit.endBy(end)
-	}
-	r := d.attempt(end)
+	d.lastAttempt = d.attempts == d.attemptLimit || d.isFinal(start)
+	r := d.attempt(d.attemptEnd(start))
 	if r.err != nil {
 		return d.failed(r, start)
 	}
@@ -324,7 +321,7 @@ func (d *dial) makeAttempt() (done bool, err error) {
 // succeeded records the attempt that has connected.
 func (d *dial) succeeded(start time.Time, r result) {
 	if d.visit != nil {
-		d.visit.succeeded()
+		d.visit.finish(&Attempt{})
 	}
 	if d.request != nil {
 		d.request.report(nil)
@@ -349,7 +346,7 @@ func (d *dial) failed(r result, start time.Time) (done bool, err error) {
 	}
 	cutOff := over.stop != 0 && d.isCutOff(&a)
 	if d.visit != nil && over.stop != ErrCanceled && (!cutOff || a.Duration >= connectionAttemptDelay) {
-		d.visit.failed(&a) // what the caller cut off at once says nothing
+		d.visit.finish(&a) // what the end of the dial cut off at once says nothing
 	}
 	return d.settle(&a, now, over, cutOff)
 }
@@ -381,7 +378,7 @@ func (d *dial) isCutOff(a *Attempt) bool {
 // before, if the end of the dial cut off this one too soon.
 func (d *dial) settle(a *Attempt, now time.Time, over ending, cutOff bool) (done bool, err error) {
 	if a.Stop, a.Cause = over.stop, over.cause; a.Stop == 0 {
-		a.Delay, a.Stop = d.next(a.Class, now)
+		a.Delay, a.Stop = d.next(a, now)
 		a.tooClose = a.Stop.Timeout()
 	}
 	d.dueAt = now.Add(a.Delay)
@@ -422,16 +419,16 @@ func (d *dial) newAttempt(start time.Time, r result) Attempt {
 	}
 }
 
-// next decides how long to wait for the next attempt after a failure of class at now, or why
-// there is none.
-func (d *dial) next(class Class, now time.Time) (time.Duration, Stop) {
+// next decides at now how long to wait for the next attempt after the failed attempt a, or why
+// there is none. At a Gate, no attempt is due within MinInterval of a's failure.
+func (d *dial) next(a *Attempt, now time.Time) (time.Duration, Stop) {
 	switch {
-	case d.policy[class] == nil || class == Canceled:
+	case d.policy[a.Class] == nil || a.Class == Canceled:
 		return 0, ErrPermanent
 	case d.attempts == d.attemptLimit:
 		return 0, ErrMaxAttempts
 	}
-	schedule := d.schedules.of(class, d.policy)
+	schedule := d.schedules.of(a.Class, d.policy)
 	if schedule == nil {
 		return 0, ErrPermanent
 	}
@@ -442,20 +439,20 @@ func (d *dial) next(class Class, now time.Time) (time.Duration, Stop) {
 	case d.isFinal(now):
 		return 0, d.endReason
 	}
-	delay = max(delay, minDelay)
+	least := minDelay
+	if d.visit != nil {
+		least = max(least, d.visit.interval-now.Sub(a.Start.Add(a.Duration)))
+	}
+	delay = max(delay, least)
 	if d.finalAt.IsZero() && (d.end.IsZero() || now.Add(delay).Before(d.end)) {
 		return delay, 0
 	}
 	d.finalAt = d.lastChance()
-	if delay = d.finalAt.Sub(now); delay < minDelay {
+	delay = d.finalAt.Sub(now)
+	if delay < minDelay || !now.Add(max(delay, least)).Before(d.end) {
 		return 0, d.endReason
 	}
-	return delay, 0
-}
-
-// isLast reports whether the next attempt, if it starts at now, is the dial's last.
-func (d *dial) isLast(now time.Time) bool {
-	return d.attempts+1 == d.attemptLimit || d.isFinal(now)
+	return max(delay, least), 0
 }
 
 // isFinal reports whether an attempt that starts at now is the last one, because a wait was
@@ -544,4 +541,20 @@ func (d *dial) newError(verdict *Attempt) *Error {
 	}
 	e.History = d.history.attempts(e, d.start, d.outer != nil)
 	return e
+}
+
+// later returns the later of two times.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// soonest returns the earlier of two times, of which zero means never.
+func soonest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }

@@ -40,6 +40,13 @@ type resolvedName struct {
 	at   time.Time
 }
 
+// knows reports whether the route has learned anything.
+func (r *route) knows() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.worked.IsValid() || len(r.failures) > 0 || len(r.names) > 0
+}
+
 // failed notes that addr refused, was silent, or failed after it had connected.
 func (r *route) failed(addr netip.AddrPort) {
 	r.mu.Lock()
