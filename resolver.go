@@ -1,20 +1,399 @@
 package redial
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
+	"math"
 	"net"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
 	"time"
+	"weak"
 )
 
-type queryLog struct{}
+// This file puts connections of its own under Go's resolver, which sends one packet to ask for a
+// name's A records and one to ask for its AAAA records, and then waits for both answers. If one packet
+// is lost, it waits 5 s before it sends another. If one of the two queries is never answered, it waits 10 s
+// for it, although it has the other answer.
+//
+// Our connection sends a query again after 350 ms of silence. The connections of one look-up share a
+// queryLog: once one family has addresses, the log bounds the wait for the other one. The log also
+// remembers which queries failed, because the resolver's error does not tell.
+//
+// The resolver's own rules decide which names are asked, at which servers, and which answer is
+// accepted. Our connection passes on every message that it receives.
 
-func newQueryLog(time.Duration) *queryLog                       { return &queryLog{} }
-func (q *queryLog) context(ctx context.Context) context.Context { return ctx }
-func (q *queryLog) unanswered() string                          { return "" }
-func (q *queryLog) doubtful() (server string, silent, ok bool)  { return "", false, false }
+// resendAfter is how long a query has no answer before it is sent again. The delay doubles each time: a
+// query is sent again 0.35, 1.05 and 2.45 s after the first time. Most servers that work answer sooner.
+const resendAfter = 350 * time.Millisecond
+
+// A queryLog records what one look-up has asked, and what came back. The connections of the look-up
+// share it.
+type queryLog struct {
+	patience time.Duration
+
+	mu        sync.Mutex // guards the fields below, and those of the questions and connections
+	questions []*question
+	room      [2]*question // of questions, as a name without a search list needs it
+	found     *question    // the question whose answer had addresses; nil: none yet
+	foundAt   time.Time
+}
+
+// A question is a name and a type that the look-up has asked for, at one server or more.
+type question struct {
+	text    []byte // name, type and class as in a message (RFC 1035, section 4.1.2)
+	server  string // the last server that was asked
+	outcome outcome
+}
+
+func (q *question) name() []byte { return q.text[:len(q.text)-4] }
+func (q *question) kind() uint16 { return binary.BigEndian.Uint16(q.text[len(q.text)-4:]) }
+
+// newQueryLog returns the log for one look-up. Once the look-up has addresses of one family,
+// it waits no longer than patience for the other family.
+func newQueryLog(patience time.Duration) *queryLog {
+	l := &queryLog{patience: patience}
+	l.questions = l.room[:0]
+	return l
+}
+
+type queryLogKey struct{}
+
+// context returns a copy of ctx in which the connections of a look-up find l.
+func (l *queryLog) context(ctx context.Context) context.Context {
+	return context.WithValue(ctx, queryLogKey{}, l)
+}
+
+// asked reports whether the look-up asked anything. It did not if it was not made by Go's resolver, if
+// the name is in the hosts file, or if net merged it with the equal look-up of another dial. After such a merged look-up,
+// doubtful cannot say whether "no such host" is true: then the *net.DNSError has a Server although asked returns false.
+func (l *queryLog) asked() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.questions) > 0
+}
+
+// unanswered returns the types of records whose queries have no answer: "A", "AAAA", "A and AAAA" or "".
+func (l *queryLog) unanswered() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var types []string
+	for kind, name := range map[uint16]string{recordA: "A", recordAAAA: "AAAA"} {
+		if slices.ContainsFunc(l.questions, func(q *question) bool { return q.outcome == noAnswer && q.kind() == kind }) {
+			types = append(types, name)
+		}
+	}
+	slices.Sort(types)
+	return strings.Join(types, " and ")
+}
+
+// doubtful reports whether a query of the look-up was answered neither yes nor no, at the last server
+// that was asked. If so, it returns that server, and whether the server was silent. "No such host" from a doubtful
+// look-up can be false: with a search list, the resolver reports that one name does not exist although
+// the query for another name failed.
+func (l *queryLog) doubtful() (server string, wasSilent, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, q := range l.questions {
+		if q.outcome <= badAnswer {
+			return q.server, q.outcome == noAnswer, true
+		}
+	}
+	return "", false, false
+}
+
+// ask records that a question is about to be sent to server.
+func (l *queryLog) ask(text []byte, server string) *question {
+	var q *question
+	i := slices.IndexFunc(l.questions, func(q *question) bool { return bytes.Equal(q.text, text) })
+	if i >= 0 {
+		q = l.questions[i]
+	} else {
+		q = &question{text: text}
+		l.questions = append(l.questions, q)
+	}
+	q.server, q.outcome = server, noAnswer
+	if l.found != nil && (l.found == q || !bytes.Equal(l.found.name(), q.name())) {
+		l.found = nil // the resolver did not accept that answer, or it would not ask this
+	}
+	return q
+}
+
+var resolvers struct {
+	sync.Mutex
+	// ours has our resolver for each of the program's. Weak pointers are enough: our resolver is alive while
+	// a look-up uses it, and keeps the program's alive.
+	ours map[weak.Pointer[net.Resolver]]weak.Pointer[net.Resolver]
+}
+
+// resolverFor returns the resolver to use in place of r: the same, but with our connections under Go's
+// resolver. If r is nil, it stands for net.DefaultResolver. While a look-up is running, resolverFor returns the same
+// resolver for the same r, because net merges equal look-ups of one Resolver.
 func resolverFor(r *net.Resolver) *net.Resolver {
 	if r == nil {
-		return net.DefaultResolver
+		r = net.DefaultResolver
 	}
-	return r
+	if r == nil || runtime.GOOS == "plan9" && r.Dial == nil {
+		return r // on Plan 9, package net uses Go's resolver only if Dial is set
+	}
+	key := weak.Make(r)
+	resolvers.Lock()
+	defer resolvers.Unlock()
+	ours := resolvers.ours[key].Value()
+	if ours != nil && ours.PreferGo == r.PreferGo && ours.StrictErrors == r.StrictErrors {
+		return ours
+	}
+	strict := r.StrictErrors
+	ours = &net.Resolver{PreferGo: r.PreferGo, StrictErrors: strict}
+	ours.Dial = func(ctx context.Context, network, server string) (net.Conn, error) {
+		dial := r.Dial // the program may have set it meanwhile
+		if dial == nil {
+			dial = new(net.Dialer).DialContext
+		}
+		return dialServer(ctx, dial, network, server, strict)
+	}
+	if resolvers.ours == nil {
+		resolvers.ours = make(map[weak.Pointer[net.Resolver]]weak.Pointer[net.Resolver])
+	}
+	resolvers.ours[key] = weak.Make(ours)
+	runtime.AddCleanup(ours, func(key weak.Pointer[net.Resolver]) {
+		resolvers.Lock()
+		defer resolvers.Unlock()
+		if resolvers.ours[key].Value() == nil {
+			delete(resolvers.ours, key)
+		}
+	}, key)
+	return ours
+}
+
+// A queryConn is a connection to a DNS server, on which Go's resolver asks one question.
+type queryConn struct {
+	net.Conn        // guarded until dialServer has returned
+	ctx             context.Context
+	cancel          context.CancelFunc // of the dial's context; nil for UDP
+	log             *queryLog
+	network, server string
+	strict          bool  // the resolver needs both families
+	packets         bool  // messages are packets, not preceded by their length
+	dialErr         error // Write returns it, because only Write knows the question
+
+	// Guarded by log.mu.
+	question *question // nil before Write
+	query    []byte    // the whole message
+	received []byte    // from a stream
+	timer    *time.Timer
+	ticks    int  // how often the timer has fired
+	resent   int  // how often the query was sent again, without an error since
+	over     bool // nothing more is to be done: answered, closed or given up
+}
+
+// A queryPacketConn is a queryConn in which Go's resolver sees a net.PacketConn.
+type queryPacketConn struct{ *queryConn }
+
+func (c queryPacketConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	return c.Conn.(net.PacketConn).ReadFrom(b)
+}
+
+func (c queryPacketConn) WriteTo(b []byte, addr net.Addr) (int, error) {
+	return c.Conn.(net.PacketConn).WriteTo(b, addr)
+}
+
+// dialServer connects to a DNS server. If the look-up's context has no log, because the dial that
+// began the look-up has ended and others still share it, the connection gets a log of its own: lost packets are sent again,
+// and a silent family is waited for as in package net.
+func dialServer(ctx context.Context, dial func(ctx context.Context, network, address string) (net.Conn, error), network, server string, strict bool) (net.Conn, error) {
+	l, _ := ctx.Value(queryLogKey{}).(*queryLog)
+	if l == nil {
+		l = newQueryLog(0)
+	}
+	c := &queryConn{ctx: ctx, log: l, network: network, server: server, strict: strict}
+	if network == "tcp" { // connecting can take long
+		ctx, c.cancel = context.WithCancel(ctx)
+		l.mu.Lock()
+		c.startTimer()
+		l.mu.Unlock()
+	}
+	conn, err := dial(ctx, network, server)
+	if err != nil {
+		conn = new(net.UDPConn) // fails whatever it is asked
+	}
+	_, packets := conn.(net.PacketConn)
+	l.mu.Lock()
+	c.Conn, c.dialErr, c.packets = conn, err, packets
+	l.mu.Unlock()
+	if packets {
+		return queryPacketConn{c}, nil
+	}
+	return c, nil
+}
+
+// Write sends the resolver's query.
+func (c *queryConn) Write(b []byte) (int, error) {
+	err := c.ask(b)
+	if err == nil {
+		var n int
+		if n, err = c.Conn.Write(b); err == nil {
+			return n, nil
+		}
+	}
+	c.heard(nil, err)
+	return 0, err
+}
+
+// ask records the query in b and starts the timer. It returns an error if the query must not be sent.
+func (c *queryConn) ask(b []byte) error {
+	if !c.packets {
+		b = b[min(2, len(b)):]
+	}
+	c.log.mu.Lock()
+	defer c.log.mu.Unlock()
+	query := bytes.Clone(b)
+	text, ok := questionOf(query)
+	if !ok {
+		c.over = true // pass on what is not understood
+		return c.dialErr
+	}
+	c.query, c.question, c.over = query, c.log.ask(text, c.server), false
+	if c.left() == 0 {
+		return &net.OpError{Op: "write", Net: c.network, Err: os.ErrDeadlineExceeded}
+	}
+	if c.dialErr == nil {
+		c.startTimer()
+	}
+	return c.dialErr
+}
+
+// Read receives a message, or a part of one from a stream.
+func (c *queryConn) Read(b []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(b)
+		if err == nil || !c.expected(err) {
+			c.heard(b[:n], err)
+			return n, err
+		}
+	}
+}
+
+// expected reports whether err is a "connection refused" that a repeated query brought. Without the
+// repetition, the resolver would still wait, and ask a server that restarts when it is back.
+func (c *queryConn) expected(err error) bool {
+	c.log.mu.Lock()
+	defer c.log.mu.Unlock()
+	if c.resent == 0 {
+		return false
+	}
+	class := Classify(err)
+	if class != Refused && class != Reset { // Windows says that the port was reset
+		return false
+	}
+	c.resent--
+	return true
+}
+
+// heard records what the server sent, or the error of the connection.
+func (c *queryConn) heard(b []byte, err error) {
+	l := c.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	q := c.question
+	if q == nil || c.over {
+		return
+	}
+	message, complete := b, len(b) > 0
+	if !c.packets {
+		c.received = append(c.received, b...)
+		message, complete = firstOf(c.received)
+	}
+	switch netErr, _ := err.(net.Error); {
+	case complete && isAnswer(message, c.query):
+		if c.network == "udp" && message[2]&2 != 0 {
+			break // truncated: the resolver asks again over TCP
+		}
+		q.outcome = judge(message, q)
+		if q.outcome == answerYes && l.found == nil {
+			l.found, l.foundAt = q, time.Now()
+		}
+	case complete && !c.packets:
+		q.outcome = badAnswer
+	case err == nil:
+		return // the resolver reads on
+	case netErr == nil || !netErr.Timeout():
+		q.outcome = badAnswer
+	}
+	c.stop()
+}
+
+// Close closes the connection.
+func (c *queryConn) Close() error {
+	c.log.mu.Lock()
+	c.stop()
+	c.log.mu.Unlock()
+	if c.cancel != nil {
+		c.cancel()
+	}
+	return c.Conn.Close()
+}
+
+func (c *queryConn) startTimer() {
+	after := min(resendAfter, c.left())
+	if c.timer == nil {
+		c.timer = time.AfterFunc(after, c.tick)
+	} else {
+		c.timer.Reset(after)
+	}
+}
+
+func (c *queryConn) stop() {
+	c.over = true
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+}
+
+// left returns how long the look-up still waits for c, besides the deadline that the resolver has set.
+func (c *queryConn) left() time.Duration {
+	switch l := c.log; {
+	case c.ctx.Err() != nil:
+		return 0
+	case l.found == nil || l.found == c.question || c.strict:
+		return math.MaxInt64
+	default:
+		return max(0, time.Until(l.foundAt.Add(l.patience)))
+	}
+}
+
+// tick runs while there is no answer, every 350 ms and when the wait for the answer ends. It sends
+// the query again, or makes the pending Dial, Write or Read fail.
+func (c *queryConn) tick() {
+	c.log.mu.Lock()
+	conn, left := c.Conn, c.left()
+	if c.over {
+		c.log.mu.Unlock()
+		return
+	}
+	if left == 0 {
+		c.stop()
+		c.log.mu.Unlock()
+		if c.cancel != nil {
+			c.cancel()
+		}
+		if conn != nil {
+			conn.SetDeadline(time.Unix(1, 0)) // long ago
+		}
+		return
+	}
+	c.startTimer()
+	c.ticks++
+	again := c.packets && c.ticks&(c.ticks+1) == 0 // 1, 3, 7 ...
+	if again {
+		c.resent++
+	}
+	c.log.mu.Unlock()
+	if again {
+		conn.Write(c.query) // if it fails, the first query may still be answered
+	}
 }
