@@ -15,9 +15,10 @@ import (
 // anew that is still being asked.
 
 const (
-	// familyPatience is how long the first look-up of a dial waits for the addresses of one
-	// family when it has those of the other. Each next look-up waits twice as long.
-	familyPatience = time.Second
+	// lookupPatience is how long a look-up waits for the addresses of one family when it has
+	// those of the other; each next look-up of the dial waits twice as long. It is also how
+	// long an attempt waits for a look-up if the dial knows earlier addresses.
+	lookupPatience = time.Second
 
 	// mostDoubts is how many look-ups of a dial may end in a doubtful "no such host" before
 	// the dial believes it.
@@ -27,7 +28,8 @@ const (
 // A name is what a dial knows about the name that it dials.
 type name struct {
 	host, port string
-	running    *lookup      // goes on, or has ended between two attempts; nil if the next attempt begins one
+	running    *lookup      // goes on, or its result is still to be used; nil if the next attempt begins one
+	used       *lookup      // whose result the latest attempt used; nil if it used none
 	count      int          // look-ups begun
 	doubts     int          // look-ups that ended in a doubtful "no such host"
 	exists     bool         // the name has resolved in this dial
@@ -36,11 +38,12 @@ type name struct {
 
 // A lookup is one look-up of a name, in a goroutine of its own.
 type lookup struct {
-	end  func()
-	done chan struct{} // closed when the fields below are set
-	ips  []netip.Addr
-	err  error
-	log  *queryLog
+	end     func()
+	log     *queryLog
+	done    chan struct{} // closed when the fields below are set
+	endedAt time.Time
+	ips     []netip.Addr
+	err     error
 }
 
 // resolve returns the addresses of the dial's name, at least one, in the order in which to try
@@ -76,15 +79,24 @@ func (d *dial) lookUp(ctx context.Context) (ips []netip.Addr, unanswered string,
 	l := d.name.running
 	var trace *httptrace.ClientTrace
 	if l == nil {
-		l = d.startLookup()
+		l = d.startLookup(patienceOf(ctx) << min(d.name.count, 10))
 		trace = httptrace.ContextClientTrace(ctx)
 	}
 	if trace != nil && trace.DNSStart != nil {
 		trace.DNSStart(httptrace.DNSStartInfo{Host: d.name.host})
 	}
+	d.name.used = nil
+	var impatient <-chan time.Time
+	if d.name.known != nil {
+		timer := time.NewTimer(patienceOf(ctx))
+		defer timer.Stop()
+		impatient = timer.C
+	}
 	select {
+	case <-impatient:
+		ips = d.name.known
 	case <-l.done:
-		d.name.running = nil
+		d.name.running, d.name.used = nil, l
 		l.end()
 		ips, err = d.judge(l)
 	case <-ctx.Done():
@@ -96,11 +108,26 @@ func (d *dial) lookUp(ctx context.Context) (ips []netip.Addr, unanswered string,
 	return ips, l.log.unanswered(), err
 }
 
+// reuseLookup makes the next attempt use the result of the look-up that the attempt in flight
+// used, if its time ran out before the addresses had a chance.
+func (d *dial) reuseLookup() {
+	if l := d.name.used; l != nil && time.Since(l.endedAt) < connectionAttemptDelay {
+		d.name.running = l
+	}
+}
+
+// patienceOf returns lookupPatience, or half of the attempt's time if that is less.
+func patienceOf(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(lookupPatience, time.Until(deadline)/2)
+	}
+	return lookupPatience
+}
+
 // startLookup begins a look-up, which ends with the dial. Its context has the values of the
 // dial's, but not the hooks of net/http/httptrace: the caller's goroutine calls the hooks for
 // look-ups, and connections to a DNS server are not the caller's.
-func (d *dial) startLookup() *lookup {
-	patience := familyPatience << min(d.name.count, 10)
+func (d *dial) startLookup(patience time.Duration) *lookup {
 	d.name.count++
 	ctx, cancel := context.WithCancel(context.WithoutCancel(d.attemptCtx))
 	mark := &attemptContext{Context: untraced{ctx}}
@@ -112,8 +139,9 @@ func (d *dial) startLookup() *lookup {
 	d.name.running = l
 	resolver := resolverFor(d.dialer.Resolver)
 	go func(network, host string) {
-		defer close(l.done)
 		l.ips, l.err = lookupIPs(l.log.context(mark), resolver, network, host)
+		l.endedAt = time.Now()
+		close(l.done)
 	}(d.network, d.name.host)
 	return l
 }

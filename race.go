@@ -84,6 +84,9 @@ func (d *dial) connectByName(ctx context.Context) (r result) {
 	default:
 		r = d.race(ctx, addrs, r)
 	}
+	if r.class == Timeout {
+		d.reuseLookup()
+	}
 	return r
 }
 

@@ -203,6 +203,14 @@ func (d *dial) endBy(end time.Time, reason Stop) {
 // it, retries, and gets the inner dialer's own error.
 func (d *dial) isSingle() bool { return d.attemptLimit == 1 }
 
+// timeout returns how long one attempt may take.
+func (d *dial) timeout() time.Duration {
+	if d.dialer.Timeout == 0 {
+		return defaultTimeout
+	}
+	return d.dialer.Timeout
+}
+
 // attemptEnd returns when an attempt that starts now is cut off at the latest. A Transport's
 // attempt does not end with the request, because other requests can use its connection.
 func (d *dial) attemptEnd(now time.Time) time.Time {
@@ -210,11 +218,7 @@ func (d *dial) attemptEnd(now time.Time) time.Time {
 	if d.request != nil {
 		last = d.request.end
 	}
-	timeout := d.dialer.Timeout
-	if timeout == 0 {
-		timeout = defaultTimeout
-	}
-	end := now.Add(timeout)
+	end := now.Add(d.timeout())
 	if !last.IsZero() && last.Before(end) {
 		return last
 	}
@@ -370,7 +374,8 @@ func (d *dial) isCutOff(a *Attempt) bool {
 	if last := d.history.last(); last != nil && (last.class == Refused || last.class == Reset) {
 		short = max(short, last.took())
 	}
-	return a.Duration < short && (a.Class == Timeout || a.Class == Canceled)
+	silent := a.Class == Timeout || a.Class == Canceled || a.Class == DNS && foreign.Timeout(a.Err)
+	return silent && a.Duration < short
 }
 
 // settle decides whether a failed attempt is followed by another one, and records it. It
