@@ -105,9 +105,9 @@ func (d *dial) connectOnce(ctx context.Context) (conn net.Conn, err error) {
 	case dialsPortZero(d.network, d.address):
 		err = errPortZero(d.network, d.address)
 	default:
-		conn, err = byNet(d.dialer, func(inner *net.Dialer) (net.Conn, error) {
-			return inner.DialContext(ctx, d.network, d.address)
-		})
+		inner, guard := d.dialer.unbound()
+		conn, err = inner.DialContext(ctx, d.network, d.address)
+		guard.repeat()
 	}
 	switch {
 	case err != nil && foreign.IsNil(err):
@@ -138,66 +138,68 @@ func errPortZero(network, address string) error {
 	return &net.OpError{Op: "dial", Net: network, Err: &net.AddrError{Err: "port 0 cannot be dialed", Addr: address}}
 }
 
-// byNet calls connect with the embedded dialer, without its bounds in time, which the
-// attempt's context carries instead. Package net closes its socket if Control returns an
-// error, but not if Control panics or exits. So byNet turns both into an error, and repeats
-// them when package net has returned.
-func byNet[C net.Conn](d *Dialer, connect func(*net.Dialer) (C, error)) (net.Conn, error) {
-	inner := d.Dialer
+// unbound returns the embedded dialer without its bounds in time, which the attempt's context
+// carries instead. Call the guard's method repeat when the dialer has returned; the guard is nil
+// if there is no Control.
+func (d *Dialer) unbound() (inner net.Dialer, g *guard) {
+	inner = d.Dialer
 	inner.Timeout, inner.Deadline = 0, time.Time{}
 	//lint:ignore SA1019 a drop-in replacement has all fields of net.Dialer
 	inner.Cancel = nil
-	var repeat func()
-	if control := d.Control; control != nil && d.ControlContext == nil {
-		inner.Control = func(network, address string, c syscall.RawConn) error {
-			return contained(&repeat, func() error { return control(network, address, c) })
-		}
-	}
-	if control := d.ControlContext; control != nil {
+	if control := inner.ControlContext; control != nil {
+		g = new(guard)
 		inner.ControlContext = func(ctx context.Context, network, address string, c syscall.RawConn) error {
-			return contained(&repeat, func() error { return control(ctx, network, address, c) })
+			return g.call(func() error { return control(ctx, network, address, c) })
+		}
+	} else if control := inner.Control; control != nil {
+		g = new(guard)
+		inner.Control = func(network, address string, c syscall.RawConn) error {
+			return g.call(func() error { return control(network, address, c) })
 		}
 	}
-	conn, err := connect(&inner)
-	if repeat != nil {
-		repeat()
+	return inner, g
+}
+
+// A guard calls Control. Package net closes its socket if Control returns an error, but not if
+// Control panics or exits. So the guard turns both into an error, and repeats them when package
+// net has returned.
+type guard struct{ again func() }
+
+func (g *guard) call(control func() error) (err error) {
+	if g.again != nil {
+		return errUnwound
 	}
-	if err != nil {
-		return nil, err // and no nil pointer within a net.Conn
+	done := make(chan func())
+	go carry(func() { err = control() }, func(again func()) { done <- again })
+	if g.again = <-done; g.again != nil {
+		return errUnwound
 	}
-	return conn, nil
+	return err
+}
+
+// repeat panics or exits if Control has.
+func (g *guard) repeat() {
+	if g != nil && g.again != nil {
+		g.again()
+	}
 }
 
 // errUnwound is the error of what a panic or runtime.Goexit has ended.
 var errUnwound = errors.New("redial: a panic or runtime.Goexit ended the dial")
 
-// contained returns what f returns. If f panics or exits, contained returns errUnwound and
-// sets repeat to a function that does the same in the goroutine that calls it.
-func contained(repeat *func(), f func() error) (err error) {
-	if *repeat != nil {
-		return errUnwound
-	}
-	done := make(chan func())
-	go carry(func() { err = f() }, func(again func()) { done <- again })
-	if *repeat = <-done; *repeat != nil {
-		err = errUnwound
-	}
-	return err
-}
-
 // carry calls f and then ended, with nil if f has returned. If f panics or calls
 // runtime.Goexit, ended gets a function that does the same in the goroutine that calls it.
 // Call carry in a goroutine of its own, because nothing stops a runtime.Goexit.
-func carry(f func(), ended func(repeat func())) {
-	repeat := runtime.Goexit // unless f returns or panics
+func carry(f func(), ended func(again func())) {
+	again := runtime.Goexit // unless f returns or panics
 	defer func() {
 		if v := recover(); v != nil {
-			repeat = func() { panic(v) }
+			again = func() { panic(v) }
 		}
-		ended(repeat)
+		ended(again)
 	}()
 	f()
-	repeat = nil
+	again = nil
 }
 
 // check returns an error if conn is connected to itself, or if Verify refuses it. Then, or

@@ -203,7 +203,13 @@ func (d *Dialer) DialUnix(ctx context.Context, network string, laddr, raddr *net
 func dialTyped[C net.Conn](d *Dialer, ctx context.Context, network string, remote fmt.Stringer, local net.Addr,
 	connect func(context.Context, *net.Dialer) (C, error)) (c C, _ error) {
 	one := d.newDial(ctx, network, remote.String(), local, func(ctx context.Context) (net.Conn, error) {
-		return byNet(d, func(inner *net.Dialer) (C, error) { return connect(ctx, inner) })
+		inner, guard := d.unbound()
+		conn, err := connect(ctx, &inner)
+		guard.repeat()
+		if err != nil {
+			return nil, err // and no nil pointer within a net.Conn
+		}
+		return conn, nil
 	})
 	one.literal = true
 	conn, err := one.run()

@@ -185,9 +185,9 @@ func (g *Gate) findLocked(key targetKey) *target {
 	return cmp.Or(g.active[key], g.idle[0][key], g.idle[1][key])
 }
 
-// enter begins a dial. The limits are the end, done and cancel of an ask. The dial must call
-// leave when it has ended.
-func (g *Gate) enter(key targetKey, limits ask) *visit {
+// enter begins a dial, whose time is up at end, and whose caller gives up when done or cancel is
+// closed. The dial must call leave when it has ended.
+func (g *Gate) enter(key targetKey, end time.Time, done, cancel <-chan struct{}) *visit {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
@@ -206,7 +206,7 @@ func (g *Gate) enter(key targetKey, limits ask) *visit {
 	delete(g.idle[1], key)
 	g.active[key] = t
 	t.dials++
-	return &visit{target: t, ask: limits}
+	return &visit{target: t, ask: ask{end: end, done: done, cancel: cancel}}
 }
 
 // leave ends the dial. The Gate keeps the target if there is something to remember.
@@ -235,7 +235,7 @@ type visit struct {
 // acquire waits until the next attempt is due or the target comes back, and then for the dial's turn.
 // It returns goes, after which the dial must call finish; or hears and the failure, whose Addrs the
 // dial must clone; or ends, if the dial's time is up or its caller has given up.
-func (v *visit) acquire(due time.Time, last bool) (verdict, Attempt) {
+func (v *visit) acquire(due time.Time, last bool) (verdict, *Attempt) {
 	v.gate.mu.Lock()
 	defer v.gate.mu.Unlock()
 	defer v.stepOutLocked()
@@ -247,15 +247,16 @@ func (v *visit) acquire(due time.Time, last bool) (verdict, Attempt) {
 		switch {
 		case answer == hears:
 			v.heard, v.seen = v.failures, v.back
-			return hears, v.failure
+			failure := v.failure
+			return hears, &failure
 		case answer == ends || isClosed(v.done) || isClosed(v.cancel):
-			return ends, Attempt{}
+			return ends, nil
 		case answer == goes:
 			v.latest++
 			v.inFlight++
 			v.latestAt, v.holdsTo = now, now.Add(silence)
 			v.number, v.seen = v.latest, v.back
-			return goes, Attempt{}
+			return goes, nil
 		}
 		v.waitLocked(answer, until.Sub(now))
 	}

@@ -77,10 +77,9 @@ func (d *dial) connectByName(ctx context.Context) (r result) {
 		r.err = &net.OpError{Op: "dial", Net: d.network, Err: err}
 		r.class = d.dialer.classify(r.err)
 	case len(addrs) == 1: // as most names have
-		a := AddrResult{Addr: addrs[0], Start: start.Add(r.resolve)}
-		r.conn, r.err = d.connectTo(ctx, addrs[0], func() { a.Connected = true })
-		r.class = d.noteAddr(&a, r.err)
-		r.addrs = []AddrResult{a}
+		r.addrs = []AddrResult{{Addr: addrs[0], Start: start.Add(r.resolve)}}
+		r.conn, r.err = d.connectTo(ctx, addrs[0], func() { r.addrs[0].Connected = true })
+		r.class = d.noteAddr(&r.addrs[0], r.err)
 	default:
 		r = d.race(ctx, addrs, r)
 	}
@@ -94,9 +93,9 @@ func (d *dial) connectByName(ctx context.Context) (r result) {
 // then checks the connection, so that one to itself, or one that Verify refuses, does not win
 // against an address that works. It returns net.Dialer's own error, or Verify's.
 func (d *dial) connectTo(ctx context.Context, addr netip.AddrPort, connected func()) (net.Conn, error) {
-	conn, err := byNet(d.dialer, func(inner *net.Dialer) (net.Conn, error) {
-		return inner.DialContext(ctx, d.network, addr.String())
-	})
+	inner, guard := d.dialer.unbound()
+	conn, err := inner.DialContext(ctx, d.network, addr.String())
+	guard.repeat()
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +163,7 @@ type event struct {
 	connected bool // then the fields below are not set
 	conn      net.Conn
 	err       error
-	repeat    func() // repeats a panic or a Goexit of user code; nil if there was none
+	again     func() // repeats a panic or a Goexit of user code; nil if there was none
 }
 
 // race connects to one of addrs, and adds the outcome to r. If user code panics or calls
@@ -175,6 +174,7 @@ func (d *dial) race(ctx context.Context, addrs []netip.AddrPort, r result) resul
 		addrs:  addrs,
 		delay:  d.dialer.FallbackDelay,
 		limit:  maxInFlight,
+		seen:   make([]AddrResult, 0, len(addrs)),
 		events: make(chan event, 2*len(addrs)),
 	}
 	if race.delay == 0 {
@@ -340,8 +340,8 @@ func (r *racer) start() {
 		e := event{run: run}
 		carry(func() {
 			e.conn, e.err = r.connectTo(ctx, addr, func() { r.send(event{run: run, connected: true}) })
-		}, func(repeat func()) {
-			if e.repeat = repeat; !r.send(e) {
+		}, func(again func()) {
+			if e.again = again; !r.send(e) {
 				r.abandon(e)
 			}
 		})
@@ -365,8 +365,8 @@ func (r *racer) abandon(e event) {
 	if e.conn != nil {
 		r.discard(e.conn)
 	}
-	if e.repeat != nil {
-		e.repeat()
+	if e.again != nil {
+		e.again()
 	}
 }
 
@@ -375,8 +375,8 @@ func (r *racer) abandon(e event) {
 func (r *racer) ended(e event) (connected bool) {
 	e.run.cancel()
 	r.running = slices.DeleteFunc(r.running, func(other *runner) bool { return other == e.run })
-	if e.repeat != nil {
-		e.repeat()
+	if e.again != nil {
+		e.again()
 	}
 	if e.run.cutOff {
 		e.err = asTimeout(e.err)
@@ -428,7 +428,7 @@ func (r *racer) finish(winner net.Conn) {
 	r.mu.Unlock()
 	for len(r.events) > 0 {
 		e := <-r.events
-		if e.repeat != nil && winner != nil {
+		if e.again != nil && winner != nil {
 			r.discard(winner)
 			winner = nil
 		}

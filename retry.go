@@ -152,8 +152,7 @@ func (d *dial) withContexts() error {
 	}
 	d.setBounds()
 	if gate := d.dialer.Gate; gate != nil && d.outer == nil {
-		limits := ask{end: d.end, done: d.waitCtx.Done(), cancel: d.dialer.Cancel}
-		d.visit = gate.enter(targetKey{d.network, d.address, d.isDo}, limits)
+		d.visit = gate.enter(targetKey{d.network, d.address, d.isDo}, d.end, d.waitCtx.Done(), d.dialer.Cancel)
 		defer d.visit.leave()
 		if d.request == nil {
 			d.route = d.visit.route
@@ -247,23 +246,23 @@ func (d *dial) keepTrying() error {
 // awaitTurn waits until the next attempt is due or, at a Gate, until the dial may make it. It
 // returns goes, hears with another dial's failure to take in its place, or ends if the caller
 // gives up or time is up.
-func (d *dial) awaitTurn() (verdict, Attempt) {
+func (d *dial) awaitTurn() (verdict, *Attempt) {
 	if d.visit != nil {
 		return d.visit.acquire(d.dueAt, d.attempts+1 == d.attemptLimit || !d.finalAt.IsZero())
 	}
 	delay := time.Until(d.dueAt) // the logger and OnAttempt have used up some of it
 	if delay <= 0 {
-		return goes, Attempt{}
+		return goes, nil
 	}
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return goes, Attempt{}
+		return goes, nil
 	case <-d.waitCtx.Done():
 	case <-d.dialer.Cancel:
 	}
-	return ends, Attempt{}
+	return ends, nil
 }
 
 // An ending says why a dial ends before it has connected. The zero value means that
@@ -356,9 +355,9 @@ func (d *dial) failed(r result, start time.Time) (done bool, err error) {
 }
 
 // share takes the failure of another dial's attempt as an attempt of this dial.
-func (d *dial) share(a Attempt) (done bool, err error) {
+func (d *dial) share(failure *Attempt) (done bool, err error) {
 	d.attempts++
-	now := time.Now()
+	now, a := time.Now(), *failure
 	a.Number, a.Elapsed, a.Shared, a.Nested = d.attempts, now.Sub(d.start), true, false
 	a.Delay, a.Stop, a.Cause, a.tooClose = 0, 0, nil, false
 	a.Addrs = slices.Clone(a.Addrs)
@@ -520,10 +519,9 @@ func (d *dial) netError(over ending) error {
 		cancel()
 	}
 	defer cancel()
-	conn, err := byNet(d.dialer, func(inner *net.Dialer) (net.Conn, error) {
-		inner.LocalAddr = d.local
-		return inner.DialContext(ctx, d.network, d.address)
-	})
+	inner, _ := d.dialer.unbound()
+	inner.LocalAddr = d.local
+	conn, err := inner.DialContext(ctx, d.network, d.address)
 	if err == nil {
 		d.discard(conn)
 		return over.stop
