@@ -91,19 +91,21 @@ func judge(message []byte, q *question) outcome {
 		if !ok || data > len(message) {
 			break
 		}
-		kind, size := field(message, data-10), field(message, data-2)
-		off = data + size
-		if off > len(message) {
-			break
-		}
+		kind := field(message, data-10)
+		off = data + field(message, data-2)
 		switch {
 		case read < answers:
-			found = found || kind == int(q.kind())
+			if kind == int(q.kind()) {
+				found = true
+			}
 		case read >= records-field(message, 10):
 			additional = true
-			if kind == recordOPT {
+			if version := message[data-5]; kind == recordOPT && version == 0 {
 				rcode |= int(message[data-6]) << 4
 			}
+		}
+		if off > len(message) {
+			break
 		}
 	}
 	const nxdomain = 3
