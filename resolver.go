@@ -9,7 +9,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 	"weak"
@@ -38,7 +37,7 @@ type queryLog struct {
 
 	mu        sync.Mutex // guards the fields below, and those of the questions and connections
 	questions []*question
-	room      [2]*question // of questions, as a name without a search list needs it
+	room      [2]*question // of questions, if there is no search list
 	found     *question    // the question whose answer had addresses; nil: none yet
 	foundAt   time.Time
 }
@@ -68,9 +67,9 @@ func (l *queryLog) context(ctx context.Context) context.Context {
 	return context.WithValue(ctx, queryLogKey{}, l)
 }
 
-// asked reports whether the look-up asked anything. It did not if it was not made by Go's resolver, if
-// the name is in the hosts file, or if net merged it with the equal look-up of another dial. After such a merged look-up,
-// doubtful cannot say whether "no such host" is true: then the *net.DNSError has a Server although asked returns false.
+// asked reports whether the look-up asked anything. It asks nothing if another resolver than Go's makes it,
+// if the hosts file has the name, or if net merges it with an equal look-up of another dial. In the last case,
+// doubtful cannot judge a "no such host". Its *net.DNSError then has a Server although asked returns false.
 func (l *queryLog) asked() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,21 +80,27 @@ func (l *queryLog) asked() bool {
 func (l *queryLog) unanswered() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var types []string
-	for kind, name := range map[uint16]string{recordA: "A", recordAAAA: "AAAA"} {
-		if slices.ContainsFunc(l.questions, func(q *question) bool { return q.outcome == noAnswer && q.kind() == kind }) {
-			types = append(types, name)
-		}
+	var a, aaaa bool
+	for _, q := range l.questions {
+		a = a || q.outcome == noAnswer && q.kind() == recordA
+		aaaa = aaaa || q.outcome == noAnswer && q.kind() == recordAAAA
 	}
-	slices.Sort(types)
-	return strings.Join(types, " and ")
+	switch {
+	case a && aaaa:
+		return "A and AAAA"
+	case a:
+		return "A"
+	case aaaa:
+		return "AAAA"
+	}
+	return ""
 }
 
-// doubtful reports whether a query of the look-up was answered neither yes nor no, at the last server
-// that was asked. If so, it returns that server, and whether the server was silent. "No such host" from a doubtful
-// look-up can be false: with a search list, the resolver reports that one name does not exist although
-// the query for another name failed.
-func (l *queryLog) doubtful() (server string, wasSilent, ok bool) {
+// doubtful reports whether a query of the look-up was answered neither yes nor no, up to the last try. If
+// so, it also returns the server, and whether the server was silent. "No such host" from a doubtful look-up
+// can be false: with a search list, the resolver reports that one name does not exist although the
+// query for another name failed.
+func (l *queryLog) doubtful() (server string, silent, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, q := range l.questions {
@@ -125,14 +130,14 @@ func (l *queryLog) ask(text []byte, server string) *question {
 
 var resolvers struct {
 	sync.Mutex
-	// ours has our resolver for each of the program's. Weak pointers are enough: our resolver is alive while
-	// a look-up uses it, and keeps the program's alive.
+	// ours has our resolver for each of the program's. A look-up keeps our resolver alive, and ours keeps the
+	// program's alive, so the pointers here can be weak.
 	ours map[weak.Pointer[net.Resolver]]weak.Pointer[net.Resolver]
 }
 
-// resolverFor returns the resolver to use in place of r: the same, but with our connections under Go's
-// resolver. If r is nil, it stands for net.DefaultResolver. While a look-up is running, resolverFor returns the same
-// resolver for the same r, because net merges equal look-ups of one Resolver.
+// resolverFor returns the resolver to use in place of r, or of net.DefaultResolver if r is nil. It differs
+// from r only in the connections under Go's resolver. While it is in use, resolverFor returns the same
+// one for the same r, because net merges equal look-ups of one Resolver.
 func resolverFor(r *net.Resolver) *net.Resolver {
 	if r == nil {
 		r = net.DefaultResolver
@@ -150,11 +155,7 @@ func resolverFor(r *net.Resolver) *net.Resolver {
 	strict := r.StrictErrors
 	ours = &net.Resolver{PreferGo: r.PreferGo, StrictErrors: strict}
 	ours.Dial = func(ctx context.Context, network, server string) (net.Conn, error) {
-		dial := r.Dial // the program may have set it meanwhile
-		if dial == nil {
-			dial = new(net.Dialer).DialContext
-		}
-		return dialServer(ctx, dial, network, server, strict)
+		return dialServer(ctx, r, strict, network, server)
 	}
 	if resolvers.ours == nil {
 		resolvers.ours = make(map[weak.Pointer[net.Resolver]]weak.Pointer[net.Resolver])
@@ -172,23 +173,24 @@ func resolverFor(r *net.Resolver) *net.Resolver {
 
 // A queryConn is a connection to a DNS server, on which Go's resolver asks one question.
 type queryConn struct {
-	net.Conn        // guarded until dialServer has returned
+	net.Conn              // set under log.mu, because the timer can fire while dialServer is still connecting
+	packets         bool  // messages are packets, and not preceded by their length
+	dialErr         error // the first Write returns it, because only Write knows the question
 	ctx             context.Context
-	cancel          context.CancelFunc // of the dial's context; nil for UDP
+	cancel          context.CancelFunc // ends a dial over TCP; nil for UDP
 	log             *queryLog
+	strict          bool // the resolver needs both families
 	network, server string
-	strict          bool  // the resolver needs both families
-	packets         bool  // messages are packets, not preceded by their length
-	dialErr         error // Write returns it, because only Write knows the question
 
 	// Guarded by log.mu.
 	question *question // nil before Write
 	query    []byte    // the whole message
-	received []byte    // from a stream
+	room     [80]byte  // of query, if it is short
+	received []byte    // so far, from a stream
 	timer    *time.Timer
 	ticks    int  // how often the timer has fired
-	resent   int  // how often the query was sent again, without an error since
-	over     bool // nothing more is to be done: answered, closed or given up
+	resent   int  // how often the query was sent again, minus the errors that this brought
+	over     bool // nothing is left to do: answered, closed or given up
 }
 
 // A queryPacketConn is a queryConn in which Go's resolver sees a net.PacketConn.
@@ -202,10 +204,10 @@ func (c queryPacketConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	return c.Conn.(net.PacketConn).WriteTo(b, addr)
 }
 
-// dialServer connects to a DNS server. If the look-up's context has no log, because the dial that
-// began the look-up has ended and others still share it, the connection gets a log of its own: lost packets are sent again,
-// and a silent family is waited for as in package net.
-func dialServer(ctx context.Context, dial func(ctx context.Context, network, address string) (net.Conn, error), network, server string, strict bool) (net.Conn, error) {
+// dialServer connects to a DNS server as r does. If the context has no log, because the dial that began the
+// look-up has ended and others still share it, the connection gets a log of its own: lost packets
+// are sent again, and a silent family is waited for as in package net.
+func dialServer(ctx context.Context, r *net.Resolver, strict bool, network, server string) (net.Conn, error) {
 	l, _ := ctx.Value(queryLogKey{}).(*queryLog)
 	if l == nil {
 		l = newQueryLog(0)
@@ -217,9 +219,13 @@ func dialServer(ctx context.Context, dial func(ctx context.Context, network, add
 		c.startTimer()
 		l.mu.Unlock()
 	}
+	dial := r.Dial // at each dial, because the program can set it at any time
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
 	conn, err := dial(ctx, network, server)
 	if err != nil {
-		conn = new(net.UDPConn) // fails whatever it is asked
+		conn = new(net.UDPConn) // its methods do nothing, and return an error
 	}
 	_, packets := conn.(net.PacketConn)
 	l.mu.Lock()
@@ -251,13 +257,13 @@ func (c *queryConn) ask(b []byte) error {
 	}
 	c.log.mu.Lock()
 	defer c.log.mu.Unlock()
-	query := bytes.Clone(b)
-	text, ok := questionOf(query)
+	c.query = append(c.room[:0], b...)
+	text, ok := questionOf(c.query)
 	if !ok {
 		c.over = true // pass on what is not understood
 		return c.dialErr
 	}
-	c.query, c.question, c.over = query, c.log.ask(text, c.server), false
+	c.question, c.over = c.log.ask(text, c.server), false
 	if c.left() == 0 {
 		return &net.OpError{Op: "write", Net: c.network, Err: os.ErrDeadlineExceeded}
 	}
@@ -271,27 +277,24 @@ func (c *queryConn) ask(b []byte) error {
 func (c *queryConn) Read(b []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(b)
-		if err == nil || !c.expected(err) {
+		if err == nil || !c.forgive(err) {
 			c.heard(b[:n], err)
 			return n, err
 		}
 	}
 }
 
-// expected reports whether err is a "connection refused" that a repeated query brought. Without the
-// repetition, the resolver would still wait, and ask a server that restarts when it is back.
-func (c *queryConn) expected(err error) bool {
+// forgive reports whether to ignore err, because it is the "connection refused" that a query sent again can
+// bring. Package net sends a query once and waits, so that a server that restarts can be back for its next query.
+func (c *queryConn) forgive(err error) bool {
+	class := Classify(err)
+	if class != Refused && class != Reset { // on Windows, a closed port resets
+		return false
+	}
 	c.log.mu.Lock()
 	defer c.log.mu.Unlock()
-	if c.resent == 0 {
-		return false
-	}
-	class := Classify(err)
-	if class != Refused && class != Reset { // Windows says that the port was reset
-		return false
-	}
 	c.resent--
-	return true
+	return c.resent >= 0
 }
 
 // heard records what the server sent, or the error of the connection.
@@ -354,7 +357,7 @@ func (c *queryConn) stop() {
 	}
 }
 
-// left returns how long the look-up still waits for c, besides the deadline that the resolver has set.
+// left returns how long the look-up still waits for c, if the deadline that the resolver has set is later.
 func (c *queryConn) left() time.Duration {
 	switch l := c.log; {
 	case c.ctx.Err() != nil:

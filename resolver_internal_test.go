@@ -24,6 +24,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/seed-33f8b841/redial/internal/dnstest"
 )
 
 // A dnsScript returns what a server sends for a query: no message, one, or several.
@@ -711,6 +713,24 @@ func TestResolverForForgets(t *testing.T) {
 	assert.Zero(t, kept())
 }
 
+// TestResolverLoopback looks up over real UDP and TCP sockets.
+func TestResolverLoopback(t *testing.T) {
+	dnstest.SkipWithout(t)
+	server := dnstest.Start(t, "127.0.0.1:0")
+	server.Set("db.test", dnstest.Addrs(dns4, dns6))
+	got := lookUp(t.Context(), server.Resolver(), "ip", "db.test.", time.Minute)
+	require.NoError(t, got.err)
+	assert.Equal(t, []string{dns4, dns6}, got.addrs)
+	server.Mangle(func(answer []byte) []byte {
+		answer[2] |= dnsTruncated >> 8 // package net accepts it over TCP
+		return answer
+	})
+	got = lookUp(t.Context(), server.Resolver(), "ip", "db.test.", time.Minute)
+	require.NoError(t, got.err)
+	assert.Equal(t, []string{dns4, dns6}, got.addrs)
+	assert.Empty(t, got.log.unanswered())
+}
+
 // TestResolverConnKinds: what the program's Dial returns stays a stream or a packet connection.
 func TestResolverConnKinds(t *testing.T) {
 	ours, theirs := net.Pipe()
@@ -726,7 +746,7 @@ func TestResolverConnKinds(t *testing.T) {
 		conn   net.Conn
 		packet bool
 	}{{ours, false}, {struct{ net.Conn }{other}, false}, {packets, true}} {
-		conn, err := dialServer(t.Context(), func(context.Context, string, string) (net.Conn, error) { return c.conn, nil }, "udp", "server", false)
+		conn, err := dialServer(t.Context(), &net.Resolver{Dial: func(context.Context, string, string) (net.Conn, error) { return c.conn, nil }}, false, "udp", "server")
 		require.NoError(t, err)
 		_, isPacket := conn.(net.PacketConn)
 		assert.Equal(t, c.packet, isPacket)
