@@ -41,6 +41,8 @@ func IsNil(v any) bool {
 
 // Unwrap returns what err itself wraps: one error or several, of which any may be nil. It returns
 // neither if err wraps nothing.
+//
+//lint:ignore ST1008 the error that err wraps is no failure of Unwrap
 func Unwrap(err error) (one error, several []error) {
 	switch e := err.(type) { // a nil pointer's method panics, or knows what it does
 	case interface{ Unwrap() error }:

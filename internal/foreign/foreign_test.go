@@ -115,6 +115,18 @@ func TestIsOfNil(t *testing.T) {
 	assert.True(t, foreign.Is(nil, nil))
 	assert.False(t, foreign.Is(nil, errNeedle))
 	assert.False(t, foreign.Is(errNeedle, nil))
+	assert.False(t, foreign.Is(isAll{}, nil))
+}
+
+// isAll is an error that cannot be compared, and says that it is any other.
+type isAll []error
+
+func (isAll) Error() string { return "all of them" }
+func (isAll) Is(error) bool { return true }
+
+func TestIsAsksErrorsThatCannotBeCompared(t *testing.T) {
+	assert.True(t, foreign.Is(isAll{}, isAll{}))
+	assert.True(t, foreign.Is(isAll{}, errNeedle))
 }
 
 // says is an error with the methods of a net.Error.
