@@ -158,7 +158,7 @@ func classify(err error, at place, depth int, nodes *int) Class {
 // saysTimeout reports whether err, or an error that it wraps, says that it is a timeout. It decides
 // only if nothing else does. It does not ask branches, because each has been asked by itself.
 func saysTimeout(err error) (timeout bool) {
-	for depth := 0; !timeout && !foreign.IsNil(err) && depth < foreign.MaxDepth; depth++ {
+	for depth := 0; !timeout && err != nil && depth < foreign.MaxDepth; depth++ {
 		if e, ok := err.(interface{ Timeout() bool }); ok {
 			foreign.Try(func() { timeout = e.Timeout() })
 		}

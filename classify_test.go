@@ -305,7 +305,7 @@ func TestClassifyImpossibleNameOfRealResolvers(t *testing.T) {
 }
 
 // Errors that hold nil pointers, wrap themselves or panic cost Classify neither a panic nor its time,
-// and it classifies what stands beside them.
+// and it classifies what stands beside them, unless one is too large to get there.
 func TestClassifyHostileErrors(t *testing.T) {
 	for _, hostile := range testutil.HostileErrors() {
 		t.Run(hostile.Name, func(t *testing.T) {
@@ -321,6 +321,7 @@ func TestClassifyHostileErrors(t *testing.T) {
 			}
 			assert.Equal(t, redial.Unknown, redial.Classify(hostile.Err))
 			assert.Equal(t, redial.Reset, redial.Classify(errors.Join(io.EOF, hostile.Err)))
+			assert.Equal(t, !hostile.TooLarge, redial.Classify(errors.Join(hostile.Err, io.EOF)) == redial.Reset)
 			assert.Equal(t, redial.DNS, redial.Classify(&net.DNSError{Name: "a.test", UnwrapErr: hostile.Err}))
 		})
 	}

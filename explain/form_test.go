@@ -276,6 +276,21 @@ func TestIncompleteErrorsAreExplained(t *testing.T) {
 	}
 }
 
+// A nil pointer does not hide what stands beside it, and is no address.
+func TestNilPointersArePassedOver(t *testing.T) {
+	assert.Contains(t, on(errors.Join((*net.OpError)(nil), errors.New("quota reached")), "linux"), "quota reached")
+
+	failed := dialing("192.0.2.1:80", reported("bind", errno.AddressNotAvailable)).(*net.OpError)
+	want := on(failed, "linux")
+	failed.Source = (*net.TCPAddr)(nil)
+	assert.Equal(t, want, on(failed, "linux"))
+	_, err := net.ResolveTCPAddr("tcp6", "192.0.2.1:80")
+	failed = &net.OpError{Op: "dial", Net: "tcp6", Addr: failed.Addr, Err: err}
+	want = on(failed, "linux")
+	failed.Source = (*net.TCPAddr)(nil)
+	assert.Equal(t, want, on(failed, "linux"))
+}
+
 // Error neither panics nor hangs, and an explanation keeps its form, wherever a hostile error stands.
 func TestHostileErrorsAreExplained(t *testing.T) {
 	for _, hostile := range testutil.HostileErrors() {

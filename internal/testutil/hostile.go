@@ -10,8 +10,9 @@ import (
 
 // A HostileError is an error that breaks what asks it without care.
 type HostileError struct {
-	Name string
-	Err  error
+	Name     string
+	Err      error
+	TooLarge bool // a bounded visit ends within it, and does not reach what stands behind
 }
 
 // HostileErrors returns errors that hold nil pointers, lack parts, wrap themselves, or panic in their
@@ -20,29 +21,29 @@ type HostileError struct {
 func HostileErrors() []HostileError {
 	var nilOp *net.OpError
 	return []HostileError{
-		{"nil pointer", nilOp},
-		{"nil pointer of another type", (*Panics)(nil)},
-		{"nil pointer within", fmt.Errorf("client: %w", nilOp)},
-		{"nil pointer in an OpError", &net.OpError{Op: "dial", Net: "tcp", Err: (*os.SyscallError)(nil)}},
-		{"nil pointers as addresses", &net.OpError{Op: "dial", Source: (*panicAddr)(nil), Addr: (*panicAddr)(nil), Err: errors.New("x")}},
-		{"addresses that panic", &net.OpError{Op: "dial", Source: &panicAddr{}, Addr: &panicAddr{}, Err: errors.New("x")}},
-		{"OpError without an error", &net.OpError{Op: "dial"}},
-		{"SyscallError without an error", &os.SyscallError{Syscall: "connect"}},
-		{"PathError without an error", &os.PathError{Op: "connect"}},
-		{"incomplete struct", struct{ *net.OpError }{}},
-		{"pointer to an incomplete struct", &struct{ *net.OpError }{}},
-		{"struct without its error", struct{ error }{}},
-		{"joined nil pointers", errors.Join(nilOp, (*Panics)(nil))},
-		{"wraps itself", wrapsItself{}},
-		{"wraps itself by a pointer", &wrapsItself{}},
-		{"wraps itself twice", branchesIntoItself{}},
-		{"endless chain", endless(0)},
-		{"a hundred thousand branches", manyBranches{}},
-		{"panics", Panics{"any value"}},
-		{"panics within", fmt.Errorf("client: %w", &wrapper{Panics{"any value"}})},
-		{"panics with a value that panics", Panics{Panics{"any value"}}},
-		{"panics in its branches", panicsInBranches{}},
-		{"cannot be compared", notComparable{errors.New("x")}},
+		{Name: "nil pointer", Err: nilOp},
+		{Name: "nil pointer of another type", Err: (*Panics)(nil)},
+		{Name: "nil pointer within", Err: fmt.Errorf("client: %w", nilOp)},
+		{Name: "nil pointer in an OpError", Err: &net.OpError{Op: "dial", Net: "tcp", Err: (*os.SyscallError)(nil)}},
+		{Name: "nil pointers as addresses", Err: &net.OpError{Op: "dial", Source: (*panicAddr)(nil), Addr: (*panicAddr)(nil), Err: errors.New("x")}},
+		{Name: "addresses that panic", Err: &net.OpError{Op: "dial", Source: &panicAddr{}, Addr: &panicAddr{}, Err: errors.New("x")}},
+		{Name: "OpError without an error", Err: &net.OpError{Op: "dial"}},
+		{Name: "SyscallError without an error", Err: &os.SyscallError{Syscall: "connect"}},
+		{Name: "PathError without an error", Err: &os.PathError{Op: "connect"}},
+		{Name: "incomplete struct", Err: struct{ *net.OpError }{}},
+		{Name: "pointer to an incomplete struct", Err: &struct{ *net.OpError }{}},
+		{Name: "struct without its error", Err: struct{ error }{}},
+		{Name: "joined nil pointers", Err: errors.Join(nilOp, (*Panics)(nil))},
+		{Name: "wraps itself", Err: wrapsItself{}},
+		{Name: "wraps itself by a pointer", Err: &wrapsItself{}},
+		{Name: "wraps itself twice", Err: branchesIntoItself{}, TooLarge: true},
+		{Name: "endless chain", Err: endless(0)},
+		{Name: "a hundred thousand branches", Err: manyBranches{}, TooLarge: true},
+		{Name: "panics", Err: Panics{"any value"}},
+		{Name: "panics within", Err: fmt.Errorf("client: %w", &wrapper{Panics{"any value"}})},
+		{Name: "panics with a value that panics", Err: Panics{Panics{"any value"}}},
+		{Name: "panics in its branches", Err: panicsInBranches{}},
+		{Name: "cannot be compared", Err: notComparable{errors.New("x")}},
 	}
 }
 
