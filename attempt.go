@@ -141,22 +141,16 @@ func errPortZero(network, address string) error {
 // unbound returns the embedded dialer without its bounds in time, which the attempt's context
 // carries instead. Call the guard's method repeat when the dialer has returned; the guard is nil
 // if there is no Control.
-func (d *Dialer) unbound() (inner net.Dialer, g *guard) {
-	inner = d.Dialer
+func (d *Dialer) unbound() (net.Dialer, *guard) {
+	inner := d.Dialer
 	inner.Timeout, inner.Deadline = 0, time.Time{}
 	//lint:ignore SA1019 a drop-in replacement has all fields of net.Dialer
 	inner.Cancel = nil
-	if control := inner.ControlContext; control != nil {
-		g = new(guard)
-		inner.ControlContext = func(ctx context.Context, network, address string, c syscall.RawConn) error {
-			return g.call(func() error { return control(ctx, network, address, c) })
-		}
-	} else if control := inner.Control; control != nil {
-		g = new(guard)
-		inner.Control = func(network, address string, c syscall.RawConn) error {
-			return g.call(func() error { return control(network, address, c) })
-		}
+	if inner.Control == nil && inner.ControlContext == nil {
+		return inner, nil
 	}
+	g := new(guard)
+	g.wrap(&inner)
 	return inner, g
 }
 
@@ -164,6 +158,20 @@ func (d *Dialer) unbound() (inner net.Dialer, g *guard) {
 // Control panics or exits. So the guard turns both into an error, and repeats them when package
 // net has returned.
 type guard struct{ again func() }
+
+// wrap makes d call its Control, or its ControlContext, which comes first, through the guard.
+func (g *guard) wrap(d *net.Dialer) {
+	control, controlContext := d.Control, d.ControlContext
+	if controlContext != nil {
+		d.ControlContext = func(ctx context.Context, network, address string, c syscall.RawConn) error {
+			return g.call(func() error { return controlContext(ctx, network, address, c) })
+		}
+		return
+	}
+	d.Control = func(network, address string, c syscall.RawConn) error {
+		return g.call(func() error { return control(network, address, c) })
+	}
+}
 
 func (g *guard) call(control func() error) (err error) {
 	if g.again != nil {

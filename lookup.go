@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -36,35 +37,56 @@ type name struct {
 	known      []netip.Addr // what it has resolved to; nil if it has not, or if it is gone
 }
 
-// A lookup is one look-up of a name, in a goroutine of its own.
+// A lookup is one look-up of a name, in a goroutine of its own. It is also the context of that
+// goroutine, and the mark of a live attempt: a Dialer that dials the DNS server is nested.
 type lookup struct {
-	end     func()
-	log     *queryLog
+	attemptContext
+	canceled chan struct{}
+	log      *queryLog
+	ownLog   queryLog
+
 	done    chan struct{} // closed when the fields below are set
 	endedAt time.Time
 	ips     []netip.Addr
 	err     error
 }
 
-// resolve returns the addresses of the dial's name, at least one, in the order in which to try
-// them. It waits for the dial's look-up until ctx ends, and begins one if none is running.
-func (d *dial) resolve(ctx context.Context) (addrs []netip.AddrPort, unanswered string, err error) {
-	port, err := d.dialer.resolver().LookupPort(ctx, d.network, d.name.port)
+func (l *lookup) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (l *lookup) Done() <-chan struct{}       { return l.canceled }
+
+func (l *lookup) Err() error {
+	if l.ended.Load() {
+		return context.Canceled
+	}
+	return nil
+}
+
+func (l *lookup) Value(key any) any {
+	if key == (queryLogKey{}) {
+		return l.log
+	}
+	return l.attemptContext.Value(key)
+}
+
+// end ends the look-up, if it is still running.
+func (l *lookup) end() {
+	if !l.ended.Swap(true) {
+		close(l.canceled)
+	}
+}
+
+// resolve returns the addresses of the dial's name, at least one, and the number of its port. It
+// waits for the dial's look-up until ctx ends, and begins one if none is running.
+func (d *dial) resolve(ctx context.Context) (ips []netip.Addr, port uint16, unanswered string, err error) {
+	number, err := d.dialer.resolver().LookupPort(ctx, d.network, d.name.port)
 	switch {
 	case err != nil:
-		return nil, "", err
-	case port == 0 && strings.HasPrefix(d.network, "tcp"):
-		return nil, "", &net.AddrError{Err: "port 0 cannot be dialed", Addr: d.address}
+		return nil, 0, "", err
+	case number == 0 && strings.HasPrefix(d.network, "tcp"):
+		return nil, 0, "", &net.AddrError{Err: "port 0 cannot be dialed", Addr: d.address}
 	}
-	ips, unanswered, err := d.lookUp(ctx)
-	if err != nil {
-		return nil, unanswered, err
-	}
-	addrs = make([]netip.AddrPort, len(ips))
-	for i, ip := range ips {
-		addrs[i] = netip.AddrPortFrom(ip, uint16(port))
-	}
-	return d.inOrder(addrs), unanswered, nil
+	ips, unanswered, err = d.lookUp(ctx)
+	return ips, uint16(number), unanswered, err
 }
 
 func (d *Dialer) resolver() *net.Resolver {
@@ -128,22 +150,60 @@ func patienceOf(ctx context.Context) time.Duration {
 // dial's, but not the hooks of net/http/httptrace: the caller's goroutine calls the hooks for
 // look-ups, and connections to a DNS server are not the caller's.
 func (d *dial) startLookup(patience time.Duration) *lookup {
-	d.name.count++
-	ctx, cancel := context.WithCancel(context.WithoutCancel(d.attemptCtx))
-	mark := &attemptContext{Context: untraced{ctx}}
-	l := &lookup{done: make(chan struct{}), log: newQueryLog(patience)}
-	l.end = func() {
-		mark.end()
-		cancel()
-	}
+	l := &lookup{canceled: make(chan struct{}), done: make(chan struct{})}
+	l.Context = withoutTrace(d.attemptCtx)
+	l.ownLog.patience = patience
+	key := lookupKey{resolverFor(d.dialer.Resolver), d.network[len("tcp"):], d.name.host} // or of udp
+	l.log = sharedLog(key, &l.ownLog)
 	d.name.running = l
-	resolver := resolverFor(d.dialer.Resolver)
-	go func(network, host string) {
-		l.ips, l.err = lookupIPs(l.log.context(mark), resolver, network, host)
-		l.endedAt = time.Now()
-		close(l.done)
-	}(d.network, d.name.host)
+	d.name.count++
+	go l.run(key)
 	return l
+}
+
+func (l *lookup) run(key lookupKey) {
+	defer releaseLog(key, l.log)
+	l.ips, l.err = lookupIPs(l, key.resolver, key.family, key.host)
+	l.endedAt = time.Now()
+	close(l.done)
+}
+
+// A lookupKey is what look-ups have in common that package net merges.
+type lookupKey struct {
+	resolver     *net.Resolver
+	family, host string // family is "4" or "6", or empty for both
+}
+
+// logs has the log of each name that is being looked up. If several dials look up one name, package
+// net asks once for all of them, and all share a log.
+var logs struct {
+	sync.Mutex
+	running map[lookupKey]*queryLog
+}
+
+// sharedLog returns the log of the look-ups that are running for key. If there is none, it is own.
+func sharedLog(key lookupKey, own *queryLog) *queryLog {
+	logs.Lock()
+	defer logs.Unlock()
+	if logs.running == nil {
+		logs.running = make(map[lookupKey]*queryLog)
+	}
+	log := logs.running[key]
+	if log == nil {
+		log = own
+		logs.running[key] = log
+	}
+	log.users++
+	return log
+}
+
+// releaseLog forgets the log if no look-up uses it any more.
+func releaseLog(key lookupKey, log *queryLog) {
+	logs.Lock()
+	defer logs.Unlock()
+	if log.users--; log.users == 0 {
+		delete(logs.running, key)
+	}
 }
 
 // endLookup ends the look-up that is still running.
@@ -209,11 +269,11 @@ func ipAddrs(ips []netip.Addr) []net.IPAddr {
 	return all
 }
 
-// lookupIPs resolves host to addresses of the family that network names, or of
-// both families. It asks for no other family, and keeps the zones. It returns at
+// lookupIPs resolves host to addresses of the family "4" or "6", or of both if family is
+// empty. It asks for no other family, and keeps the zones. It returns at
 // least one address, or an error.
-func lookupIPs(ctx context.Context, resolver *net.Resolver, network, host string) ([]netip.Addr, error) {
-	ips, err := lookupFamily(ctx, resolver, network[len("tcp"):], host) // or of udp
+func lookupIPs(ctx context.Context, resolver *net.Resolver, family, host string) ([]netip.Addr, error) {
+	ips, err := lookupFamily(ctx, resolver, family, host)
 	if err == nil && len(ips) == 0 {
 		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 	}
@@ -259,7 +319,16 @@ func lookupZoned(ctx context.Context, resolver *net.Resolver, host string) ([]ne
 	return ips, err
 }
 
-// untraced hides a context's ClientTrace.
+// withoutTrace returns ctx without the hooks of net/http/httptrace. Package net finds them by a
+// key of its own, whose value only WithClientTrace can replace.
+func withoutTrace(ctx context.Context) context.Context {
+	if httptrace.ContextClientTrace(ctx) == nil {
+		return ctx
+	}
+	return httptrace.WithClientTrace(untraced{ctx}, &httptrace.ClientTrace{DNSStart: func(httptrace.DNSStartInfo) {}})
+}
+
+// untraced hides a context's ClientTrace, which WithClientTrace would call as well.
 type untraced struct{ context.Context }
 
 func (c untraced) Value(key any) any {

@@ -68,20 +68,19 @@ func (r AddrResult) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 // connectByName resolves the dial's name and connects to one of its addresses.
 func (d *dial) connectByName(ctx context.Context) (r result) {
 	start := time.Now()
-	var addrs []netip.AddrPort
-	var err error
-	addrs, r.unanswered, err = d.resolve(ctx)
-	r.resolve = time.Since(start)
+	ips, port, unanswered, err := d.resolve(ctx)
+	r.resolve, r.unanswered = time.Since(start), unanswered
 	switch {
 	case err != nil:
 		r.err = &net.OpError{Op: "dial", Net: d.network, Err: err}
 		r.class = d.dialer.classify(r.err)
-	case len(addrs) == 1: // as most names have
-		r.addrs = []AddrResult{{Addr: addrs[0], Start: start.Add(r.resolve)}}
-		r.conn, r.err = d.connectTo(ctx, addrs[0], func() { r.addrs[0].Connected = true })
+	case len(ips) == 1: // as most names have
+		addr := netip.AddrPortFrom(ips[0], port)
+		r.addrs = []AddrResult{{Addr: addr, Start: start.Add(r.resolve)}}
+		r.conn, r.err = d.connectTo(ctx, addr, func() { r.addrs[0].Connected = true })
 		r.class = d.noteAddr(&r.addrs[0], r.err)
 	default:
-		r = d.race(ctx, addrs, r)
+		r = d.race(ctx, d.inOrder(ips, port), r)
 	}
 	if r.class == Timeout {
 		d.reuseLookup()

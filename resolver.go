@@ -33,7 +33,8 @@ const resendAfter = 350 * time.Millisecond
 // A queryLog records what one look-up has asked, and what came back. The connections of the look-up
 // share it.
 type queryLog struct {
-	patience time.Duration
+	patience time.Duration // how long the look-up waits for one family when it has addresses of the other
+	users    int           // look-ups that share the log
 
 	mu        sync.Mutex // guards the fields below, and those of the questions and connections
 	questions []*question
@@ -51,14 +52,6 @@ type question struct {
 
 func (q *question) name() []byte { return q.text[:len(q.text)-4] }
 func (q *question) kind() uint16 { return binary.BigEndian.Uint16(q.text[len(q.text)-4:]) }
-
-// newQueryLog returns the log for one look-up. Once the look-up has addresses of one family,
-// it waits no longer than patience for the other family.
-func newQueryLog(patience time.Duration) *queryLog {
-	l := &queryLog{patience: patience}
-	l.questions = l.room[:0]
-	return l
-}
 
 type queryLogKey struct{}
 
@@ -119,6 +112,9 @@ func (l *queryLog) ask(text []byte, server string) *question {
 		q = l.questions[i]
 	} else {
 		q = &question{text: text}
+		if l.questions == nil {
+			l.questions = l.room[:0]
+		}
 		l.questions = append(l.questions, q)
 	}
 	q.server, q.outcome = server, noAnswer
@@ -210,7 +206,7 @@ func (c queryPacketConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 func dialServer(ctx context.Context, r *net.Resolver, strict bool, network, server string) (net.Conn, error) {
 	l, _ := ctx.Value(queryLogKey{}).(*queryLog)
 	if l == nil {
-		l = newQueryLog(0)
+		l = new(queryLog)
 	}
 	c := &queryConn{ctx: ctx, log: l, network: network, server: server, strict: strict}
 	if network == "tcp" { // connecting can take long

@@ -137,22 +137,19 @@ func (r *routes) to(address string) *route {
 }
 
 // inOrder returns the addresses that LocalAddr can reach, each once, in the order in which to
-// try them. If LocalAddr can reach none, inOrder returns the first of addrs, because
-// net.Dialer's error explains what is wrong with it. addrs must not be empty.
-func (d *dial) inOrder(addrs []netip.AddrPort) []netip.AddrPort {
-	if len(addrs) == 1 {
-		return addrs
-	}
+// try them. If LocalAddr can reach none, inOrder returns the first, because net.Dialer's error
+// explains what is wrong with it. There must be one at least.
+func (d *dial) inOrder(ips []netip.Addr, port uint16) []netip.AddrPort {
 	var fit []netip.AddrPort
-	taken := make(map[netip.AddrPort]bool, len(addrs))
-	for _, addr := range addrs {
-		if !taken[addr] && fits(d.dialer.LocalAddr, addr) {
-			taken[addr] = true
-			fit = append(fit, addr)
+	taken := make(map[netip.Addr]bool, len(ips))
+	for _, ip := range ips {
+		if !taken[ip] && fits(d.dialer.LocalAddr, ip) {
+			taken[ip] = true
+			fit = append(fit, netip.AddrPortFrom(ip, port))
 		}
 	}
 	if len(fit) == 0 {
-		return addrs[:1]
+		return []netip.AddrPort{netip.AddrPortFrom(ips[0], port)}
 	}
 	if d.dialer.FallbackDelay >= 0 {
 		fit = interleave(fit)
@@ -165,7 +162,7 @@ func (d *dial) inOrder(addrs []netip.AddrPort) []netip.AddrPort {
 
 // fits reports whether a connection can go from local to remote. It decides as
 // net.Dialer does.
-func fits(local net.Addr, remote netip.AddrPort) bool {
+func fits(local net.Addr, remote netip.Addr) bool {
 	var ip net.IP
 	switch local := local.(type) {
 	case nil:
@@ -181,7 +178,7 @@ func fits(local net.Addr, remote netip.AddrPort) bool {
 	default:
 		return false
 	}
-	return len(ip) == 0 || ip.IsUnspecified() || remote.Addr().IsUnspecified() || (ip.To4() != nil) == remote.Addr().Is4()
+	return len(ip) == 0 || ip.IsUnspecified() || remote.IsUnspecified() || (ip.To4() != nil) == remote.Is4()
 }
 
 // interleave returns addrs with the two families in turn, starting with the
