@@ -304,7 +304,7 @@ func isClosed(c <-chan struct{}) bool {
 // dial, if the dial ends.
 func (d *dial) makeAttempt() (done bool, err error) {
 	if d.visit != nil {
-		defer d.visit.finish(nil) // in case of a panic, and if nothing has been learned about the target
+		defer d.visit.finish(nil) // in case of a panic
 	}
 	if done, err := d.abandonIfOver(); done {
 		return true, err
@@ -348,8 +348,12 @@ func (d *dial) failed(r result, start time.Time) (done bool, err error) {
 		a.Class = Canceled
 	}
 	cutOff := over.stop != 0 && d.isCutOff(&a)
-	if d.visit != nil && over.stop != ErrCanceled && (!cutOff || a.Duration >= connectionAttemptDelay) {
-		d.visit.finish(&a) // what the end of the dial cut off at once says nothing
+	if d.visit != nil {
+		news := &a
+		if over.stop == ErrCanceled || cutOff && a.Duration < connectionAttemptDelay {
+			news = nil // what the end of the dial cut off at once says nothing
+		}
+		d.visit.finish(news)
 	}
 	return d.settle(&a, now, over, cutOff)
 }
