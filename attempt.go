@@ -68,9 +68,6 @@ func (d *dial) attempt(end time.Time) result {
 	}
 	d.unbind(r.err, existed)
 	mark.failed()
-	if end, ok := ctx.Deadline(); ok && r.class == Canceled && !time.Now().Before(end) {
-		r.class = Timeout // some dialers say "canceled" when their time is up
-	}
 	return r
 }
 

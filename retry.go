@@ -314,7 +314,7 @@ func (d *dial) makeAttempt() (done bool, err error) {
 	d.lastAttempt = d.attempts == d.attemptLimit || d.isFinal(start)
 	r := d.attempt(d.attemptEnd(start))
 	if r.err != nil {
-		return d.failed(r, start)
+		return d.failed(r, start, end)
 	}
 	d.conn = r.conn
 	d.succeeded(start, r)
@@ -336,16 +336,19 @@ func (d *dial) succeeded(start time.Time, r result) {
 	}
 }
 
-// failed decides what follows the attempt that failed with r, and records both. It returns
-// true, and the error of the dial, if nothing follows.
-func (d *dial) failed(r result, start time.Time) (done bool, err error) {
+// failed decides what follows the attempt that failed with r, and records both. The attempt had
+// time until end. failed returns true, and the error of the dial, if nothing follows.
+func (d *dial) failed(r result, start, end time.Time) (done bool, err error) {
 	a := d.newAttempt(start, r)
 	a.Err, a.Class = r.err, r.class
 	now := start.Add(a.Duration)
 	d.lastDuration = a.Duration
 	over := d.over(now)
-	if over.stop == ErrCanceled {
+	switch {
+	case over.stop == ErrCanceled:
 		a.Class = Canceled
+	case a.Class == Canceled && (over.stop != 0 || !now.Before(end)):
+		a.Class = Timeout // some dialers say "canceled" when their time is up
 	}
 	cutOff := over.stop != 0 && d.isCutOff(&a)
 	if d.visit != nil {
