@@ -134,10 +134,11 @@ func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 }
 
 // DialTimeout is Dial, and ends the whole dial after timeout, waits included. MaxElapsed and
-// Deadline can end it sooner. A timeout of zero or less means no other bound than theirs.
+// Deadline can end it sooner. A timeout of zero means no other bound than theirs. A negative
+// timeout means that the dial has timed out before its first attempt.
 func (d *Dialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
 	ctx := context.Background()
-	if timeout > 0 {
+	if timeout != 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
