@@ -24,7 +24,7 @@ func detached(ctx context.Context) context.Context {
 
 // A detached dial uses the whole time that its caller has, and fails before that time is
 // up, so that the caller hears why.
-func TestAttachDeadline(t *testing.T) {
+func TestAttachedDialFailsBeforeTheDeadline(t *testing.T) {
 	for name, dial := range map[string]func(context.Context, *redial.Dialer) error{
 		"DialContext": func(ctx context.Context, d *redial.Dialer) error {
 			_, err := d.DialContext(ctx, "tcp", address)
@@ -59,7 +59,7 @@ func TestAttachDeadline(t *testing.T) {
 }
 
 // The end of the caller's context cuts off the attempt in flight.
-func TestAttachEndsAttempt(t *testing.T) {
+func TestAttachedContextEndsTheAttempt(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		derive func(context.Context) (context.Context, context.CancelFunc)
@@ -107,7 +107,7 @@ func TestAttachEndsAttempt(t *testing.T) {
 }
 
 // The end of the caller's context ends a wait too, and the error keeps the last failure.
-func TestAttachEndsWait(t *testing.T) {
+func TestAttachedContextEndsTheWait(t *testing.T) {
 	for name, gate := range map[string]*redial.Gate{"alone": nil, "at a Gate": new(redial.Gate), "with a deadline": nil} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -135,7 +135,7 @@ func TestAttachEndsWait(t *testing.T) {
 }
 
 // A caller whose context has ended gets no dial, and the dial's own context still counts.
-func TestAttachAndOwnContext(t *testing.T) {
+func TestAttachedDialEndsWithEitherContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Forever())
 		d := &redial.Dialer{DialFunc: script.DialContext}
@@ -164,7 +164,7 @@ func TestAttachAndOwnContext(t *testing.T) {
 }
 
 // The innermost context counts, so a context can be let go again.
-func TestAttachInnermost(t *testing.T) {
+func TestInnermostAttachedContextCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		outer, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -205,7 +205,7 @@ func TestAttachIgnoredWithinAttempt(t *testing.T) {
 
 // Through a plain http.Transport, which detaches its dials, the attempt in flight ends with the request. A
 // Transport lets it finish, because another request can use its connection.
-func TestAttachHTTP(t *testing.T) {
+func TestAttachEndsTheAttemptOfAPlainHTTPTransport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.OK.After(2 * time.Second).Forever())
 		server := &http.Server{Handler: testutil.Hello}
@@ -255,7 +255,7 @@ func (c *afterFuncs) AfterFunc(f func()) func() bool {
 }
 
 // A dial leaves nothing registered with the contexts that it was for.
-func TestAttachLeavesTheContext(t *testing.T) {
+func TestAttachLeavesNothingWithTheContext(t *testing.T) {
 	ctx := &afterFuncs{Context: t.Context()}
 	registered := 0
 	d := &redial.Dialer{DialFunc: func(context.Context, string, string) (net.Conn, error) {
@@ -284,7 +284,7 @@ type withValues struct {
 
 func (c withValues) Value(key any) any { return c.values.Value(key) }
 
-// A lateContext ends some time after its deadline, as a real one does on a busy machine.
+// A lateContext has a deadline that its end need not keep.
 type lateContext struct {
 	context.Context
 	deadline time.Time
@@ -295,16 +295,36 @@ func (c lateContext) Deadline() (time.Time, bool) { return c.deadline, true }
 // If the attempt's timer fires before the timer of the caller's context, the dial waits a
 // moment for the context's cause, but not for ever.
 func TestAttachAwaitsCause(t *testing.T) {
-	for late, cause := range map[time.Duration]error{5 * time.Millisecond: errCause, time.Hour: redial.ErrDeadline} {
-		synctest.Test(t, func(t *testing.T) {
+	for late, cause := range map[time.Duration]error{5 * time.Millisecond: errCause, time.Hour: context.DeadlineExceeded} {
+		testutil.Bubble(t, late.String(), func(t *testing.T) {
 			deadline := time.Now().Add(2 * time.Second)
 			ctx, cancel := context.WithDeadlineCause(t.Context(), deadline.Add(late), errCause)
 			defer cancel()
 			d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Timeout).DialContext}
 			_, err := d.DialContext(detached(lateContext{ctx, deadline}), "tcp", address)
-			assert.Equal(t, cause, asError(t, err).Stop)
-			assert.Equal(t, redial.Timeout, asError(t, err).Class)
+			e := asError(t, err)
+			assert.Equal(t, redial.ErrDeadline, e.Stop)
+			assert.Equal(t, cause, e.Cause)
+			assert.Equal(t, redial.Timeout, e.Class)
 			assert.Less(t, time.Since(deadline), time.Second)
 		})
 	}
+}
+
+// A context that ends with DeadlineExceeded before the deadline that it names cuts off the attempt
+// in flight, and ends the dial.
+func TestAttachedContextMayEndBeforeItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, errCause)
+		defer cancel()
+		d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Timeout).DialContext}
+		start := time.Now()
+		_, err := d.DialContext(detached(lateContext{ctx, start.Add(time.Hour)}), "tcp", address)
+		assert.Equal(t, 2*time.Second, time.Since(start))
+		e := asError(t, err)
+		assert.Equal(t, redial.ErrDeadline, e.Stop)
+		assert.Equal(t, errCause, e.Cause)
+		assert.Equal(t, redial.Timeout, e.Class, "the caller did not cancel")
+		assert.Equal(t, 1, e.Attempts)
+	})
 }
