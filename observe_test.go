@@ -23,56 +23,102 @@ type dialKey struct{}
 // dials records what OnDial is called with.
 type dials struct {
 	began []string
-	ended []error
+	ended []redial.Result
 }
 
-func (d *dials) onDial(ctx context.Context, network, address string) (context.Context, func(error)) {
+func (d *dials) onDial(ctx context.Context, network, address string) (context.Context, func(redial.Result)) {
 	d.began = append(d.began, network+" "+address)
-	return context.WithValue(ctx, dialKey{}, len(d.began)), func(err error) { d.ended = append(d.ended, err) }
+	return context.WithValue(ctx, dialKey{}, len(d.began)), func(r redial.Result) { d.ended = append(d.ended, r) }
 }
 
-func TestOnDial(t *testing.T) {
+// OnDial is called when a dial begins, and its function when the dial ends. Between the two,
+// attempts and OnAttempt get the context that OnDial has returned.
+func TestOnDialSurroundsTheDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK, dialtest.Refuse.Forever())
+		script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK)
 		var seen dials
+		inDial := func(ctx context.Context) {
+			assert.Equal(t, 1, ctx.Value(dialKey{}))
+			assert.Equal(t, []string{"tcp " + address}, seen.began)
+			assert.Empty(t, seen.ended)
+		}
 		d := &redial.Dialer{
 			DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
-				assert.Equal(t, len(seen.began), ctx.Value(dialKey{}), "attempts get OnDial's context")
-				assert.Len(t, seen.ended, len(seen.began)-1)
+				inDial(ctx)
 				return script.DialContext(ctx, network, address)
 			},
-			OnDial: seen.onDial,
-			OnAttempt: func(ctx context.Context, a redial.Attempt) {
-				assert.Equal(t, len(seen.began), ctx.Value(dialKey{}), "OnAttempt gets OnDial's context")
-			},
-			MaxElapsed: 3 * time.Second,
+			OnDial:    seen.onDial,
+			OnAttempt: func(ctx context.Context, a redial.Attempt) { inDial(ctx) },
 		}
 		_, err := d.Dial("tcp", address)
 		require.NoError(t, err)
-		assert.Equal(t, []error{nil}, seen.ended)
+		assert.Len(t, seen.ended, 1)
 		assert.Len(t, script.Open(), 1)
-		_, err = d.Dial("tcp", "b.test:80")
-		require.Error(t, err)
-		assert.Equal(t, []string{"tcp " + address, "tcp b.test:80"}, seen.began)
-		require.Len(t, seen.ended, 2)
-		assert.Same(t, err, seen.ended[1])
-
-		_, err = d.DialContext(canceled(), "tcp", address) // ends before the first attempt
-		require.Len(t, seen.ended, 3)
-		assert.Same(t, err, seen.ended[2])
-		_, err = redial.Do(t.Context(), d, "tcp", address, func(context.Context) (int, error) { return 0, errCustom })
-		require.Len(t, seen.ended, 4)
-		assert.Same(t, err, seen.ended[3])
-		_, err = d.DialUnix(t.Context(), "unix", nil, &net.UnixAddr{Name: "", Net: "tcp"})
-		require.Len(t, seen.ended, 5)
-		assert.Equal(t, err, seen.ended[4])
 		assert.PanicsWithValue(t, "nil context", func() { d.DialContext(nil, "tcp", address) }) //lint:ignore SA1012 that is the point
-		assert.Len(t, seen.began, 5, "no dial has begun")
+		assert.Len(t, seen.began, 1, "no dial has begun")
 	})
 }
 
+// The function that OnDial returns gets the Result of every kind of dial. Its error is the one
+// that the caller gets.
+func TestOnDialGetsTheResult(t *testing.T) {
+	dial := func(d *redial.Dialer) error {
+		_, err := d.Dial("tcp", address)
+		return err
+	}
+	for _, test := range []struct {
+		name    string
+		outcome dialtest.Outcome // of each attempt
+		set     func(*redial.Dialer)
+		dial    func(*redial.Dialer) error
+		want    redial.Result // without Err
+	}{
+		{"connected", dialtest.OK, nil, dial, redial.Result{Attempts: 1}},
+		{"refused until MaxAttempts", dialtest.Refuse, func(d *redial.Dialer) { d.MaxAttempts = 3 }, dial,
+			redial.Result{Class: redial.Refused, Stop: redial.ErrMaxAttempts, Attempts: 3, Elapsed: 2 * time.Second}},
+		{"refused until too little time is left", dialtest.Refuse, func(d *redial.Dialer) { d.MaxElapsed = 2 * time.Second }, dial,
+			redial.Result{Class: redial.Refused, Stop: redial.ErrMaxElapsed, Attempts: 3, Elapsed: 1900 * time.Millisecond}},
+		{"one attempt", dialtest.Refuse, func(d *redial.Dialer) { d.MaxAttempts = 1 }, dial,
+			redial.Result{Class: redial.Refused, Stop: redial.ErrMaxAttempts, Attempts: 1}},
+		{"not retried", dialtest.NXDomain, nil, dial, redial.Result{Class: redial.NotFound, Stop: redial.ErrPermanent, Attempts: 1}},
+		{"the last attempt is cut off", dialtest.Refuse.After(600 * time.Millisecond), func(d *redial.Dialer) { d.MaxElapsed = 2 * time.Second }, dial,
+			redial.Result{Class: redial.Refused, Stop: redial.ErrMaxElapsed, Attempts: 2, Elapsed: 2 * time.Second}},
+		{"canceled before the first attempt", dialtest.OK, nil, func(d *redial.Dialer) error {
+			_, err := d.DialContext(canceled(), "tcp", address)
+			return err
+		}, redial.Result{Class: redial.Canceled, Stop: redial.ErrCanceled}},
+		{"Do", dialtest.OK, nil, func(d *redial.Dialer) error {
+			_, err := redial.Do(context.Background(), d, "tcp", address, func(context.Context) (int, error) { return 0, errCustom })
+			return err
+		}, redial.Result{Stop: redial.ErrPermanent, Attempts: 1}},
+		{"DialUnix", dialtest.OK, nil, func(d *redial.Dialer) error {
+			_, err := d.DialUnix(context.Background(), "unix", nil, &net.UnixAddr{Name: "", Net: "tcp"})
+			return err
+		}, redial.Result{Class: redial.Invalid, Stop: redial.ErrPermanent, Attempts: 1}},
+		{"nested", dialtest.Refuse, nil, func(d *redial.Dialer) error {
+			outer := &redial.Dialer{DialFunc: d.DialContext, MaxAttempts: 1}
+			_, err := outer.Dial("tcp", address)
+			return err
+		}, redial.Result{Class: redial.Refused, Stop: redial.ErrMaxAttempts, Attempts: 1, Nested: true}},
+	} {
+		testutil.Bubble(t, test.name, func(t *testing.T) {
+			var seen dials
+			d := &redial.Dialer{
+				DialFunc: dialtest.Script(test.outcome.Forever()).DialContext,
+				OnDial:   seen.onDial,
+				Policy:   redial.Policy{redial.Refused: every(time.Second)},
+			}
+			if test.set != nil {
+				test.set(d)
+			}
+			test.want.Err = test.dial(d)
+			assert.Equal(t, []redial.Result{test.want}, seen.ended)
+		})
+	}
+}
+
 // The context that OnDial returns can end the dial.
-func TestOnDialContextEndsDial(t *testing.T) {
+func TestOnDialContextEndsTheDial(t *testing.T) {
 	for name, derive := range map[string]func(context.Context) (context.Context, context.CancelFunc){
 		"deadline": func(ctx context.Context) (context.Context, context.CancelFunc) {
 			return context.WithTimeoutCause(ctx, 2*time.Second, errCause)
@@ -103,9 +149,9 @@ func TestOnDialContextEndsDial(t *testing.T) {
 					defer cancel()
 					d := &redial.Dialer{
 						DialFunc: dialtest.Script(dialtest.Timeout).DialContext,
-						OnDial: func(ctx context.Context, _, _ string) (context.Context, func(error)) {
+						OnDial: func(ctx context.Context, _, _ string) (context.Context, func(redial.Result)) {
 							ctx, cancel := derive(ctx)
-							return ctx, func(error) { cancel() }
+							return ctx, func(redial.Result) { cancel() }
 						},
 					}
 					start := time.Now()
@@ -119,23 +165,51 @@ func TestOnDialContextEndsDial(t *testing.T) {
 	}
 }
 
+// A context that OnDial returns detached, but attached to the caller's, still ends with the
+// caller's.
+func TestOnDialCanAttachTheDial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		d := &redial.Dialer{
+			DialFunc: dialtest.Script(dialtest.Refuse.Forever()).DialContext,
+			OnDial: func(ctx context.Context, _, _ string) (context.Context, func(redial.Result)) {
+				return context.WithoutCancel(redial.Attach(ctx)), nil
+			},
+		}
+		start := time.Now()
+		_, err := d.DialContext(ctx, "tcp", address)
+		assert.ErrorIs(t, err, redial.ErrDeadline)
+		assert.Less(t, time.Since(start), time.Second)
+
+		d.DialFunc = dialtest.Script(dialtest.Timeout).DialContext
+		ctx, cancelCause := context.WithCancelCause(t.Context())
+		time.AfterFunc(2*time.Second, func() { cancelCause(errCause) })
+		start = time.Now()
+		_, err = d.DialContext(ctx, "tcp", address)
+		assert.ErrorIs(t, err, errCause)
+		assert.Equal(t, redial.ErrCanceled, asError(t, err).Stop)
+		assert.Equal(t, 2*time.Second, time.Since(start), "the attempt is cut off")
+	})
+}
+
 // A nil context and a nil function change nothing.
-func TestOnDialReturnsNil(t *testing.T) {
+func TestOnDialMayReturnNil(t *testing.T) {
 	d := &redial.Dialer{
 		DialFunc: dialtest.Script(dialtest.OK).DialContext,
-		OnDial:   func(context.Context, string, string) (context.Context, func(error)) { return nil, nil },
+		OnDial:   func(context.Context, string, string) (context.Context, func(redial.Result)) { return nil, nil },
 	}
 	_, err := d.Dial("tcp", address)
 	assert.NoError(t, err)
 }
 
 // The time that OnDial takes counts for the dial, but not for its first attempt.
-func TestOnDialTakesTime(t *testing.T) {
+func TestTimeInOnDialCountsForTheDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var first redial.Attempt
 		d := &redial.Dialer{
 			DialFunc: dialtest.Script(dialtest.Refuse.After(time.Second)).DialContext,
-			OnDial: func(ctx context.Context, _, _ string) (context.Context, func(error)) {
+			OnDial: func(ctx context.Context, _, _ string) (context.Context, func(redial.Result)) {
 				time.Sleep(5 * time.Second)
 				return ctx, nil
 			},
@@ -153,7 +227,7 @@ func TestOnDialTakesTime(t *testing.T) {
 
 // OnDial's function is called whatever panics, and a connection that it keeps from being returned
 // is closed.
-func TestOnDialPanics(t *testing.T) {
+func TestOnDialFunctionIsCalledWhateverPanics(t *testing.T) {
 	script := counting(dialtest.OK.Forever())
 	for _, end := range []func(){func() { panic("oops") }, runtime.Goexit} {
 		for name, set := range map[string]func(*redial.Dialer){
@@ -170,15 +244,17 @@ func TestOnDialPanics(t *testing.T) {
 				set(d)
 				unwind(func() { d.Dial("tcp", address) })
 				require.Len(t, seen.ended, 1)
-				assert.Error(t, seen.ended[0])
-				assert.Equal(t, redial.Unknown, redial.Classify(seen.ended[0]))
+				assert.Error(t, seen.ended[0].Err)
+				assert.Zero(t, seen.ended[0].Class)
+				assert.Zero(t, seen.ended[0].Stop)
+				assert.Equal(t, 1, seen.ended[0].Attempts)
 			})
 		}
 		t.Run("OnDial", func(t *testing.T) {
 			d := &redial.Dialer{
 				DialFunc: script.DialContext,
-				OnDial: func(ctx context.Context, _, _ string) (context.Context, func(error)) {
-					return ctx, func(error) { end() }
+				OnDial: func(ctx context.Context, _, _ string) (context.Context, func(redial.Result)) {
+					return ctx, func(redial.Result) { end() }
 				},
 			}
 			unwind(func() { d.Dial("tcp", address) })
@@ -205,7 +281,7 @@ func unwind(f func()) (recovered any) {
 }
 
 // A dial within another dial's attempt calls its own Dialer's OnDial.
-func TestOnDialNests(t *testing.T) {
+func TestNestedDialCallsItsOwnOnDial(t *testing.T) {
 	var outerDials, innerDials dials
 	inner := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse).DialContext, OnDial: innerDials.onDial}
 	outer := &redial.Dialer{
@@ -219,26 +295,29 @@ func TestOnDialNests(t *testing.T) {
 	_, err := outer.Dial("tcp", address)
 	assert.Equal(t, []string{"tcp " + address}, outerDials.began)
 	assert.Equal(t, []string{"tcp b.test:80"}, innerDials.began)
-	assert.Equal(t, []error{err}, outerDials.ended)
+	require.Len(t, outerDials.ended, 1)
+	assert.Same(t, err, outerDials.ended[0].Err)
+	assert.False(t, outerDials.ended[0].Nested)
 	require.Len(t, innerDials.ended, 1)
-	assert.ErrorIs(t, err, innerDials.ended[0])
+	assert.Same(t, asError(t, err).Err, innerDials.ended[0].Err)
+	assert.True(t, innerDials.ended[0].Nested)
 }
 
 // Through a Transport, OnDial belongs to the dial: neither its context nor its function knows
 // when the request ends.
-func TestOnDialOutlivesRequest(t *testing.T) {
+func TestOnDialOutlivesTheRequest(t *testing.T) {
 	type key struct{}
 	synctest.Test(t, func(t *testing.T) {
 		var of context.Context
 		ended := make(chan error, 1)
 		d := &redial.Dialer{
 			DialFunc: dialtest.Script(dialtest.OK.After(2 * time.Second)).DialContext,
-			OnDial: func(ctx context.Context, _, _ string) (context.Context, func(error)) {
+			OnDial: func(ctx context.Context, _, _ string) (context.Context, func(redial.Result)) {
 				assert.Equal(t, "value", ctx.Value(key{}))
 				of = ctx
-				return context.WithValue(ctx, dialKey{}, "dial"), func(err error) {
+				return context.WithValue(ctx, dialKey{}, "dial"), func(r redial.Result) {
 					assert.NoError(t, ctx.Err())
-					ended <- err
+					ended <- r.Err
 				}
 			},
 			OnAttempt: func(ctx context.Context, _ redial.Attempt) { assert.Equal(t, "dial", ctx.Value(dialKey{})) },
@@ -256,9 +335,9 @@ func TestOnDialOutlivesRequest(t *testing.T) {
 	})
 }
 
-// Nor does the context of OnDial change when a request's wait ends: at the latest with the request, and at once if the request has no
+// With OnDial, a dial for a request still ends with the request, or earlier if the request has no
 // time for another attempt.
-func TestOnDialLeavesRequestInCharge(t *testing.T) {
+func TestRequestEndsTheDialWithOnDial(t *testing.T) {
 	for name, test := range map[string]struct {
 		end   func(context.Context) (context.Context, context.CancelFunc) // of the request
 		delay time.Duration
@@ -280,8 +359,8 @@ func TestOnDialLeavesRequestInCharge(t *testing.T) {
 				DialFunc:   dialtest.Script(dialtest.Refuse.Forever()).DialContext,
 				Policy:     redial.Policy{redial.Refused: every(test.delay)},
 				MaxElapsed: -1,
-				OnDial: func(ctx context.Context, _, _ string) (context.Context, func(error)) {
-					return context.WithValue(ctx, dialKey{}, "dial"), func(error) { ended <- time.Now() }
+				OnDial: func(ctx context.Context, _, _ string) (context.Context, func(redial.Result)) {
+					return context.WithValue(ctx, dialKey{}, "dial"), func(redial.Result) { ended <- time.Now() }
 				},
 			}
 			ctx, cancel := test.end(t.Context())
