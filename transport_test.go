@@ -8,11 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/url"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,7 +32,7 @@ import (
 )
 
 // A Transport serves requests as its base does: with TLS, HTTP/2 and proxies.
-func TestTransportIsAsBase(t *testing.T) {
+func TestTransportServesAsItsBaseDoes(t *testing.T) {
 	plain := httptest.NewServer(testutil.Hello)
 	defer plain.Close()
 	secure := httptest.NewUnstartedServer(testutil.Hello)
@@ -38,11 +41,7 @@ func TestTransportIsAsBase(t *testing.T) {
 	defer secure.Close()
 	roots := x509.NewCertPool()
 	roots.AddCert(secure.Certificate())
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, "proxied ", r.URL)
-	}))
-	defer proxy.Close()
-	proxyURL, err := url.Parse(proxy.URL)
+	proxyURL, err := url.Parse(startProxy(t))
 	require.NoError(t, err)
 
 	trusting := func(base *http.Transport) *http.Transport {
@@ -90,15 +89,62 @@ func TestTransportIsAsBase(t *testing.T) {
 }
 
 // A nil base means http.DefaultTransport, as the program has set it.
-func TestTransportOfDefault(t *testing.T) {
-	original := http.DefaultTransport
-	defer func() { http.DefaultTransport = original }()
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "proxied ", r.URL) }))
-	defer proxy.Close()
-	proxyURL, err := url.Parse(proxy.URL)
+func TestTransportOfNilBaseIsAsDefault(t *testing.T) {
+	proxyURL, err := url.Parse(startProxy(t))
 	require.NoError(t, err)
-	http.DefaultTransport = &http.Transport{Proxy: http.ProxyURL(proxyURL)}
-	transport := redial.NewTransport(nil, nil)
+	setDefaultTransport(t, &http.Transport{Proxy: http.ProxyURL(proxyURL)})
+	assertProxied(t, redial.NewTransport(nil, nil))
+}
+
+// If the program has set http.DefaultTransport to another RoundTripper, a nil base means a
+// transport that uses the proxies of the environment, and offers HTTP/2.
+func TestTransportOfNilBaseWithoutDefault(t *testing.T) {
+	const child = "REDIAL_TEST_PROXY_IS_SET"
+	setDefaultTransport(t, http.NewFileTransport(http.Dir(".")))
+	if os.Getenv(child) != "" {
+		assertProxied(t, redial.NewTransport(nil, nil))
+		return
+	}
+	t.Run("proxy", func(t *testing.T) {
+		testutil.NeedProcesses(t)
+		self, err := os.Executable()
+		require.NoError(t, err)
+		cmd := exec.Command(self, "-test.run=^TestTransportOfNilBaseWithoutDefault$") // package net/http reads the environment once
+		cmd.Env = append(os.Environ(), child+"=1", "GOCOVERDIR="+t.TempDir(), "HTTP_PROXY="+startProxy(t), "http_proxy=", "NO_PROXY=", "no_proxy=")
+		output, err := cmd.CombinedOutput()
+		assert.NoError(t, err, "%s", output)
+	})
+	t.Run("HTTP/2", func(t *testing.T) {
+		offered := make(chan []string, 1)
+		server := httptest.NewUnstartedServer(nil)
+		server.Config.ErrorLog = log.New(io.Discard, "", 0) // the client does not know the server's certificate
+		server.TLS = &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			offered <- hello.SupportedProtos
+			return nil, nil
+		}}
+		server.StartTLS()
+		defer server.Close()
+		_, _, err := testutil.Get(t.Context(), &http.Client{Transport: redial.NewTransport(nil, nil)}, server.URL)
+		assert.Equal(t, redial.TLS, redial.Classify(err))
+		assert.Contains(t, <-offered, "h2")
+	})
+}
+
+func setDefaultTransport(t *testing.T, transport http.RoundTripper) {
+	original := http.DefaultTransport
+	t.Cleanup(func() { http.DefaultTransport = original })
+	http.DefaultTransport = transport
+}
+
+// startProxy returns the URL of an HTTP proxy that answers for every host.
+func startProxy(t *testing.T) string {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "proxied ", r.URL) }))
+	t.Cleanup(proxy.Close)
+	return proxy.URL
+}
+
+func assertProxied(t *testing.T, transport *redial.Transport) {
+	t.Helper()
 	defer transport.CloseIdleConnections()
 	body, _, err := testutil.Get(t.Context(), &http.Client{Transport: transport}, "http://nowhere.test/x")
 	require.NoError(t, err)
@@ -129,7 +175,7 @@ func TestTransportKeepsTLSClientConfig(t *testing.T) {
 	}
 }
 
-func TestTransportCloseIdleConnections(t *testing.T) {
+func TestTransportClosesIdleConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.OK.Forever())
 		server := &http.Server{Handler: testutil.Hello}
@@ -148,6 +194,23 @@ func TestTransportCloseIdleConnections(t *testing.T) {
 		require.NoError(t, err)
 		assert.Len(t, script.Dials(), 2)
 		client.CloseIdleConnections()
+	})
+}
+
+// An attempt whose request is over ends when net/http gives it up.
+func TestTransportCloseIdleConnectionsEndsUnwantedAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Timeout)
+		client := &http.Client{Transport: redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext}, nil)}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		_, _, err := testutil.Get(ctx, client, "http://a.test")
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		time.Sleep(time.Second)
+		client.CloseIdleConnections()
+		synctest.Wait()
+		assert.Equal(t, 2*time.Second, lastOf(t, script, 1).End.Sub(start))
 	})
 }
 
@@ -197,24 +260,9 @@ func TestTransportKeepsDialTLS(t *testing.T) {
 	assert.Equal(t, redial.NotFound, redial.Classify(err))
 }
 
-// A program may have set http.DefaultTransport to a RoundTripper that is not an
-// *http.Transport.
-func TestTransportWithoutDefault(t *testing.T) {
-	server := httptest.NewServer(testutil.Hello)
-	defer server.Close()
-	original := http.DefaultTransport
-	defer func() { http.DefaultTransport = original }()
-	http.DefaultTransport = http.NewFileTransport(http.Dir("."))
-	transport := redial.NewTransport(nil, nil)
-	defer transport.CloseIdleConnections()
-	body, _, err := testutil.Get(t.Context(), &http.Client{Transport: transport}, server.URL)
-	require.NoError(t, err)
-	assert.Equal(t, "hello", body)
-}
-
 // However often the dial is retried, Response.Request is the request given, the
 // request's trace hooks are called once, and its body is sent once.
-func TestTransportRequest(t *testing.T) {
+func TestTransportSendsTheRequestOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Times(3), dialtest.OK)
 		var bodies []string
@@ -247,7 +295,7 @@ func TestTransportRequest(t *testing.T) {
 
 // A request fails as soon as there is no time for another attempt, and its error says
 // why.
-func TestTransportDeadline(t *testing.T) {
+func TestTransportFailsWhenTooLittleTimeIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Forever())
 		d := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: every(300 * time.Millisecond)}}
@@ -259,9 +307,7 @@ func TestTransportDeadline(t *testing.T) {
 		_, _, err := testutil.Get(ctx, client, "http://a.test")
 		assert.Equal(t, 950*time.Millisecond, time.Since(start))
 		assertRanOut(t, err, 5)
-		var e *redial.Error
-		require.ErrorAs(t, err, &e)
-		assert.Equal(t, redial.ErrDeadline, e.Stop)
+		assert.False(t, err.(*url.Error).Timeout(), "the dial was refused, and time is left")
 
 		// The same with http.Client.Timeout.
 		client.Timeout = time.Second
@@ -269,6 +315,7 @@ func TestTransportDeadline(t *testing.T) {
 		_, _, err = testutil.Get(t.Context(), client, "http://a.test")
 		assert.Equal(t, 950*time.Millisecond, time.Since(start))
 		assertRanOut(t, err, 5)
+		assert.False(t, err.(*url.Error).Timeout())
 	})
 }
 
@@ -280,14 +327,14 @@ func assertRanOut(t *testing.T, err error, attempts int) {
 	assert.Equal(t, redial.Refused, redial.Classify(err))
 	assert.ErrorIs(t, err, errScriptRefuses)
 	assert.ErrorIs(t, err, context.DeadlineExceeded)
-	assert.True(t, err.(*url.Error).Timeout())
 	var e *redial.Error
 	require.ErrorAs(t, err, &e)
+	assert.Equal(t, redial.ErrDeadline, e.Stop)
 	assert.Equal(t, attempts, e.Attempts)
 	assert.Len(t, e.History, attempts)
 }
 
-func TestTransportDeadlineInAttempt(t *testing.T) {
+func TestTransportErrorHoldsTheLastFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		newClient := func() (*http.Client, *dialtest.Dialer) {
 			script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.Timeout.Forever())
@@ -301,6 +348,7 @@ func TestTransportDeadlineInAttempt(t *testing.T) {
 		_, _, err := testutil.Get(ctx, client, "http://a.test")
 		assert.Equal(t, time.Second, time.Since(start))
 		assertRanOut(t, err, 2)
+		assert.True(t, err.(*url.Error).Timeout(), "the deadline has passed")
 		// The attempt in flight goes on, as net/http intends. No other follows it.
 		synctest.Wait()
 		dials := script.Dials()
@@ -314,7 +362,7 @@ func TestTransportDeadlineInAttempt(t *testing.T) {
 		client, _ = newClient()
 		client.Timeout = time.Second
 		_, _, err = testutil.Get(t.Context(), client, "http://a.test")
-		assert.ErrorContains(t, err, errorOf(dialtest.Refuse).Error()+" (refused, 2 attempts in 100ms: deadline too close)")
+		assert.ErrorContains(t, err, errorOf(dialtest.Refuse).Error()+" (refused, 2 attempts in 100ms: deadline reached)")
 		assert.True(t, err.(*url.Error).Timeout())
 
 		client, script = newClient()
@@ -322,7 +370,8 @@ func TestTransportDeadlineInAttempt(t *testing.T) {
 		time.AfterFunc(time.Second, func() { cancelCause(errCause) })
 		_, _, err = testutil.Get(ctx, client, "http://a.test")
 		assert.ErrorIs(t, err, context.Canceled)
-		assert.Equal(t, errCause, asError(t, err.(*url.Error).Err).Stop)
+		assert.Equal(t, redial.ErrCanceled, asError(t, err.(*url.Error).Err).Stop)
+		assert.ErrorIs(t, err, errCause)
 		assert.ErrorIs(t, err, errScriptRefuses)
 		assert.False(t, err.(*url.Error).Timeout())
 		time.Sleep(time.Hour)
@@ -332,7 +381,7 @@ func TestTransportDeadlineInAttempt(t *testing.T) {
 
 // A failure after the dial does not hold the dial's failures: here, a TLS handshake that
 // fails. An error that is the dial's own is not wrapped a second time.
-func TestTransportOtherErrors(t *testing.T) {
+func TestTransportDoesNotWrapOtherErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse, dialtest.HangUp, dialtest.NXDomain)
 		client := &http.Client{Transport: redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext}, nil)}
@@ -345,7 +394,7 @@ func TestTransportOtherErrors(t *testing.T) {
 }
 
 // Closing Request.Cancel, which no context knows of, ends the dial too.
-func TestTransportRequestCancel(t *testing.T) {
+func TestTransportDialEndsWithRequestCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse, dialtest.Timeout.Forever())
 		d := &redial.Dialer{DialFunc: script.DialContext, MaxElapsed: -1, Policy: redial.Policy{redial.Refused: every(time.Second), redial.Timeout: every(time.Second)}}
@@ -361,18 +410,6 @@ func TestTransportRequestCancel(t *testing.T) {
 		time.Sleep(time.Hour)
 		assert.Len(t, script.Dials(), 2)
 	})
-}
-
-// When http.Client.Timeout fires, the client keeps only the text of the error. This test
-// runs in real time, because in a synctest bubble every timer fires exactly on time.
-func TestTransportClientTimeout(t *testing.T) {
-	script := dialtest.Script(dialtest.Refuse, dialtest.Timeout.Forever())
-	d := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: every(time.Millisecond)}}
-	d.Timeout = time.Second
-	client := &http.Client{Transport: redial.NewTransport(d, nil), Timeout: 100 * time.Millisecond}
-	_, _, err := testutil.Get(t.Context(), client, "http://a.test")
-	assert.ErrorContains(t, err, errorOf(dialtest.Refuse).Error()+" (refused, 1 attempt in ")
-	assert.True(t, err.(*url.Error).Timeout())
 }
 
 // If a request fails after its dial has connected, its error does not hold the dial's
@@ -452,7 +489,8 @@ func TestTransportForgetsLateFailureOfItsDial(t *testing.T) {
 		canceled := logs.FilterMessage("dial canceled").All()
 		require.Len(t, canceled, 1)
 		assert.Equal(t, 5*time.Second, canceled[0].ContextMap()["elapsed"])
-		assert.Equal(t, "the request has another dial's connection", canceled[0].ContextMap()["stop"])
+		assert.Equal(t, "canceled", canceled[0].ContextMap()["stop"])
+		assert.Equal(t, "the request has another dial's connection", canceled[0].ContextMap()["cause"])
 	})
 }
 
@@ -465,7 +503,7 @@ type slowClock struct {
 func (c slowClock) Deadline() (time.Time, bool) { return c.deadline, true }
 
 // http.Client has a timer of its own for its Timeout, which closes Request.Cancel and may fire before the context's.
-func TestTransportClientTimerFiresFirst(t *testing.T) {
+func TestTransportErrorHoldsTheLastFailureIfTheClientTimerFiresFirst(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		testutil.Bubble(t, fmt.Sprint("after the deadline: ", late), func(t *testing.T) {
 			script := dialtest.Script(dialtest.Refuse, dialtest.Timeout)
@@ -487,7 +525,8 @@ func TestTransportClientTimerFiresFirst(t *testing.T) {
 			assert.Equal(t, late, errors.Is(err, redial.ErrDeadline))
 			assert.Equal(t, late, e.Timeout())
 			if !late {
-				assert.ErrorContains(t, e.Stop, "request canceled")
+				assert.Equal(t, redial.ErrCanceled, e.Stop)
+				assert.ErrorContains(t, e.Cause, "request canceled")
 			}
 			time.Sleep(time.Minute)
 			assert.Len(t, script.Dials(), 2)
@@ -530,7 +569,8 @@ func TestTransportEndsWaits(t *testing.T) {
 		synctest.Wait()
 		canceled := logs.FilterMessage("dial canceled").All()
 		require.Len(t, canceled, 1)
-		assert.Equal(t, "the request has another dial's connection", canceled[0].ContextMap()["stop"])
+		assert.Equal(t, "canceled", canceled[0].ContextMap()["stop"])
+		assert.Equal(t, "the request has another dial's connection", canceled[0].ContextMap()["cause"])
 		assert.Len(t, script.Dials(), 2)
 		transport.CloseIdleConnections()
 	})
@@ -636,7 +676,7 @@ func storm(t *testing.T, client *http.Client, requests int, timeout time.Duratio
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	for _, err := range crowd(requests, func(int) error {
+	for _, err := range testutil.Crowd(requests, func(int) error {
 		_, _, err := testutil.Get(ctx, client, "http://a.test")
 		return err
 	}) {
@@ -644,11 +684,11 @@ func storm(t *testing.T, client *http.Client, requests int, timeout time.Duratio
 	}
 }
 
-// TestTransportStorm makes two hundred requests to a dead server. With a Transport, no
+// The test makes two hundred requests to a dead server. With a Transport, no
 // dial goes on after the last request has failed. With a plain DialContext, all two
 // hundred dials go on until MaxElapsed, because net/http does not tell them that their
 // requests are over.
-func TestTransportStorm(t *testing.T) {
+func TestTransportLeavesNoDialsAfterAStorm(t *testing.T) {
 	const requests, timeout = 200, 500 * time.Millisecond
 	for _, test := range []struct {
 		name       string
@@ -680,7 +720,7 @@ func TestTransportStorm(t *testing.T) {
 // A request that comes when the server is up again is served at its first attempt, with
 // one connection. MaxConnsPerHost is 2, so dials left over from requests that have ended
 // would block it.
-func TestTransportServerComesBack(t *testing.T) {
+func TestTransportServesAtOnceWhenTheServerIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Forever())
 		accepted := 0
@@ -710,7 +750,7 @@ func TestTransportServerComesBack(t *testing.T) {
 
 // A DialFunc may return context.DeadlineExceeded itself. The request's error still holds
 // the dial's last failure.
-func TestTransportDialFuncReturnsContextError(t *testing.T) {
+func TestTransportErrorHoldsAContextErrorOfDialFunc(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Fail(context.DeadlineExceeded), dialtest.Timeout)
 		client := &http.Client{Transport: redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext}, nil)}
@@ -726,7 +766,7 @@ func TestTransportDialFuncReturnsContextError(t *testing.T) {
 
 // An HTTP request that DialFunc makes with the context of the dial, for a token for example, does not
 // end the dial. The hooks of the caller's own trace see it, as with http.Transport.
-func TestTransportDialMakesRequests(t *testing.T) {
+func TestTransportDialFuncMayMakeRequests(t *testing.T) {
 	tokens := httptest.NewServer(testutil.Hello)
 	defer tokens.Close()
 	backend := httptest.NewServer(testutil.Hello)
