@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
@@ -165,41 +163,13 @@ func ExampleAttach() {
 	// Output: refused true
 }
 
-// A program that logs with slog only gets every attempt through OnAttempt.
-func ExampleAttempt_LogValue() {
-	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: withoutTimes}))
-	d := &redial.Dialer{
-		DialFunc: dialtest.Script(dialtest.Fail(io.ErrUnexpectedEOF), dialtest.OK).DialContext, // a tunnel that breaks
-		OnAttempt: func(ctx context.Context, a redial.Attempt) {
-			level := slog.LevelDebug
-			if a.Err != nil {
-				level = slog.LevelWarn
-			}
-			logger.Log(ctx, level, "dial attempt", slog.Any("", a))
-		},
-	}
-	conn, err := d.Dial("tcp", "db.example:5432")
-	fmt.Println(conn != nil, err)
-	// Output:
-	// level=WARN msg="dial attempt" network=tcp address=db.example:5432 attempt=1 class=reset error="unexpected EOF"
-	// true <nil>
-}
-
-// withoutTimes leaves out what differs between two runs.
-func withoutTimes(_ []string, a slog.Attr) slog.Attr {
-	if a.Key == slog.TimeKey || a.Value.Kind() == slog.KindDuration {
-		return slog.Attr{}
-	}
-	return a
-}
-
-// OnDial sees a dial begin and end, with its waits.
+// OnDial sees a dial begin and end. Its waits are in between.
 func ExampleDialer_onDial() {
 	d := &redial.Dialer{
 		DialFunc: dialtest.Script(dialtest.Refuse, dialtest.OK).DialContext,
-		OnDial: func(ctx context.Context, network, address string) (context.Context, func(error)) {
+		OnDial: func(ctx context.Context, network, address string) (context.Context, func(redial.Result)) {
 			fmt.Println("begin", network, address)
-			return ctx, func(err error) { fmt.Println("end", err) }
+			return ctx, func(r redial.Result) { fmt.Println("end after", r.Attempts, "attempts:", r.Err) }
 		},
 		OnAttempt: func(_ context.Context, a redial.Attempt) { fmt.Println("attempt", a.Number) },
 	}
@@ -208,7 +178,7 @@ func ExampleDialer_onDial() {
 	// begin tcp db.example:5432
 	// attempt 1
 	// attempt 2
-	// end <nil>
+	// end after 2 attempts: <nil>
 }
 
 // The dials that share a Gate share one outage. Each goroutine gets its connection, or the failure of
@@ -281,13 +251,17 @@ func ExampleAttempt() {
 		DialFunc:    dialtest.Script(dialtest.Refuse, dialtest.Timeout.After(0)).DialContext,
 		MaxAttempts: 2,
 		OnAttempt: func(_ context.Context, a redial.Attempt) {
-			fmt.Println(a.Number, a.Class, "again:", a.Delay > 0, "stop:", a.Stop)
+			if a.Stop == 0 {
+				fmt.Println(a.Number, a.Class, "will be retried")
+			} else {
+				fmt.Println(a.Number, a.Class, "is the last:", a.Stop)
+			}
 		},
 	}
 	d.Dial("tcp", "db.example:5432")
 	// Output:
-	// 1 refused again: true stop: <nil>
-	// 2 timeout again: false stop: MaxAttempts reached
+	// 1 refused will be retried
+	// 2 timeout is the last: MaxAttempts reached
 }
 
 // An Attempt at a name has the result of each address.
