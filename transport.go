@@ -253,13 +253,15 @@ func (r *request) withFailure(err error) error {
 	if _, has := foreign.As[*Error](err); has || r.dial == nil || r.dial.failed == nil {
 		return err
 	}
+	now := time.Now()
+	awaitContext(r.Context, now) // http.Client's own timer may fire first
 	e := *r.dial.failed
 	e.Stop, e.Cause, e.tooClose = ErrCanceled, err, false
 	if r.Err() != nil {
 		e.Cause = context.Cause(r.Context)
 	}
 	deadline, ok := r.Deadline()
-	if r.Err() == context.DeadlineExceeded || ok && !time.Now().Before(deadline) { // http.Client's own timer may fire first
+	if r.Err() == context.DeadlineExceeded || ok && !now.Before(deadline) {
 		e.Stop = ErrDeadline
 	}
 	return e.asOpError()
