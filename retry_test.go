@@ -56,9 +56,9 @@ func TestRetryKeepsScheduleForEachClass(t *testing.T) {
 	})
 }
 
-// TestRetryStops checks what ends a dial that always fails, when it ends, and after
-// how many attempts.
-func TestRetryStops(t *testing.T) {
+// A dial that always fails ends for the reason, at the time and after the number of attempts that
+// its bounds say.
+func TestRetryStopsAtItsBounds(t *testing.T) {
 	soon := func(d *redial.Dialer) { d.Deadline = time.Now().Add(3500 * time.Millisecond) }
 	for _, test := range []struct {
 		name     string
@@ -67,91 +67,92 @@ func TestRetryStops(t *testing.T) {
 		ctx      time.Duration // from the start of the dial to the deadline of ctx; 0: no deadline
 		attempts int
 		elapsed  time.Duration
-		stop     error
-		timeout  bool
-		text     string // the text of Error.Stop; "": the text of stop
+		stop     redial.Stop
+		text     string // of stop in the message; "": the text of stop
 		telling  int    // the number of the attempt that Error.Err comes from; 0: the last one
 	}{
-		{name: "default MaxElapsed", outcome: dialtest.Refuse, attempts: 30, elapsed: 29 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
+		{name: "default MaxElapsed", outcome: dialtest.Refuse, attempts: 30, elapsed: 29 * time.Second, stop: redial.ErrMaxElapsed, text: "MaxElapsed too close"},
 		{name: "MaxElapsed", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.MaxElapsed = 2500 * time.Millisecond },
-			attempts: 4, elapsed: 2375 * time.Millisecond, stop: redial.ErrMaxElapsed, timeout: true},
+			attempts: 4, elapsed: 2375 * time.Millisecond, stop: redial.ErrMaxElapsed, text: "MaxElapsed too close"},
 		{name: "the least MaxElapsed", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.MaxElapsed = 1 },
-			attempts: 1, stop: redial.ErrMaxElapsed, timeout: true},
+			attempts: 1, stop: redial.ErrMaxElapsed, text: "MaxElapsed too close"},
 		{name: "MaxElapsed before ctx", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.MaxElapsed = 2500 * time.Millisecond }, ctx: time.Minute,
-			attempts: 4, elapsed: 2375 * time.Millisecond, stop: redial.ErrMaxElapsed, timeout: true},
-		{name: "ctx's deadline", outcome: dialtest.Refuse, ctx: 3500 * time.Millisecond, attempts: 5, elapsed: 3325 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
+			attempts: 4, elapsed: 2375 * time.Millisecond, stop: redial.ErrMaxElapsed, text: "MaxElapsed too close"},
+		{name: "ctx's deadline", outcome: dialtest.Refuse, ctx: 3500 * time.Millisecond, attempts: 5, elapsed: 3325 * time.Millisecond, stop: redial.ErrDeadline, text: "deadline too close"},
 		{name: "default MaxElapsed before ctx", outcome: dialtest.Refuse, ctx: 90500 * time.Millisecond,
-			attempts: 30, elapsed: 29 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
+			attempts: 30, elapsed: 29 * time.Second, stop: redial.ErrMaxElapsed, text: "MaxElapsed too close"},
 		{name: "ctx's deadline without MaxElapsed", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.MaxElapsed = -1 }, ctx: 90500 * time.Millisecond,
-			attempts: 91, elapsed: 90 * time.Second, stop: redial.ErrDeadline, timeout: true},
-		{name: "a wait that would end at ctx's deadline", outcome: dialtest.Refuse, ctx: 3 * time.Second, attempts: 4, elapsed: 2850 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
-		{name: "Deadline", outcome: dialtest.Refuse, set: soon, attempts: 5, elapsed: 3325 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
-		{name: "Deadline before ctx", outcome: dialtest.Refuse, set: soon, ctx: time.Minute, attempts: 5, elapsed: 3325 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
+			attempts: 91, elapsed: 90 * time.Second, stop: redial.ErrDeadline, text: "deadline too close"},
+		{name: "a wait that would end at ctx's deadline", outcome: dialtest.Refuse, ctx: 3 * time.Second,
+			attempts: 4, elapsed: 2850 * time.Millisecond, stop: redial.ErrDeadline, text: "deadline too close"},
+		{name: "Deadline", outcome: dialtest.Refuse, set: soon, attempts: 5, elapsed: 3325 * time.Millisecond, stop: redial.ErrDeadline, text: "deadline too close"},
+		{name: "Deadline before ctx", outcome: dialtest.Refuse, set: soon, ctx: time.Minute,
+			attempts: 5, elapsed: 3325 * time.Millisecond, stop: redial.ErrDeadline, text: "deadline too close"},
 		{name: "no time for an attempt as slow as the last one", outcome: dialtest.Refuse.After(400 * time.Millisecond), set: soon,
-			attempts: 3, elapsed: 3200 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
+			attempts: 3, elapsed: 3200 * time.Millisecond, stop: redial.ErrDeadline, text: "deadline too close"},
 		{name: "twice as long as the last attempt, and no more", outcome: dialtest.Refuse.After(400 * time.Millisecond),
-			set: func(d *redial.Dialer) { soon(d); d.Policy[redial.Refused] = every(time.Minute) }, attempts: 2, elapsed: 3100 * time.Millisecond, stop: redial.ErrDeadline, timeout: true},
+			set:      func(d *redial.Dialer) { soon(d); d.Policy[redial.Refused] = every(time.Minute) },
+			attempts: 2, elapsed: 3100 * time.Millisecond, stop: redial.ErrDeadline, text: "deadline too close"},
 		{name: "a last wait of the least delay", outcome: dialtest.Refuse,
 			set: func(d *redial.Dialer) {
 				d.MaxElapsed = 20 * time.Millisecond
 				d.Policy[redial.Refused] = every(18 * time.Millisecond)
 			},
-			attempts: 3, elapsed: 19 * time.Millisecond, stop: redial.ErrMaxElapsed, timeout: true},
+			attempts: 3, elapsed: 19 * time.Millisecond, stop: redial.ErrMaxElapsed, text: "MaxElapsed too close"},
 		{name: "MaxAttempts", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.MaxAttempts = 5 },
 			attempts: 5, elapsed: 4 * time.Second, stop: redial.ErrMaxAttempts},
 		{name: "MaxAttempts of timeouts", outcome: dialtest.Timeout.After(0), set: func(d *redial.Dialer) { d.MaxAttempts = 2 },
-			attempts: 2, elapsed: time.Second, stop: redial.ErrMaxAttempts, timeout: true},
+			attempts: 2, elapsed: time.Second, stop: redial.ErrMaxAttempts},
 		{name: "the schedule ends", outcome: dialtest.Refuse, set: func(d *redial.Dialer) { d.Policy[redial.Refused] = after(time.Second, 2*time.Second) },
-			attempts: 3, elapsed: 3 * time.Second, stop: redial.ErrPermanent, text: "schedule ended"},
+			attempts: 3, elapsed: 3 * time.Second, stop: redial.ErrScheduleEnded},
 
-		{name: "default Timeout", outcome: dialtest.Timeout, attempts: 3, elapsed: 30 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
+		{name: "default Timeout", outcome: dialtest.Timeout, attempts: 3, elapsed: 30 * time.Second, stop: redial.ErrMaxElapsed},
 		{name: "Timeout", outcome: dialtest.Timeout, set: func(d *redial.Dialer) { d.Timeout = 4 * time.Second; d.MaxAttempts = 2 },
-			attempts: 2, elapsed: 9 * time.Second, stop: redial.ErrMaxAttempts, timeout: true},
+			attempts: 2, elapsed: 9 * time.Second, stop: redial.ErrMaxAttempts},
 		{name: "MaxElapsed during an attempt", outcome: dialtest.Timeout, set: func(d *redial.Dialer) { d.MaxElapsed = 2 * time.Second },
-			attempts: 1, elapsed: 2 * time.Second, stop: redial.ErrMaxElapsed, timeout: true},
+			attempts: 1, elapsed: 2 * time.Second, stop: redial.ErrMaxElapsed},
 		{name: "Deadline during an attempt", outcome: dialtest.Timeout, set: func(d *redial.Dialer) { d.Timeout = 2 * time.Second; soon(d) },
-			attempts: 2, elapsed: 3500 * time.Millisecond, stop: redial.ErrDeadline, timeout: true, telling: 1},
+			attempts: 2, elapsed: 3500 * time.Millisecond, stop: redial.ErrDeadline, telling: 1},
 		{name: "ctx's deadline during an attempt", outcome: dialtest.Timeout, set: func(d *redial.Dialer) { d.Timeout = 2 * time.Second }, ctx: 3500 * time.Millisecond,
-			attempts: 2, elapsed: 3500 * time.Millisecond, stop: redial.ErrDeadline, timeout: true, telling: 1},
+			attempts: 2, elapsed: 3500 * time.Millisecond, stop: redial.ErrDeadline, telling: 1},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				script := dialtest.Script(test.outcome.Forever())
-				d := &redial.Dialer{
-					DialFunc: script.DialContext,
-					Policy:   redial.Policy{redial.Refused: every(time.Second), redial.Timeout: every(time.Second)},
-				}
-				if test.set != nil {
-					test.set(d)
-				}
-				ctx := t.Context()
-				if test.ctx > 0 {
-					var cancel context.CancelFunc
-					ctx, cancel = context.WithTimeout(ctx, test.ctx)
-					defer cancel()
-				}
-				start := time.Now()
-				_, err := d.DialContext(ctx, "tcp", address)
-				assert.Equal(t, test.elapsed, time.Since(start))
-				e := asError(t, err)
-				assert.Equal(t, test.attempts, e.Attempts)
-				assert.Equal(t, test.elapsed, e.Elapsed)
-				assert.ErrorIs(t, e.Stop, test.stop)
-				assert.EqualError(t, e.Stop, cmp.Or(test.text, test.stop.Error()))
-				assert.ErrorIs(t, err, test.stop)
-				assert.Equal(t, test.timeout, err.(net.Error).Timeout())
-				lastOf(t, script, test.attempts)
-				assert.Same(t, script.Dials()[cmp.Or(test.telling, test.attempts)-1].Err, e.Err)
-				assert.ErrorIs(t, err, e.Err)
-				if test.stop == redial.ErrDeadline {
-					assert.ErrorIs(t, err, context.DeadlineExceeded)
-				}
-			})
+		testutil.Bubble(t, test.name, func(t *testing.T) {
+			script := dialtest.Script(test.outcome.Forever())
+			d := &redial.Dialer{
+				DialFunc: script.DialContext,
+				Policy:   redial.Policy{redial.Refused: every(time.Second), redial.Timeout: every(time.Second)},
+			}
+			if test.set != nil {
+				test.set(d)
+			}
+			ctx := t.Context()
+			if test.ctx > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, test.ctx)
+				defer cancel()
+			}
+			start := time.Now()
+			_, err := d.DialContext(ctx, "tcp", address)
+			assert.Equal(t, test.elapsed, time.Since(start))
+			e := asError(t, err)
+			assert.Equal(t, test.attempts, e.Attempts)
+			assert.Equal(t, test.elapsed, e.Elapsed)
+			assert.Equal(t, test.stop, e.Stop)
+			assert.ErrorIs(t, err, test.stop)
+			assert.Equal(t, ctx.Err(), e.Cause, "the cause of ctx, if ctx has ended")
+			text := cmp.Or(test.text, test.stop.Error())
+			assert.True(t, strings.HasSuffix(err.Error(), ": "+text+")"), err)
+			lastOf(t, script, test.attempts)
+			assert.Same(t, script.Dials()[cmp.Or(test.telling, test.attempts)-1].Err, e.Err)
+			assert.ErrorIs(t, err, e.Err)
+			if test.stop == redial.ErrDeadline {
+				assert.ErrorIs(t, err, context.DeadlineExceeded)
+			}
 		})
 	}
 }
 
-func TestRetryWithoutLimit(t *testing.T) {
+func TestRetryGoesOnWithoutLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Forever())
 		stop := make(chan struct{})
@@ -165,7 +166,7 @@ func TestRetryWithoutLimit(t *testing.T) {
 
 // The error of a dial always has the same shape, even if nothing was retried. Only a
 // caller that sets MaxAttempts to 1 gets the inner dialer's own error.
-func TestRetryErrorHasOneShape(t *testing.T) {
+func TestErrorHasOneShape(t *testing.T) {
 	policy := func(p redial.Policy) func(*redial.Dialer) { return func(d *redial.Dialer) { d.Policy = p } }
 	withoutRefused := redial.DefaultPolicy()
 	delete(withoutRefused, redial.Refused)
@@ -176,19 +177,18 @@ func TestRetryErrorHasOneShape(t *testing.T) {
 		name    string
 		outcome dialtest.Outcome
 		set     func(*redial.Dialer)
-		stop    error
-		text    string
+		stop    redial.Stop
 	}{
-		{"not found", dialtest.NXDomain, nil, redial.ErrPermanent, "not to be retried"},
-		{"unknown", dialtest.Fail(errCustom), nil, redial.ErrPermanent, "not to be retried"},
-		{"canceled, but not by the caller", dialtest.Fail(context.Canceled), policy(redial.Policy{redial.Canceled: every(time.Second)}), redial.ErrPermanent, "not to be retried"},
-		{"empty policy", dialtest.Refuse, policy(redial.Policy{}), redial.ErrPermanent, "not to be retried"},
-		{"class not in the policy", dialtest.Refuse, policy(withoutRefused), redial.ErrPermanent, "not to be retried"},
-		{"nil in the policy", dialtest.Refuse, policy(redial.Policy{redial.Refused: nil}), redial.ErrPermanent, "not to be retried"},
-		{"no schedule", dialtest.Refuse, policy(noSchedule(nil)), redial.ErrPermanent, "not to be retried"},
-		{"a nil pointer as the schedule", dialtest.Refuse, policy(noSchedule((*backoff.ExponentialBackOff)(nil))), redial.ErrPermanent, "not to be retried"},
-		{"a schedule without delays", dialtest.Refuse, policy(noSchedule(&backoff.StopBackOff{})), redial.ErrPermanent, "schedule ended"},
-		{"MaxAttempts 1", dialtest.Refuse, func(d *redial.Dialer) { d.MaxAttempts = 1 }, redial.ErrMaxAttempts, "MaxAttempts reached"},
+		{"not found", dialtest.NXDomain, nil, redial.ErrPermanent},
+		{"unknown", dialtest.Fail(errCustom), nil, redial.ErrPermanent},
+		{"canceled, but not by the caller", dialtest.Fail(context.Canceled), policy(redial.Policy{redial.Canceled: every(time.Second)}), redial.ErrPermanent},
+		{"empty policy", dialtest.Refuse, policy(redial.Policy{}), redial.ErrPermanent},
+		{"class not in the policy", dialtest.Refuse, policy(withoutRefused), redial.ErrPermanent},
+		{"nil in the policy", dialtest.Refuse, policy(redial.Policy{redial.Refused: nil}), redial.ErrPermanent},
+		{"no schedule", dialtest.Refuse, policy(noSchedule(nil)), redial.ErrPermanent},
+		{"a nil pointer as the schedule", dialtest.Refuse, policy(noSchedule((*backoff.ExponentialBackOff)(nil))), redial.ErrPermanent},
+		{"a schedule without delays", dialtest.Refuse, policy(noSchedule(&backoff.StopBackOff{})), redial.ErrScheduleEnded},
+		{"MaxAttempts 1", dialtest.Refuse, func(d *redial.Dialer) { d.MaxAttempts = 1 }, redial.ErrMaxAttempts},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			script := dialtest.Script(test.outcome)
@@ -200,8 +200,7 @@ func TestRetryErrorHasOneShape(t *testing.T) {
 			_, err := d.Dial("tcp", address)
 			inner := lastOf(t, script, 1).Err
 			require.Len(t, seen, 1)
-			assert.ErrorIs(t, seen[0].Stop, test.stop)
-			assert.EqualError(t, seen[0].Stop, test.text)
+			assert.Equal(t, test.stop, seen[0].Stop)
 			assert.Zero(t, seen[0].Delay)
 			if test.stop == redial.ErrMaxAttempts {
 				assert.Same(t, inner, err)
@@ -210,7 +209,7 @@ func TestRetryErrorHasOneShape(t *testing.T) {
 			e := asError(t, err)
 			assert.Same(t, inner, e.Err)
 			assert.Equal(t, seen[0].Class, e.Class)
-			assert.Equal(t, seen[0].Stop, e.Stop)
+			assert.Equal(t, test.stop, e.Stop)
 			assert.Len(t, e.History, 1)
 		})
 	}
@@ -218,7 +217,7 @@ func TestRetryErrorHasOneShape(t *testing.T) {
 
 // If the last attempt fails in a class that is not retried, the error of the dial has
 // that class, and still counts the attempts before it.
-func TestRetryEndsInAnotherClass(t *testing.T) {
+func TestErrorHasTheClassOfTheLastAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.NXDomain)
 		d := &redial.Dialer{DialFunc: script.DialContext}
@@ -236,21 +235,22 @@ func TestRetryEndsInAnotherClass(t *testing.T) {
 
 // A cancellation whose cause is another goroutine's deadline is a cancellation, not a timeout
 // of the dial.
-func TestRetryCanceledByDeadlineExceeded(t *testing.T) {
+func TestCauseDeadlineExceededOfACancellationIsNoTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(2500*time.Millisecond, func() { cancel(context.DeadlineExceeded) })
 		d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse.Forever()).DialContext, Policy: redial.Policy{redial.Refused: every(time.Second)}}
 		_, err := d.DialContext(ctx, "tcp", address)
 		e := asError(t, err)
-		assert.Equal(t, context.DeadlineExceeded, e.Stop)
+		assert.Equal(t, redial.ErrCanceled, e.Stop)
+		assert.Equal(t, context.DeadlineExceeded, e.Cause)
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.NotErrorIs(t, err, redial.ErrDeadline)
 		assert.False(t, e.Timeout())
 	})
 }
 
-func TestRetryCanceledBefore(t *testing.T) {
+func TestDialThatIsOverMakesNoAttempt(t *testing.T) {
 	closed := make(chan struct{})
 	close(closed)
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -266,13 +266,13 @@ func TestRetryCanceledBefore(t *testing.T) {
 		is    []error
 		text  string
 	}{
-		{"ctx", ctx, nil, redial.Canceled, []error{context.Canceled, errCause}, "the request is gone"},
-		{"ctx's deadline", late, nil, redial.Timeout, []error{context.DeadlineExceeded, errCause}, "the request is gone"},
-		{"Cancel", context.Background(), func(d *redial.Dialer) { d.Cancel = closed }, redial.Canceled, []error{context.Canceled}, "context canceled"},
+		{"ctx", ctx, nil, redial.Canceled, []error{redial.ErrCanceled, context.Canceled, errCause}, "canceled: the request is gone"},
+		{"ctx's deadline", late, nil, redial.Timeout, []error{redial.ErrDeadline, context.DeadlineExceeded, errCause}, "deadline reached: the request is gone"},
+		{"Cancel", context.Background(), func(d *redial.Dialer) { d.Cancel = closed }, redial.Canceled, []error{redial.ErrCanceled, context.Canceled}, "canceled"},
 		{"Deadline", context.Background(), func(d *redial.Dialer) { d.Deadline = time.Now().Add(-time.Second) },
-			redial.Timeout, []error{context.DeadlineExceeded, redial.ErrDeadline}, "deadline too close"},
+			redial.Timeout, []error{redial.ErrDeadline, context.DeadlineExceeded}, "deadline reached"},
 		{"a negative Timeout", context.Background(), func(d *redial.Dialer) { d.Timeout = -1 },
-			redial.Timeout, []error{context.DeadlineExceeded, redial.ErrDeadline}, "deadline too close"},
+			redial.Timeout, []error{redial.ErrDeadline, context.DeadlineExceeded}, "deadline reached"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			script := dialtest.Script(dialtest.OK)
@@ -285,6 +285,8 @@ func TestRetryCanceledBefore(t *testing.T) {
 			e := asError(t, err)
 			assert.Zero(t, e.Attempts)
 			assert.Equal(t, test.class, e.Class)
+			assert.Equal(t, test.is[0], e.Stop)
+			assert.Equal(t, e.Stop, e.Err)
 			assert.Equal(t, test.class == redial.Timeout, err.(net.Error).Timeout())
 			for _, is := range test.is {
 				assert.ErrorIs(t, err, is)
@@ -370,7 +372,7 @@ func TestDialTCPCanceledBeforeTheOnlyAttempt(t *testing.T) {
 }
 
 // If the context was canceled, the attempt counts as canceled, whatever its error is.
-func TestRetryCanceledDuring(t *testing.T) {
+func TestAttemptIsCanceledWhateverItsErrorIs(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		err  error // the attempt's error; nil: the error that net.Dialer returns
@@ -402,9 +404,12 @@ func TestRetryCanceledDuring(t *testing.T) {
 				assert.Equal(t, time.Second, time.Since(start))
 				require.Len(t, seen, 1)
 				assert.Equal(t, redial.Canceled, seen[0].Class)
-				assert.Equal(t, errCause, seen[0].Stop)
+				assert.Equal(t, redial.ErrCanceled, seen[0].Stop)
+				assert.Equal(t, errCause, seen[0].Cause)
 				e := asError(t, err)
 				assert.Equal(t, redial.Canceled, e.Class)
+				assert.Equal(t, redial.ErrCanceled, e.Stop)
+				assert.Equal(t, errCause, e.Cause)
 				assert.ErrorIs(t, err, context.Canceled)
 				assert.ErrorIs(t, err, errCause)
 				assert.Equal(t, inner, e.Err)
@@ -413,59 +418,80 @@ func TestRetryCanceledDuring(t *testing.T) {
 	}
 }
 
-// An attempt that the end of the dial cuts off within a second tells nothing about
-// the target. The dial's error then comes from the attempt before it.
-func TestRetryCutOff(t *testing.T) {
-	for _, test := range []struct {
-		name  string
-		end   time.Duration // when the dial ends; the attempt without an answer starts at 1 s
-		set   func(d *redial.Dialer, end time.Duration)
-		class redial.Class
-		stop  error
-		is    error
-	}{
-		{"ctx's deadline, soon", 1900 * time.Millisecond, nil, redial.Refused, redial.ErrDeadline, context.DeadlineExceeded},
-		{"ctx's deadline, after exactly a second", 2000 * time.Millisecond, nil, redial.Timeout, redial.ErrDeadline, context.DeadlineExceeded},
-		{"ctx's deadline, late", 2100 * time.Millisecond, nil, redial.Timeout, redial.ErrDeadline, context.DeadlineExceeded},
-		{"MaxElapsed, soon", 1900 * time.Millisecond, func(d *redial.Dialer, end time.Duration) { d.MaxElapsed = end }, redial.Refused, redial.ErrMaxElapsed, redial.ErrMaxElapsed},
-		{"MaxElapsed, late", 2100 * time.Millisecond, func(d *redial.Dialer, end time.Duration) { d.MaxElapsed = end }, redial.Timeout, redial.ErrMaxElapsed, redial.ErrMaxElapsed},
-		{"Cancel, soon", 1900 * time.Millisecond, closeCancel, redial.Refused, context.Canceled, context.Canceled},
-		{"Cancel, late", 2100 * time.Millisecond, closeCancel, redial.Canceled, context.Canceled, context.Canceled},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+// A cutOff ends a dial at a time, in one of the ways in which a dial can end.
+type cutOff struct {
+	name  string
+	apply func(ctx context.Context, d *redial.Dialer, end time.Duration) (context.Context, context.CancelFunc)
+	class redial.Class // of an attempt that the end cuts off
+	stop  redial.Stop
+}
+
+var cutOffs = []cutOff{
+	{"ctx's deadline", func(ctx context.Context, _ *redial.Dialer, end time.Duration) (context.Context, context.CancelFunc) {
+		return context.WithTimeout(ctx, end)
+	}, redial.Timeout, redial.ErrDeadline},
+	{"MaxElapsed", func(ctx context.Context, d *redial.Dialer, end time.Duration) (context.Context, context.CancelFunc) {
+		d.MaxElapsed = end
+		return ctx, func() {}
+	}, redial.Timeout, redial.ErrMaxElapsed},
+	{"Cancel", func(ctx context.Context, d *redial.Dialer, end time.Duration) (context.Context, context.CancelFunc) {
+		stop := make(chan struct{})
+		d.Cancel = stop
+		time.AfterFunc(end, func() { close(stop) })
+		return ctx, func() {}
+	}, redial.Canceled, redial.ErrCanceled},
+}
+
+// dial dials by script until the dial is cut off at end.
+func (c *cutOff) dial(t *testing.T, script *dialtest.Dialer, end time.Duration) *redial.Error {
+	t.Helper()
+	second := every(time.Second)
+	d := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: second, redial.Reset: second, redial.NotFound: second}}
+	ctx, cancel := c.apply(t.Context(), d, end)
+	defer cancel()
+	_, err := d.DialContext(ctx, "tcp", address)
+	e := asError(t, err)
+	assert.Equal(t, end, e.Elapsed)
+	assert.Equal(t, c.stop, e.Stop)
+	assert.ErrorIs(t, err, c.stop)
+	return e
+}
+
+// An attempt that the end of the dial cuts off within a second says nothing about the target.
+// The dial's error then comes from the attempt before it.
+func TestCutOffWithinASecondSaysNothing(t *testing.T) {
+	for _, c := range cutOffs {
+		for _, test := range []struct {
+			end   time.Duration // of the dial; the attempt without an answer starts at 1 s
+			class redial.Class
+		}{
+			{1900 * time.Millisecond, redial.Refused},
+			{2000 * time.Millisecond, c.class},
+			{2100 * time.Millisecond, c.class},
+		} {
+			testutil.Bubble(t, fmt.Sprint(c.name, " after ", test.end), func(t *testing.T) {
 				script := dialtest.Script(dialtest.Refuse, dialtest.Timeout)
-				d := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: every(time.Second)}}
-				ctx := t.Context()
-				if test.set != nil {
-					test.set(d, test.end)
-				} else {
-					var cancel context.CancelFunc
-					ctx, cancel = context.WithTimeout(ctx, test.end)
-					defer cancel()
-				}
-				_, err := d.DialContext(ctx, "tcp", address)
-				e := asError(t, err)
+				e := c.dial(t, script, test.end)
 				assert.Equal(t, 2, e.Attempts)
-				assert.Equal(t, test.end, e.Elapsed)
 				assert.Equal(t, test.class, e.Class)
-				assert.Equal(t, test.class, redial.Classify(err))
-				assert.Equal(t, test.stop, e.Stop)
-				assert.ErrorIs(t, err, test.is)
-				telling := script.Dials()[1]
+				assert.Equal(t, test.class, redial.Classify(e))
+				telling := lastOf(t, script, 2)
 				if test.class == redial.Refused {
 					telling = script.Dials()[0]
 				}
 				assert.Same(t, telling.Err, e.Err)
 				assert.Same(t, script.Dials()[1].Err, e.History[1].Err, "each record keeps its attempt's own error")
+				assert.Equal(t, c.class, e.History[1].Class)
 			})
-		})
+		}
 	}
+}
 
-	// A target that took 2 s to refuse has not had the time to refuse again.
+// A target that took 2 s to refuse or reset an attempt has not had the time to do it again.
+func TestCutOffSoonerThanTheLastAnswerSaysNothing(t *testing.T) {
 	for _, test := range []struct {
 		first dialtest.Outcome
-		end   time.Duration // when the dial ends; the attempt without an answer starts at 3 s
+		end   time.Duration // of the dial; the attempt without an answer starts at 3 s
 		class redial.Class
 	}{
 		{dialtest.Refuse.After(2 * time.Second), 4900 * time.Millisecond, redial.Refused},
@@ -473,85 +499,52 @@ func TestRetryCutOff(t *testing.T) {
 		{dialtest.Refuse.After(2 * time.Second), 5000 * time.Millisecond, redial.Timeout},
 		{dialtest.NXDomain.After(2 * time.Second), 4900 * time.Millisecond, redial.Timeout}, // the target said nothing
 	} {
-		testutil.Bubble(t, fmt.Sprintf("slow %v, %v", test.first, test.end), func(t *testing.T) {
-			script := dialtest.Script(test.first, dialtest.Timeout)
-			policy := redial.Policy{redial.Refused: every(time.Second), redial.Reset: every(time.Second), redial.NotFound: every(time.Second)}
-			_, err := (&redial.Dialer{DialFunc: script.DialContext, Policy: policy, MaxElapsed: test.end}).Dial("tcp", address)
-			e := asError(t, err)
+		testutil.Bubble(t, fmt.Sprint(test.first, " ", test.end), func(t *testing.T) {
+			e := cutOffs[1].dial(t, dialtest.Script(test.first, dialtest.Timeout), test.end)
 			assert.Equal(t, 2, e.Attempts)
 			assert.Equal(t, test.class, e.Class)
 		})
 	}
+}
 
-	// An attempt that the target answered tells something, whenever the dial ends.
-	testutil.Bubble(t, "answered as the dial ends", func(t *testing.T) {
-		script := dialtest.Script(dialtest.Reset, dialtest.Refuse)
-		d := &redial.Dialer{MaxElapsed: 1500 * time.Millisecond, Policy: redial.Policy{redial.Reset: every(time.Second)},
-			DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
-				if len(script.Dials()) > 0 {
-					<-ctx.Done()
-				}
-				return script.DialContext(context.WithoutCancel(ctx), network, address)
-			}}
-		_, err := d.Dial("tcp", address)
-		e := asError(t, err)
-		assert.Equal(t, redial.Refused, e.Class)
-		assert.Same(t, lastOf(t, script, 2).Err, e.Err)
-		assert.Equal(t, redial.ErrMaxElapsed, e.Stop)
-
-		// The deadline of a context may have a cause, which is no timeout. The deadline is.
-		script = dialtest.Script(dialtest.Reset, dialtest.Refuse)
-		ctx, cancel := context.WithTimeoutCause(t.Context(), 1500*time.Millisecond, errCause)
-		defer cancel()
-		_, err = d.DialContext(ctx, "tcp", address)
-		assert.Equal(t, errCause, asError(t, err).Stop)
-		assert.Equal(t, redial.Refused, asError(t, err).Class)
-		assert.True(t, err.(net.Error).Timeout())
-	})
-
-	// If nothing came before it, the attempt is all there is to tell.
-	for _, test := range []struct {
-		name  string
-		set   func(d *redial.Dialer, end time.Duration) // nil: the deadline of ctx ends the dial
-		class redial.Class
-		stop  error
-	}{
-		{"the first attempt, by ctx's deadline", nil, redial.Timeout, redial.ErrDeadline},
-		{"the first attempt, by MaxElapsed", func(d *redial.Dialer, end time.Duration) { d.MaxElapsed = end }, redial.Timeout, redial.ErrMaxElapsed},
-		{"the first attempt, by Cancel", closeCancel, redial.Canceled, context.Canceled},
-	} {
-		testutil.Bubble(t, test.name, func(t *testing.T) {
-			const end = 100 * time.Millisecond
-			script := dialtest.Script(dialtest.Timeout)
-			d := &redial.Dialer{DialFunc: script.DialContext}
-			ctx := t.Context()
-			if test.set != nil {
-				test.set(d, end)
-			} else {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, end)
-				defer cancel()
-			}
+// An attempt that the target answered says something, whenever the dial ends.
+func TestAnswerAtTheEndIsNotCutOff(t *testing.T) {
+	for _, c := range cutOffs[:2] {
+		testutil.Bubble(t, c.name, func(t *testing.T) {
+			script := dialtest.Script(dialtest.Reset, dialtest.Refuse)
+			answers := dialtest.Script(dialtest.Reset, dialtest.Timeout) // each attempt ends as script says, but takes as long as this
+			d := &redial.Dialer{Policy: redial.Policy{redial.Reset: every(time.Second)},
+				DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
+					answers.DialContext(ctx, network, address)
+					return script.DialContext(context.WithoutCancel(ctx), network, address)
+				}}
+			ctx, cancel := c.apply(t.Context(), d, 1500*time.Millisecond)
+			defer cancel()
 			_, err := d.DialContext(ctx, "tcp", address)
 			e := asError(t, err)
-			assert.Equal(t, test.class, e.Class)
-			assert.Equal(t, test.stop, e.Stop)
-			assert.Equal(t, 1, e.Attempts)
-			assert.Equal(t, end, e.Elapsed)
-			assert.Same(t, lastOf(t, script, 1).Err, e.Err)
-			assert.Equal(t, test.class, e.History[0].Class)
+			assert.Equal(t, redial.Refused, e.Class)
+			assert.Same(t, lastOf(t, script, 2).Err, e.Err)
+			assert.Equal(t, c.stop, e.Stop)
 		})
 	}
 }
 
-func closeCancel(d *redial.Dialer, end time.Duration) {
-	stop := make(chan struct{})
-	d.Cancel = stop
-	time.AfterFunc(end, func() { close(stop) })
+// If the first attempt is cut off, the error of the dial comes from it, because there is no other.
+func TestCutOffFirstAttemptIsAllThereIs(t *testing.T) {
+	for _, c := range cutOffs {
+		testutil.Bubble(t, c.name, func(t *testing.T) {
+			script := dialtest.Script(dialtest.Timeout)
+			e := c.dial(t, script, 100*time.Millisecond)
+			assert.Equal(t, c.class, e.Class)
+			assert.Equal(t, 1, e.Attempts)
+			assert.Same(t, lastOf(t, script, 1).Err, e.Err)
+			assert.Equal(t, c.class, e.History[0].Class)
+		})
+	}
 }
 
 // A dial to a target that always refuses goes on for nearly all of MaxElapsed.
-func TestRetryUsesItsBudget(t *testing.T) {
+func TestRetryUsesNearlyAllOfItsTime(t *testing.T) {
 	for _, budget := range []time.Duration{500 * time.Millisecond, time.Second, 5 * time.Second, 30 * time.Second} {
 		testutil.Bubble(t, budget.String(), func(t *testing.T) {
 			const runs = 500
@@ -573,7 +566,7 @@ func TestRetryUsesItsBudget(t *testing.T) {
 }
 
 // A dial is canceled during a wait, by its context or by closing Dialer.Cancel.
-func TestRetryCanceledBetween(t *testing.T) {
+func TestCancellationEndsAWait(t *testing.T) {
 	for _, byChannel := range []bool{false, true} {
 		testutil.Bubble(t, fmt.Sprint("by channel: ", byChannel), func(t *testing.T) {
 			script := dialtest.Script(dialtest.Refuse.Forever())
@@ -599,25 +592,17 @@ func TestRetryCanceledBetween(t *testing.T) {
 			assert.Same(t, lastOf(t, script, 3).Err, e.Err)
 			assert.ErrorIs(t, err, e.Err)
 			assert.ErrorIs(t, err, context.Canceled)
+			assert.Equal(t, redial.ErrCanceled, e.Stop)
+			assert.Equal(t, !byChannel, e.Cause == errCause)
 			assert.Equal(t, !byChannel, errors.Is(err, errCause))
 			assert.False(t, err.(net.Error).Timeout())
 		})
 	}
 }
 
-// The error of the last attempt is the very one that OnAttempt has seen.
-func TestRetryKeepsTheLastError(t *testing.T) {
-	var last error
-	d := &redial.Dialer{MaxAttempts: 2, Policy: redial.Policy{redial.Refused: every(time.Millisecond)},
-		OnAttempt: func(_ context.Context, a redial.Attempt) { last = a.Err }}
-	_, err := d.Dial("tcp", testutil.RefusingAddress(t, "tcp"))
-	assert.Same(t, last, asError(t, err).Err)
-	assert.Same(t, last, asError(t, err).History[1].Err)
-}
-
 // At the deadline of a context, the socket's timer may fire before the context's own.
 // Only the context has the cause, and the dial's error must hold it in both cases.
-func TestRetryDeadlineKeepsItsCause(t *testing.T) {
+func TestDeadlineKeepsItsCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 100 {
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, errCause)
@@ -635,7 +620,8 @@ func TestRetryDeadlineKeepsItsCause(t *testing.T) {
 			}
 			start := time.Now()
 			_, err := d.DialContext(ctx, "tcp", address)
-			assert.Equal(t, errCause, asError(t, err).Stop)
+			assert.Equal(t, redial.ErrDeadline, asError(t, err).Stop)
+			assert.Equal(t, errCause, asError(t, err).Cause)
 			assert.Equal(t, 2*time.Second, time.Since(start))
 			assert.ErrorIs(t, err, context.DeadlineExceeded)
 			assert.True(t, err.(net.Error).Timeout())
@@ -649,8 +635,8 @@ type neverDone struct{ context.Context }
 
 func (neverDone) Deadline() (time.Time, bool) { return time.Now().Add(-time.Second), true }
 
-// A context that is never done holds the dial up for 10 ms only.
-func TestRetryWaitsForContextsInVain(t *testing.T) {
+// A context that is not done at its deadline holds the dial up for 10 ms only.
+func TestLateContextHoldsTheDialUpBriefly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		ctx := slowClock{t.Context(), start.Add(time.Second)}
@@ -664,7 +650,7 @@ func TestRetryWaitsForContextsInVain(t *testing.T) {
 	})
 }
 
-func TestRetryDoesNotTrustContexts(t *testing.T) {
+func TestPassedDeadlineEndsTheDialIfTheContextDoesNot(t *testing.T) {
 	script := dialtest.Script(dialtest.OK)
 	d := &redial.Dialer{DialFunc: script.DialContext}
 	_, err := d.DialContext(neverDone{t.Context()}, "tcp", address)
@@ -674,7 +660,7 @@ func TestRetryDoesNotTrustContexts(t *testing.T) {
 
 // While ctx has not ended, an error that matches context.DeadlineExceeded is the
 // timeout of one attempt, which is retried.
-func TestRetryTimeoutOfAnAttempt(t *testing.T) {
+func TestTimeoutOfAnAttemptIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, timeout := range []dialtest.Outcome{
 			dialtest.Fail(context.DeadlineExceeded),
@@ -693,9 +679,153 @@ func TestRetryTimeoutOfAnAttempt(t *testing.T) {
 	})
 }
 
-// A dial within another dial's attempt makes a single attempt. The defaults of
-// Timeout and MaxElapsed do not apply to it.
-func TestRetryNested(t *testing.T) {
+// An inner dialer that says "canceled" when its time is up has timed out. The attempt is
+// retried if the dial has time left.
+func TestInnerCanceledIsTimeoutWhenTimeIsUp(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		set      func(*redial.Dialer)
+		ctx      time.Duration // from the start of the dial to the deadline of ctx
+		attempts int
+		elapsed  time.Duration
+		stop     redial.Stop
+	}{
+		{"Timeout", func(d *redial.Dialer) { d.Timeout, d.MaxAttempts = 2*time.Second, 2 }, time.Hour, 2, 5 * time.Second, redial.ErrMaxAttempts},
+		{"default Timeout", func(d *redial.Dialer) { d.MaxAttempts = 2 }, time.Hour, 2, 21 * time.Second, redial.ErrMaxAttempts},
+		{"MaxElapsed", func(d *redial.Dialer) { d.MaxElapsed = 3 * time.Second }, time.Hour, 1, 3 * time.Second, redial.ErrMaxElapsed},
+		{"Deadline", func(d *redial.Dialer) { d.Deadline = time.Now().Add(3 * time.Second) }, time.Hour, 1, 3 * time.Second, redial.ErrDeadline},
+		{"ctx's deadline", func(*redial.Dialer) {}, 3 * time.Second, 1, 3 * time.Second, redial.ErrDeadline},
+	} {
+		testutil.Bubble(t, test.name, func(t *testing.T) {
+			logger, logs := observed()
+			d := &redial.Dialer{
+				DialFunc: func(ctx context.Context, network, _ string) (net.Conn, error) {
+					<-ctx.Done()
+					return nil, &net.OpError{Op: "dial", Net: network, Err: context.Canceled}
+				},
+				Policy: redial.Policy{redial.Timeout: every(time.Second)},
+				Logger: logger,
+			}
+			test.set(d)
+			ctx, cancel := context.WithTimeout(t.Context(), test.ctx)
+			defer cancel()
+			_, err := d.DialContext(ctx, "tcp", address)
+			e := asError(t, err)
+			assert.Equal(t, redial.Timeout, e.Class)
+			assert.Equal(t, test.attempts, e.Attempts)
+			assert.Equal(t, test.elapsed, e.Elapsed)
+			assert.Equal(t, test.stop, e.Stop)
+			assert.True(t, err.(net.Error).Timeout())
+			assert.Empty(t, logs.FilterMessage("dial canceled").All())
+		})
+	}
+}
+
+// While time is left, an inner dialer's own "canceled" is a failure that is not retried, and the
+// caller did not give up.
+func TestInnerCanceledWhileTimeIsLeftIsNotRetried(t *testing.T) {
+	d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Fail(context.Canceled)).DialContext}
+	_, err := d.Dial("tcp", address)
+	e := asError(t, err)
+	assert.Equal(t, redial.Canceled, e.Class)
+	assert.Equal(t, redial.ErrPermanent, e.Stop)
+}
+
+// Timeout of a dial's error speaks of the last failure. Clients ask it, such as gomemcache, which
+// replaces an error whose Timeout is true by one of its own: a refused dial must not lose its class and errno.
+func TestErrorTimeoutSpeaksOfTheLastFailure(t *testing.T) {
+	gomemcache := func(err error) error { // as its method dial does
+		var ne net.Error
+		if errors.As(err, &ne) && ne.Timeout() {
+			return errors.New("memcache: connect timeout")
+		}
+		return err
+	}
+	for _, test := range []struct {
+		name    string
+		script  *dialtest.Dialer
+		ctx     time.Duration // from the start of the dial to the deadline of ctx
+		cancel  time.Duration // from the start of the dial to the cancellation of ctx; 0: never
+		class   redial.Class
+		stop    redial.Stop
+		timeout bool
+	}{
+		{"refused until too little time is left", dialtest.Script(dialtest.Refuse.Forever()), 3 * time.Second, 0, redial.Refused, redial.ErrDeadline, false},
+		{"refused until MaxElapsed is too close", dialtest.Script(dialtest.Refuse.Forever()), time.Hour, 0, redial.Refused, redial.ErrMaxElapsed, false},
+		{"refused, then the caller cancels", dialtest.Script(dialtest.Refuse.Forever()), time.Hour, 2500 * time.Millisecond, redial.Refused, redial.ErrCanceled, false},
+		{"refused, then the deadline passes", dialtest.Script(dialtest.Refuse, dialtest.Timeout), 1900 * time.Millisecond, 0, redial.Refused, redial.ErrDeadline, true},
+		{"silent until MaxElapsed", dialtest.Script(dialtest.Timeout.Forever()), time.Hour, 0, redial.Timeout, redial.ErrMaxElapsed, true},
+		{"silent until the deadline", dialtest.Script(dialtest.Timeout.Forever()), 3 * time.Second, 0, redial.Timeout, redial.ErrDeadline, true},
+		{"over before the first attempt", dialtest.Script(), -1, 0, redial.Timeout, redial.ErrDeadline, true},
+		{"the name does not exist", dialtest.Script(dialtest.NXDomain), time.Hour, 0, redial.NotFound, redial.ErrPermanent, false},
+	} {
+		testutil.Bubble(t, test.name, func(t *testing.T) {
+			d := &redial.Dialer{
+				DialFunc: test.script.DialContext,
+				Policy:   redial.Policy{redial.Refused: every(time.Second), redial.Timeout: every(time.Second)},
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), test.ctx)
+			defer cancel()
+			if test.cancel > 0 {
+				time.AfterFunc(test.cancel, cancel)
+			}
+			_, err := d.DialContext(ctx, "tcp", address)
+			e := asError(t, err)
+			assert.Equal(t, test.class, e.Class)
+			assert.Equal(t, test.stop, e.Stop)
+			assert.Equal(t, test.timeout, err.(net.Error).Timeout())
+			assert.Equal(t, test.timeout, err.(net.Error).Temporary()) //lint:ignore SA1019 clients ask it
+			if test.class == redial.Refused && !test.timeout {
+				assert.ErrorIs(t, gomemcache(err), errScriptRefuses)
+			}
+		})
+	}
+}
+
+// With MaxAttempts 1, the error is the inner dialer's own, and Timeout's default holds: a silent
+// host must not take the two minutes that the kernel gives it.
+func TestOnlyAttemptTimesOutByDefault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Timeout)
+		start := time.Now()
+		_, err := (&redial.Dialer{DialFunc: script.DialContext, MaxAttempts: 1}).Dial("tcp", address)
+		assert.Equal(t, 10*time.Second, time.Since(start))
+		assert.Same(t, lastOf(t, script, 1).Err, err)
+	})
+}
+
+// DialTimeout ends the whole dial, waits included, when its timeout is over.
+func TestDialTimeoutBoundsTheDial(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		outcome  dialtest.Outcome // of each attempt
+		timeout  time.Duration
+		attempts int
+		elapsed  time.Duration
+		stop     redial.Stop
+	}{
+		{"refused", dialtest.Refuse, 3500 * time.Millisecond, 5, 3325 * time.Millisecond, redial.ErrDeadline},
+		{"silent", dialtest.Timeout, 3 * time.Second, 1, 3 * time.Second, redial.ErrDeadline},
+		{"zero means MaxElapsed", dialtest.Refuse, 0, 6, 4750 * time.Millisecond, redial.ErrMaxElapsed},
+		{"longer than MaxElapsed", dialtest.Refuse, time.Hour, 6, 4750 * time.Millisecond, redial.ErrMaxElapsed},
+		{"negative means that time is up", dialtest.Refuse, -1, 0, 0, redial.ErrDeadline},
+	} {
+		testutil.Bubble(t, test.name, func(t *testing.T) {
+			script := dialtest.Script(test.outcome.Forever())
+			d := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: every(time.Second)}, MaxElapsed: 5 * time.Second}
+			_, err := d.DialTimeout("tcp", address, test.timeout)
+			e := asError(t, err)
+			assert.Equal(t, test.attempts, e.Attempts)
+			assert.Equal(t, test.elapsed, e.Elapsed)
+			assert.Equal(t, test.stop, e.Stop)
+			assert.Len(t, script.Dials(), test.attempts)
+		})
+	}
+}
+
+// A dial within another dial's attempt makes a single attempt. The default of MaxElapsed does not
+// apply to it.
+func TestNestedDialMakesOneAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Forever())
 		inner := &redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: every(time.Millisecond)}}
@@ -727,7 +857,7 @@ func TestRetryNested(t *testing.T) {
 
 // A session that an attempt opened can keep the values of the attempt's context after
 // the attempt has ended. A dial with these values retries like any other dial.
-func TestRetryNestedMarkDiesWithTheAttempt(t *testing.T) {
+func TestDialRetriesOnceItsOuterAttemptHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var kept, outerKept context.Context
 		keep := func(to *context.Context, next dialFunc) dialFunc {
@@ -759,7 +889,7 @@ func TestRetryNestedMarkDiesWithTheAttempt(t *testing.T) {
 	})
 }
 
-func TestRetryNilContext(t *testing.T) {
+func TestNilContextPanics(t *testing.T) {
 	d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.OK.Forever()).DialContext}
 	assert.PanicsWithValue(t, "nil context", func() {
 		//lint:ignore SA1012 the test is about a nil context
@@ -798,15 +928,15 @@ func TestClassifierIsAskedFirst(t *testing.T) {
 	})
 }
 
-// History holds all attempts up to 16. Beyond that, it holds the first 8 and the last 8.
-func TestErrorHistory(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for attempts, want := range map[int][]int{
-			2:  {1, 2},
-			16: {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
-			17: {1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17},
-			40: {1, 2, 3, 4, 5, 6, 7, 8, 33, 34, 35, 36, 37, 38, 39, 40},
-		} {
+// History holds all attempts up to 8. Beyond that, it holds the first 4 and the latest 4.
+func TestHistoryHoldsTheFirstAndTheLatest(t *testing.T) {
+	for attempts, want := range map[int][]int{
+		2:  {1, 2},
+		8:  {1, 2, 3, 4, 5, 6, 7, 8},
+		9:  {1, 2, 3, 4, 6, 7, 8, 9},
+		40: {1, 2, 3, 4, 37, 38, 39, 40},
+	} {
+		testutil.Bubble(t, fmt.Sprint(attempts, " attempts"), func(t *testing.T) {
 			d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse.Forever()).DialContext, Policy: redial.Policy{redial.Refused: every(time.Second)},
 				MaxAttempts: attempts, MaxElapsed: -1}
 			start := time.Now()
@@ -816,54 +946,56 @@ func TestErrorHistory(t *testing.T) {
 			for _, a := range e.History {
 				numbers = append(numbers, a.Number)
 				assert.Equal(t, start.Add(time.Duration(a.Number-1)*time.Second), a.Start)
+				assert.Equal(t, a.Number == attempts, a.Stop == redial.ErrMaxAttempts)
 			}
 			assert.Equal(t, want, numbers)
-			last := e.History[len(e.History)-1]
-			assert.Equal(t, redial.ErrMaxAttempts, last.Stop)
 			assert.Equal(t, attempts, e.Attempts)
-		}
-	})
+		})
+	}
 }
 
 // History has the attempts as OnAttempt saw them, though a dial that waits does not keep all
-// their parts.
-func TestErrorHistoryIsWhatOnAttemptSaw(t *testing.T) {
+// their parts, and OnAttempt may change what it gets.
+func TestHistoryIsWhatOnAttemptSaw(t *testing.T) {
 	dnstest.SkipWithout(t)
 	server := dnstest.Start(t, "127.0.0.1:0")
-	server.Set("two.test", dnstest.Addrs("127.0.0.1", "127.0.0.1"))
+	server.Set("two.test", dnstest.Addrs("127.0.0.1", "127.0.0.2"))
 	server.Set("gone.test", dnstest.ServFail)
 	for _, target := range []string{"127.0.0.1:1", "two.test:1", "gone.test:1"} {
-		for _, gate := range []*redial.Gate{nil, {MinInterval: time.Millisecond}} {
-			t.Run(fmt.Sprintf("%s at a Gate: %v", target, gate != nil), func(t *testing.T) {
-				var seen []redial.Attempt
-				d := &redial.Dialer{
-					Dialer: net.Dialer{
-						Resolver: server.Resolver(),
-						Control:  func(string, string, syscall.RawConn) error { return errScriptRefuses }, // no connect, which takes seconds on Windows
-					},
-					Policy:      redial.Policy{redial.Refused: every(time.Millisecond), redial.DNS: every(time.Millisecond)},
-					Gate:        gate,
-					MaxAttempts: 20,
-					OnAttempt:   func(_ context.Context, a redial.Attempt) { seen = append(seen, a) },
-				}
-				_, err := d.Dial("tcp", target)
-				e := asError(t, err)
-				require.Len(t, seen, 20)
-				want := slices.Delete(seen, 8, 12)
-				require.Len(t, e.History, len(want))
-				for i, got := range e.History {
-					assert.True(t, want[i].Start.Equal(got.Start))
-					got.Start = want[i].Start // the same time, perhaps with another reading of the wall clock
-					assert.Equal(t, want[i], got, "attempt %d", want[i].Number)
-				}
-				assert.Same(t, want[15].Err, e.Err, "the last error is the attempt's own")
-			})
-		}
+		t.Run(target, func(t *testing.T) {
+			var seen []redial.Attempt
+			d := &redial.Dialer{
+				Dialer: net.Dialer{
+					Resolver: server.Resolver(),
+					Control:  func(string, string, syscall.RawConn) error { return errScriptRefuses }, // no connect, which takes seconds on Windows
+				},
+				Policy:      redial.Policy{redial.Refused: every(time.Millisecond), redial.DNS: every(time.Millisecond)},
+				MaxAttempts: 12,
+				OnAttempt: func(_ context.Context, a redial.Attempt) {
+					changed := a.Addrs
+					a.Addrs = slices.Clone(a.Addrs)
+					seen = append(seen, a)
+					clear(changed)
+				},
+			}
+			_, err := d.Dial("tcp", target)
+			e := asError(t, err)
+			require.Len(t, seen, 12)
+			assert.Equal(t, target == "two.test:1", len(seen[0].Addrs) == 2)
+			want := slices.Delete(seen, 4, 8)
+			require.Len(t, e.History, len(want))
+			for i, got := range e.History {
+				assert.True(t, want[i].Start.Equal(got.Start))
+				got.Start = want[i].Start // the same time, perhaps with another reading of the wall clock
+				assert.Equal(t, want[i], got, "attempt %d", want[i].Number)
+			}
+			assert.Same(t, want[7].Err, e.Err, "the last error is the attempt's own")
+		})
 	}
 }
 
 // Many goroutines use one Dialer at once. Each dial has its own schedule and history.
-func TestRetryConcurrently(t *testing.T) {
+func TestDialsShareADialer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Forever())
 		d := &redial.Dialer{DialFunc: script.DialContext, MaxAttempts: 4}
