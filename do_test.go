@@ -81,7 +81,7 @@ func TestDoRetries(t *testing.T) {
 	})
 }
 
-func TestDoFails(t *testing.T) {
+func TestDoFailsAsDialContextDoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &redial.Dialer{MaxElapsed: 2 * time.Second}
 		attempts := 0
@@ -113,7 +113,7 @@ func TestDoFails(t *testing.T) {
 }
 
 // A value that Do does not return is closed.
-func TestDoClosesTheValue(t *testing.T) {
+func TestDoClosesWhatItDoesNotReturn(t *testing.T) {
 	d := &redial.Dialer{MaxAttempts: 1}
 	s := new(session)
 	got, err := redial.Do(t.Context(), d, "tcp", address, func(context.Context) (*session, error) { return s, errCustom })
@@ -156,7 +156,7 @@ func TestDoReturnsAnyValue(t *testing.T) {
 	assert.Equal(t, 7, n)
 }
 
-func TestDoFindsSelfConnect(t *testing.T) {
+func TestDoClosesASelfConnection(t *testing.T) {
 	conn := &countedConn{Conn: selfConnected(t)}
 	_, err := redial.Do(t.Context(), &redial.Dialer{MaxAttempts: 1}, "tcp", address,
 		func(context.Context) (layered, error) { return layered{conn}, nil })
@@ -164,13 +164,20 @@ func TestDoFindsSelfConnect(t *testing.T) {
 	assert.Equal(t, 1, conn.closed)
 }
 
-// A dial within connect makes one attempt and leaves the retries to Do. A session that
-// keeps the context retries as usual later.
-func TestDoNests(t *testing.T) {
+// A dial within connect makes one attempt, says that it is nested, and leaves the retries to Do. A
+// session that keeps the context retries as usual later.
+func TestDialWithinDoIsNested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK, dialtest.Refuse, dialtest.OK)
-		inner := &redial.Dialer{DialFunc: script.DialContext}
-		outer := &redial.Dialer{Policy: redial.Policy{redial.Refused: every(time.Second)}}
+		var nested, own []bool
+		inner := &redial.Dialer{
+			DialFunc:  script.DialContext,
+			OnAttempt: func(_ context.Context, a redial.Attempt) { nested = append(nested, a.Nested) },
+		}
+		outer := &redial.Dialer{
+			Policy:    redial.Policy{redial.Refused: every(time.Second)},
+			OnAttempt: func(_ context.Context, a redial.Attempt) { own = append(own, a.Nested) },
+		}
 		var kept context.Context
 		_, err := redial.Do(t.Context(), outer, "tcp", address, func(ctx context.Context) (net.Conn, error) {
 			kept = ctx
@@ -178,8 +185,11 @@ func TestDoNests(t *testing.T) {
 		})
 		require.NoError(t, err)
 		assert.Equal(t, []time.Duration{time.Second, time.Second}, script.Delays())
+		assert.Equal(t, []bool{true, true, true}, nested)
+		assert.Equal(t, []bool{false, false, false}, own)
 
 		_, err = inner.DialContext(context.WithoutCancel(kept), "tcp", address)
 		assert.NoError(t, err)
+		assert.Equal(t, []bool{true, true, true, false, false}, nested)
 	})
 }
