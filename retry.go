@@ -312,7 +312,8 @@ func (d *dial) makeAttempt() (done bool, err error) {
 	start := time.Now()
 	d.attempts++
 	d.lastAttempt = d.attempts == d.attemptLimit || d.isFinal(start)
-	r := d.attempt(d.attemptEnd(start))
+	end := d.attemptEnd(start)
+	r := d.attempt(end)
 	if r.err != nil {
 		return d.failed(r, start, end)
 	}
