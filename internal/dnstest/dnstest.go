@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,7 @@ type Reply struct {
 	rcode  byte         // RFC 1035, section 4.1.1
 	addrs  []netip.Addr // the answer has the addresses of the type asked for
 	silent bool         // the server sends no answer
+	delay  time.Duration
 }
 
 // These are replies without an address.
@@ -42,10 +44,16 @@ func Addrs(addrs ...string) Reply {
 	return r
 }
 
+// After returns r, sent d after the query has come.
+func (r Reply) After(d time.Duration) Reply {
+	r.delay = d
+	return r
+}
+
 // A Server answers queries on UDP and TCP with the replies that a test set. A name without
 // replies does not exist.
 type Server struct {
-	Addr string // the same on UDP and TCP
+	Addr string // the same on UDP and TCP; empty for a server in memory
 
 	mu      sync.Mutex
 	mangle  func(answer []byte) []byte // nil: answers stay as they are
@@ -71,13 +79,10 @@ func Start(t testing.TB, address string) *Server {
 		packets.Close()
 	}
 	require.NoError(t, err)
-	s := &Server{
-		Addr:    listener.Addr().String(),
-		replies: make(map[string][]Reply),
-		queries: make(map[string]int),
-	}
+	s := InMemory()
+	s.Addr = listener.Addr().String()
 	var serving sync.WaitGroup
-	serving.Go(func() { s.servePackets(packets) })
+	serving.Go(func() { s.servePackets(packets, &serving) })
 	serving.Go(func() { s.serveStreams(listener, &serving) })
 	t.Cleanup(func() {
 		packets.Close()
@@ -86,6 +91,20 @@ func Start(t testing.TB, address string) *Server {
 	})
 	return s
 }
+
+// InMemory returns a server without sockets, which only its Resolver reaches. A test can use it in a
+// testing/synctest bubble.
+func InMemory() *Server {
+	return &Server{replies: make(map[string][]Reply), queries: make(map[string]int)}
+}
+
+// Package net reads the system's configuration at the first look-up, and guards it by a channel. No
+// bubble may be the first to use that channel.
+var _ = func() error {
+	resolver := ResolverBy(func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed })
+	_, err := resolver.LookupHost(context.Background(), "first.invalid.")
+	return err
+}()
 
 // Set sets the replies for name, which has no dot at its end. Each query gets the next reply. The
 // last reply is repeated. The name "*" stands for all names without replies of their own.
@@ -129,7 +148,7 @@ func (s *Server) next(name string) Reply {
 	return replies[0]
 }
 
-func (s *Server) servePackets(conn net.PacketConn) {
+func (s *Server) servePackets(conn net.PacketConn, serving *sync.WaitGroup) {
 	query := make([]byte, 1<<16)
 	for {
 		n, from, err := conn.ReadFrom(query)
@@ -139,9 +158,12 @@ func (s *Server) servePackets(conn net.PacketConn) {
 		if err != nil {
 			continue // Windows reports here that a client has closed its port
 		}
-		if answer := s.mangled(query[:n]); answer != nil {
-			conn.WriteTo(answer, from)
-		}
+		own := slices.Clone(query[:n])
+		serving.Go(func() {
+			if answer := s.mangled(own); answer != nil {
+				conn.WriteTo(answer, from)
+			}
+		})
 	}
 }
 
@@ -156,18 +178,23 @@ func (s *Server) serveStreams(listener net.Listener, serving *sync.WaitGroup) {
 		serving.Go(func() {
 			defer conn.Close()
 			conn.SetDeadline(time.Now().Add(10 * time.Second))
-			var length [2]byte
-			if _, err := io.ReadFull(conn, length[:]); err != nil {
-				return
-			}
-			query := make([]byte, binary.BigEndian.Uint16(length[:]))
-			if _, err := io.ReadFull(conn, query); err != nil {
-				return
-			}
-			if answer := s.mangled(query); answer != nil {
-				conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...))
-			}
+			s.serveStream(conn)
 		})
+	}
+}
+
+// serveStream serves one query.
+func (s *Server) serveStream(conn net.Conn) {
+	var length [2]byte
+	if _, err := io.ReadFull(conn, length[:]); err != nil {
+		return
+	}
+	query := make([]byte, binary.BigEndian.Uint16(length[:]))
+	if _, err := io.ReadFull(conn, query); err != nil {
+		return
+	}
+	if answer := s.mangled(query); answer != nil {
+		conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...))
 	}
 }
 
@@ -202,6 +229,7 @@ func (s *Server) Answer(query []byte) []byte {
 	}
 	question := query[headerLen : end+4] // with the type and the class
 	reply := s.next(name)
+	time.Sleep(reply.delay)
 	if reply.silent {
 		return nil
 	}
@@ -255,6 +283,15 @@ func dnsName(query []byte, off int) (name string, end int) {
 // Resolver returns Go's own resolver, which asks s regardless of the machine's DNS servers.
 func (s *Server) Resolver() *net.Resolver {
 	return ResolverBy(func(ctx context.Context, network, _ string) (net.Conn, error) {
+		if s.Addr == "" {
+			client, server := net.Pipe() // no net.PacketConn, so that Go's resolver uses it like a TCP connection
+			go func() {
+				defer server.Close()
+				s.serveStream(server)
+				io.Copy(io.Discard, server) // until the client gives up, if there was no answer
+			}()
+			return client, nil
+		}
 		var d net.Dialer
 		return d.DialContext(ctx, network, s.Addr)
 	})
