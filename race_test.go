@@ -121,6 +121,13 @@ func newTrack(t *testing.T, fates ...fate) *track {
 	return tr
 }
 
+// set changes the fate of the i-th address.
+func (tr *track) set(i int, f fate) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.fates[addrOf(i)] = f
+}
+
 func (tr *track) control(ctx context.Context, _, address string, _ syscall.RawConn) error {
 	addr := netip.MustParseAddrPort(address).Addr()
 	tr.mu.Lock()
