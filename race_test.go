@@ -458,6 +458,7 @@ func TestRaceCutsOffOnlyForAnother(t *testing.T) {
 		{"the others refuse", append([]fate{connects(9 * time.Second)}, times(20, refused(0))...), 0, 9 * time.Second},
 		{"the others are silent", append([]fate{connects(4900 * ms)}, dead(8)...), 0, 4900 * ms},
 		{"the last one answers", dead(8, connects(4900*ms)), 8, 9900 * ms},
+		{"the first goes on when it is canceled", append([]fate{refused(6 * time.Second).ignoringCancel()}, dead(7, connects(0))...), 8, 6 * time.Second},
 	} {
 		testutil.Bubble(t, test.name, func(t *testing.T) {
 			tr := newTrack(t, test.fates...)
@@ -554,24 +555,22 @@ func TestRaceWinnerDoesNotWait(t *testing.T) {
 		assert.ErrorIs(t, conns[addrOf(0)].SetDeadline(time.Time{}), net.ErrClosed)
 		assert.NoError(t, conn.SetDeadline(time.Time{}))
 	})
-	testutil.Bubble(t, "that connects at the same moment", func(t *testing.T) {
-		tr := newTrack(t, connects(600*ms), connects(300*ms))
-		var conns []net.Conn
+	testutil.Bubble(t, "that has connected as well", func(t *testing.T) {
+		tr := newTrack(t, refused(600*ms), connects(350*ms), connects(200*ms))
+		tr.Classifier = func(error) redial.Class { time.Sleep(time.Second); return 0 } // both connect meanwhile
+		conns := map[netip.Addr]net.Conn{}
 		tr.Verify = func(_ context.Context, conn net.Conn) error {
 			tr.mu.Lock()
-			defer tr.mu.Unlock()
-			conns = append(conns, conn)
+			conns[hostOf(conn)] = conn
+			tr.mu.Unlock()
 			return nil
 		}
 		_, conn := tr.race(t, t.Context())
 		require.NotNil(t, conn)
-		synctest.Wait()
-		for _, c := range conns {
-			if c != conn {
-				assert.ErrorIs(t, c.SetDeadline(time.Time{}), net.ErrClosed)
-			}
-		}
+		require.Len(t, conns, 2)
+		assert.Equal(t, addrOf(1), hostOf(conn))
 		assert.NoError(t, conn.SetDeadline(time.Time{}))
+		assert.ErrorIs(t, conns[addrOf(2)].SetDeadline(time.Time{}), net.ErrClosed)
 	})
 }
 
@@ -631,6 +630,17 @@ func TestRaceWaitsForVerify(t *testing.T) {
 			assert.Equal(t, test.ends, a.Duration)
 		})
 	}
+}
+
+// A race that would give up on silent addresses waits for a Verify that runs, however long it takes.
+func TestRaceIsPatientWithVerify(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrack(t, refused(0), connects(0))
+		tr.Verify = func(context.Context, net.Conn) error { time.Sleep(5 * time.Second); return nil }
+		a, conn := tr.race(t, t.Context())
+		require.NotNil(t, conn)
+		assert.Equal(t, 5*time.Second, a.Duration)
+	})
 }
 
 // Classifier is asked once about each address that has failed. A value that is not a class counts as none.
