@@ -162,7 +162,10 @@ func (s *state) fail(number int, a *Attempt, now time.Time) bool {
 		s.window, s.doubted, s.settled = max(s.window/2, 1), true, s.latest
 		return false
 	}
-	s.window, s.failure, s.failedAt = 0, *a, now
+	if s.window > 0 { // attempts of before do not hold up the next one
+		s.window, s.holdsTo = 0, time.Time{}
+	}
+	s.failure, s.failedAt = *a, now
 	s.failure.Addrs = slices.Clone(a.Addrs) // OnAttempt may change a's
 	s.failures++
 	return true
@@ -252,6 +255,9 @@ func (v *visit) acquire(due time.Time, last bool) (verdict, *Attempt) {
 		case answer == ends || isClosed(v.done) || isClosed(v.cancel):
 			return ends, nil
 		case answer == goes:
+			if v.window > 0 && v.inFlight >= v.window {
+				v.window++ // in place of a silent attempt
+			}
 			v.latest++
 			v.inFlight++
 			v.latestAt, v.holdsTo = now, now.Add(silence)
@@ -344,7 +350,7 @@ func (v *visit) finish(a *Attempt) {
 }
 
 // succeedLocked notes that an attempt has connected. If the window was full, it grows by one, so that
-// two attempts take the place of one.
+// two attempts take the place of this one.
 func (t *target) succeedLocked() {
 	if t.window == 0 {
 		t.comeBackLocked()
