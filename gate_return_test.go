@@ -348,4 +348,3 @@ func TestGateSilence(t *testing.T) {
 		})
 	}
 }
-

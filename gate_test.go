@@ -147,7 +147,7 @@ func TestGateFreshFailure(t *testing.T) {
 func TestGateSharedAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logs := observed()
-		script := dialtest.Script(dialtest.Refuse.After(10*ms).Forever())
+		script := dialtest.Script(dialtest.Refuse.After(10 * ms).Forever())
 		d := gateDialer(script, &redial.Gate{Burst: 1})
 		d.Logger, d.MaxAttempts = logger, 4
 		d.Policy = retries(every(150 * ms))
@@ -225,7 +225,11 @@ func TestGateLastAttemptIsOwn(t *testing.T) {
 			d.MaxAttempts = 2
 			d.Policy = retries(every(300 * ms))
 			begin := time.Now()
-			crowd(test.dials, func(int) error { _, err := d.Dial("tcp", address); assert.ErrorIs(t, err, redial.ErrMaxAttempts); return err })
+			crowd(test.dials, func(int) error {
+				_, err := d.Dial("tcp", address)
+				assert.ErrorIs(t, err, redial.ErrMaxAttempts)
+				return err
+			})
 			var last []time.Duration
 			for _, at := range starts(script, begin) {
 				if at > 0 {
@@ -365,7 +369,11 @@ func TestGateRemembers(t *testing.T) {
 			d.MaxElapsed = 40 * ms
 			d.Dial("tcp", address)
 			time.Sleep(test.later)
-			crowd(20, func(int) error { _, err := d.Dial("tcp", address); assert.ErrorIs(t, err, redial.ErrMaxElapsed); return nil })
+			crowd(20, func(int) error {
+				_, err := d.Dial("tcp", address)
+				assert.ErrorIs(t, err, redial.ErrMaxElapsed)
+				return nil
+			})
 			assert.Len(t, script.Dials(), 1+test.want)
 		})
 	}
