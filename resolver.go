@@ -313,7 +313,7 @@ func (c *queryConn) heard(b []byte, err error) {
 			break // truncated: the resolver asks again over TCP
 		}
 		q.outcome = judge(message, q)
-		if q.outcome == answerYes && l.found == nil {
+		if q.outcome == answerYes {
 			l.found, l.foundAt = q, time.Now()
 		}
 	case complete && !c.packets:
