@@ -55,20 +55,6 @@ func (q *question) kind() uint16 { return binary.BigEndian.Uint16(q.text[len(q.t
 
 type queryLogKey struct{}
 
-// context returns a copy of ctx in which the connections of a look-up find l.
-func (l *queryLog) context(ctx context.Context) context.Context {
-	return context.WithValue(ctx, queryLogKey{}, l)
-}
-
-// asked reports whether the look-up asked anything. It asks nothing if another resolver than Go's makes it,
-// if the hosts file has the name, or if net merges it with an equal look-up of another dial. In the last case,
-// doubtful cannot judge a "no such host". Its *net.DNSError then has a Server although asked returns false.
-func (l *queryLog) asked() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.questions) > 0
-}
-
 // unanswered returns the types of records whose queries have no answer: "A", "AAAA", "A and AAAA" or "".
 func (l *queryLog) unanswered() string {
 	l.mu.Lock()

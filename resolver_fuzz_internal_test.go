@@ -100,8 +100,8 @@ func FuzzDNSAnswer(f *testing.F) {
 			return &answeringPacketConn{answeringConn{body: body}}, nil
 		}}
 		want, wantErr := theirs.LookupNetIP(t.Context(), "ip4", "db.test.")
-		l := newQueryLog(time.Second)
-		got, err := resolverFor(theirs).LookupNetIP(l.context(t.Context()), "ip4", "db.test.")
+		l := &queryLog{patience: time.Second}
+		got, err := resolverFor(theirs).LookupNetIP(context.WithValue(t.Context(), queryLogKey{}, l), "ip4", "db.test.")
 		require.Equal(t, wantErr, err)
 		require.Equal(t, want, got)
 		require.Len(t, l.questions, 1)
