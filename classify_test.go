@@ -383,7 +383,7 @@ func buildError(tree []byte, errno uint32, call, network, text string) (err erro
 		case 4:
 			err = nilChildren{[]error{leaf, nil, err}}
 		case 5:
-			err = &redial.Error{Class: redial.Class(b & 0xf), Err: err, Stop: leaf}
+			err = &redial.Error{Class: redial.Class(b & 0xf), Err: err, Cause: leaf}
 		case 6:
 			err = &net.DNSError{Name: call, Err: text, Server: text, UnwrapErr: err, IsNotFound: b&1 > 0, IsTimeout: b&2 > 0}
 		case 7:

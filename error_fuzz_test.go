@@ -52,7 +52,7 @@ func FuzzErrorText(f *testing.F) {
 		e := &redial.Error{
 			Network: network, Address: address,
 			Attempts: d.Pick(1, 0, 2, -1, math.MaxInt), Elapsed: fuzzedDuration(&d),
-			Class: redial.Class(d.Next()), Err: inner, Stop: fuzzedError(&d, text),
+			Class: redial.Class(d.Next()), Err: inner, Cause: fuzzedError(&d, text),
 		}
 		for range d.Next() % 3 {
 			e.History = append(e.History, fuzzedAttempt(&d, text))
@@ -90,7 +90,7 @@ func FuzzErrorText(f *testing.F) {
 		if e.Timeout() {
 			assert.True(t, e.Temporary())
 		}
-		if e.Stop != nil && walks(e) {
+		if e.Stop != 0 && walks(e) {
 			assert.True(t, errors.Is(e, e.Stop), "%v", e.Stop)
 		}
 		if redial.Classify(e); e.Class <= redial.Canceled {
@@ -181,7 +181,7 @@ func fuzzedError(d *testutil.Decisions, text string) error {
 	case 11:
 		return matchesAll{}
 	case 12:
-		return &redial.Error{Attempts: d.Next(), Class: redial.Class(d.Next()), Err: fuzzedError(d, text), Stop: fuzzedError(d, text)}
+		return &redial.Error{Attempts: d.Next(), Class: redial.Class(d.Next()), Err: fuzzedError(d, text), Cause: fuzzedError(d, text)}
 	case 13:
 		return sysRefused
 	case 14:
@@ -253,7 +253,7 @@ func fuzzedAttempt(d *testutil.Decisions, text string) redial.Attempt {
 	a := redial.Attempt{
 		Network: text, Address: string(d.Bytes(20)), Number: d.Pick(0, 1, -1, math.MaxInt-1), Start: time.Unix(0, int64(fuzzedDuration(d))),
 		Duration: fuzzedDuration(d), Resolve: fuzzedDuration(d), Elapsed: fuzzedDuration(d), Remote: fuzzedAddr(d, text),
-		Err: fuzzedError(d, text), Class: redial.Class(d.Pick(0, 1, 5, 11, 12, 255)), Shared: d.Next()%2 > 0, Delay: fuzzedDuration(d), Stop: fuzzedError(d, string(d.Bytes(20))),
+		Err: fuzzedError(d, text), Class: redial.Class(d.Pick(0, 1, 5, 11, 12, 255)), Shared: d.Next()%2 > 0, Delay: fuzzedDuration(d), Cause: fuzzedError(d, string(d.Bytes(20))),
 	}
 	for range d.Pick(0, 0, 1, 3) {
 		a.Addrs = append(a.Addrs, fuzzedAddrResult(d, text))

@@ -164,7 +164,7 @@ func TestErrorTimeoutAndTemporary(t *testing.T) {
 		{"the deadline", &redial.Error{Class: redial.Refused, Err: refused, Stop: redial.ErrDeadline}, true, true},
 		{"MaxElapsed", &redial.Error{Class: redial.Refused, Err: refused, Stop: redial.ErrMaxElapsed}, true, true},
 		{"a nil pointer within", &redial.Error{Class: redial.Unknown, Err: fmt.Errorf("%w", (*net.OpError)(nil)), Stop: redial.ErrPermanent}, false, false},
-		{"a cause", &redial.Error{Class: redial.Refused, Err: refused, Stop: errCause}, false, false},
+		{"a cause", &redial.Error{Class: redial.Refused, Err: refused, Cause: errCause}, false, false},
 		{"permanent", &redial.Error{Class: redial.NotFound, Err: errorOf(dialtest.NXDomain), Stop: redial.ErrPermanent}, false, false},
 	} {
 		op := &net.OpError{Op: "dial", Err: test.err}

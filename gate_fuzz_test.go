@@ -325,7 +325,7 @@ func (m *gateModel) record(d *modelDial, a *redial.Attempt) {
 		d.shared[a.Err] = true
 		age := now.Sub(a.Start.Add(a.Duration))
 		switch a.Stop {
-		case nil, redial.ErrPermanent:
+		case 0, redial.ErrPermanent:
 			assert.Less(m.t, age, m.interval, "an old failure")
 		case redial.ErrMaxAttempts:
 			assert.Less(m.t, age, m.interval, "an old failure")
@@ -335,7 +335,7 @@ func (m *gateModel) record(d *modelDial, a *redial.Attempt) {
 		}
 	}
 	d.due = now.Add(a.Delay)
-	if a.Err != nil && a.Stop == nil && a.Class != redial.Exhausted {
+	if a.Err != nil && a.Stop == 0 && a.Class != redial.Exhausted {
 		assert.GreaterOrEqual(m.t, d.due.Sub(a.Start.Add(a.Duration)), m.interval, "a delay under MinInterval")
 	}
 }

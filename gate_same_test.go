@@ -78,8 +78,6 @@ func crowdOf(n int, dials ...sameDial) (all []sameDial) {
 	return all
 }
 
-const ms = time.Millisecond
-
 // While a server refuses, each dial has as many attempts at a Gate as without one, at the
 // same times, with the same delays, and ends for the same reason. Only the last attempt may
 // be later, because it is one of the dial's own, and the dials make them one by one.

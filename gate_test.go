@@ -538,8 +538,10 @@ func TestGateWaitersGiveUp(t *testing.T) {
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.Zero(t, asError(t, err).Attempts)
 
+		stop := make(chan struct{})
+		time.AfterFunc(200*ms, func() { close(stop) })
 		closed := *d
-		closeCancel(&closed, 200*ms)
+		closed.Cancel = stop
 		start = time.Now()
 		_, err = closed.Dial("tcp", address)
 		assert.Equal(t, 200*ms, time.Since(start))

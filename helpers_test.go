@@ -21,7 +21,10 @@ import (
 	"github.com/seed-33f8b841/redial/dialtest"
 )
 
-const address = "a.test:80"
+const (
+	address = "a.test:80"
+	ms      = time.Millisecond
+)
 
 // errCustom is an inner dialer's own error. Its class is Unknown.
 var errCustom = errors.New("a dialer's own")

@@ -1,12 +1,9 @@
 package redial_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -353,59 +350,6 @@ func TestLogDisabledAllocatesNothing(t *testing.T) {
 	}
 	for _, err := range []error{nil, errCustom} {
 		assert.Equal(t, dial(zap.NewNop(), err), dial(zap.New(core), err))
-	}
-}
-
-// TestSlogHasTheFieldsOfZap checks that both encoders write the same JSON.
-func TestSlogHasTheFieldsOfZap(t *testing.T) {
-	start := time.Unix(1, 0)
-	addr := func(err error) redial.AddrResult {
-		r := redial.AddrResult{Addr: netip.MustParseAddrPort("[fe80::1%eth0]:80"), Start: start, Duration: time.Second, Err: err}
-		if err != nil {
-			r.Class = redial.Classify(err)
-		}
-		return r
-	}
-	success := redial.Attempt{
-		Network: "tcp", Address: address, Number: 2, Start: start, Duration: time.Millisecond, Resolve: time.Microsecond,
-		Elapsed: time.Second, Addrs: []redial.AddrResult{addr(nil)}, Remote: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80},
-	}
-	failure := redial.Attempt{
-		Network: "tcp", Address: address, Number: 1, Start: start, Duration: time.Millisecond, Resolve: time.Microsecond,
-		Elapsed: time.Second, Addrs: []redial.AddrResult{addr(errRefused), addr(errCustom)}, Err: errRefused, Class: redial.Refused,
-		Shared: true, Delay: time.Second,
-	}
-	last := failure
-	last.Addrs, last.Shared, last.Delay, last.Err, last.Stop = nil, false, 0, errCustom, redial.ErrMaxAttempts
-	for name, record := range map[string]interface {
-		zapcore.ObjectMarshaler
-		slog.LogValuer
-	}{
-		"success":             success,
-		"failure":             failure,
-		"last failure":        last,
-		"address":             addr(nil),
-		"failed address":      addr(errReset),
-		"error":               &redial.Error{Network: "tcp", Address: address, Attempts: 2, Elapsed: time.Second, Class: redial.Refused, Err: errRefused, Stop: redial.ErrDeadline, History: []redial.Attempt{failure, last}},
-		"error of no attempt": &redial.Error{Network: "tcp", Address: address, Err: redial.ErrDeadline, Stop: redial.ErrDeadline, Class: redial.Timeout},
-		"zero attempt":        redial.Attempt{},
-		"zero error":          &redial.Error{},
-	} {
-		t.Run(name, func(t *testing.T) {
-			config := zapcore.EncoderConfig{EncodeDuration: zapcore.NanosDurationEncoder} // as slog's JSONHandler does
-			buffer, err := zapcore.NewJSONEncoder(config).EncodeEntry(zapcore.Entry{}, []zapcore.Field{zap.Inline(record)})
-			require.NoError(t, err)
-			var out bytes.Buffer
-			noHeader := func(groups []string, a slog.Attr) slog.Attr {
-				if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
-					return slog.Attr{}
-				}
-				return a
-			}
-			slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{ReplaceAttr: noHeader})).Info("", slog.Any("", record))
-			assert.JSONEq(t, buffer.String(), out.String())
-			assert.NotContains(t, out.String(), "PANIC") // what slog writes if LogValue panics
-		})
 	}
 }
 

@@ -30,8 +30,6 @@ import (
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
-const ms = time.Millisecond
-
 // A fate says how connecting to an address ends, and after how long.
 type fate struct {
 	after  time.Duration
