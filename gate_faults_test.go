@@ -230,7 +230,8 @@ func TestGateCanceledAsItShares(t *testing.T) {
 		d.OnAttempt = func(context.Context, redial.Attempt) { cancel(errCause) }
 		_, err := d.DialContext(ctx, "tcp", address)
 		e := asError(t, err)
-		assert.Equal(t, errCause, e.Stop)
+		assert.Equal(t, redial.ErrCanceled, e.Stop)
+		assert.Equal(t, errCause, e.Cause)
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.Equal(t, redial.Refused, e.Class)
 		assert.Same(t, lastOf(t, script, 1).Err, e.Err)

@@ -169,7 +169,7 @@ func TestGateSharedAttempt(t *testing.T) {
 				assert.Equal(t, a.Start.Add(a.Duration), begin.Add(a.Elapsed))
 				if i < 3 {
 					assert.Equal(t, 150*ms, a.Delay)
-					assert.NoError(t, a.Stop)
+					assert.Zero(t, a.Stop)
 					assert.Same(t, script.Dials()[i].Err, a.Err)
 				}
 				if !a.Shared {
