@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -165,7 +166,7 @@ func TestDropInMethodsRetry(t *testing.T) {
 	}
 }
 
-// Their errors say what was dialed.
+// The errors of DialTCP, DialUDP, DialIP and DialUnix say what was dialed.
 func TestDropInMethodsNameTheTarget(t *testing.T) {
 	ctx := t.Context()
 	v4 := netip.MustParseAddrPort("127.0.0.1:9")
@@ -197,36 +198,12 @@ func TestDialFuncLeavesLocalAddr(t *testing.T) {
 	assert.FileExists(t, file)
 }
 
-// Timeout bounds the look-up of a name that net.Dialer resolves, whose context the resolver's Dial gets.
-func TestTimeoutBoundsTheLookup(t *testing.T) {
-	d := &redial.Dialer{MaxAttempts: 1}
-	d.Timeout = 20 * time.Millisecond
-	d.FallbackDelay = -1
-	d.Resolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}}
-	ended := make(chan error, 1)
-	go func() {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		_, err := d.DialContext(ctx, "tcp", "name.test:80")
-		ended <- err
-	}()
-	select {
-	case err := <-ended:
-		assert.True(t, err.(net.Error).Timeout(), "%v", err)
-	case <-time.After(10 * time.Second):
-		t.Fatal("the look-up has no end")
-	}
-}
-
-func TestDialIP(t *testing.T) {
+func TestDialIPConnects(t *testing.T) {
 	testutil.NeedSockets(t)
 	conn, err := (&redial.Dialer{}).DialIP(context.Background(), "ip4:254", netip.Addr{}, netip.MustParseAddr("127.0.0.1"))
 	switch {
 	case redial.Classify(err) == redial.Denied:
-		t.Skip("a raw socket needs root (CAP_NET_RAW); run the test as root: go test -v -run TestDialIP .:", err)
+		t.Skip("a raw socket needs root (CAP_NET_RAW); run the test as root: go test -v -run TestDialIPConnects .:", err)
 	case err != nil && testutil.OnWine():
 		t.Skip("Wine has no raw sockets of this protocol:", err)
 	}
@@ -270,8 +247,10 @@ func TestDropInFields(t *testing.T) {
 	assert.Less(t, deadline.Sub(start), 30*time.Second)
 
 	d.MaxAttempts = 1
+	start = time.Now()
 	d.DialContext(ctx, "tcp", ln.Addr().String())
-	assert.Zero(t, deadline, "with MaxAttempts 1, there is no default Timeout")
+	assert.GreaterOrEqual(t, deadline.Sub(start), 10*time.Second, "also with MaxAttempts 1")
+	assert.Less(t, deadline.Sub(start), 30*time.Second)
 
 	d.Resolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errCustom }}
 	_, err = d.DialContext(ctx, "tcp", "name.test:80")
@@ -353,7 +332,7 @@ func TestDialFuncGetsBounds(t *testing.T) {
 			name string
 			set  func(*redial.Dialer)
 			ctx  time.Duration
-			want time.Duration // 0: no deadline
+			want time.Duration
 		}{
 			{"default Timeout", func(*redial.Dialer) {}, 0, 10 * time.Second},
 			{"Timeout", func(d *redial.Dialer) { d.Timeout = time.Second }, 0, time.Second},
@@ -361,9 +340,10 @@ func TestDialFuncGetsBounds(t *testing.T) {
 			{"ctx before Timeout", func(d *redial.Dialer) { d.Timeout = time.Minute }, 2 * time.Second, 2 * time.Second},
 			{"Deadline", func(d *redial.Dialer) { d.Deadline = time.Now().Add(3 * time.Second) }, 0, 3 * time.Second},
 			{"MaxElapsed", func(d *redial.Dialer) { d.MaxElapsed = 4 * time.Second }, 0, 4 * time.Second},
-			{"MaxAttempts 1", func(d *redial.Dialer) { d.MaxAttempts = 1 }, 0, 0},
+			{"MaxAttempts 1", func(d *redial.Dialer) { d.MaxAttempts = 1 }, 0, 10 * time.Second},
 			{"MaxAttempts 1 with Timeout", func(d *redial.Dialer) { d.MaxAttempts = 1; d.Timeout = time.Second }, 0, time.Second},
 			{"MaxAttempts 1 with MaxElapsed", func(d *redial.Dialer) { d.MaxAttempts = 1; d.MaxElapsed = time.Second }, 0, time.Second},
+			{"MaxAttempts 1 with a Timeout beyond MaxElapsed", func(d *redial.Dialer) { d.MaxAttempts = 1; d.Timeout = time.Minute }, 0, time.Minute},
 			{"Timeout without MaxElapsed", func(d *redial.Dialer) { d.MaxElapsed = -1; d.Timeout = time.Hour }, 0, time.Hour},
 		} {
 			script := dialtest.Script(dialtest.OK)
@@ -378,10 +358,7 @@ func TestDialFuncGetsBounds(t *testing.T) {
 			_, err := d.DialContext(ctx, "tcp", address)
 			require.NoError(t, err)
 			dial := lastOf(t, script, 1)
-			assert.Equal(t, test.want > 0, !dial.Deadline.IsZero(), test.name)
-			if test.want > 0 {
-				assert.Equal(t, test.want, dial.Deadline.Sub(dial.Start), test.name)
-			}
+			assert.Equal(t, test.want, dial.Deadline.Sub(dial.Start), test.name)
 			assert.Equal(t, "tcp "+address, dial.Network+" "+dial.Address)
 		}
 	})
@@ -567,7 +544,7 @@ func TestDialFuncReturnsTestDouble(t *testing.T) {
 	}
 }
 
-func TestVerify(t *testing.T) {
+func TestVerifyChecksEachConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := counting(dialtest.OK.Times(4))
 		fails := []error{io.EOF, errorOf(dialtest.Reset), nil}
@@ -595,11 +572,9 @@ func TestVerify(t *testing.T) {
 	})
 }
 
-// The record of an attempt in which Verify failed says what its look-up took, and which addresses were tried.
-func TestVerifyFailsAfterRace(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
+// A name's only address whose Verify fails has connected and failed. The record says so, and what the look-up took.
+func TestVerifyFailsForTheOnlyAddress(t *testing.T) {
+	ln := testutil.Listen(t, "tcp4", "127.0.0.1:0", testutil.Echo)
 	var records []redial.Attempt
 	d := &redial.Dialer{
 		MaxAttempts: 1,
@@ -607,13 +582,14 @@ func TestVerifyFailsAfterRace(t *testing.T) {
 		OnAttempt:   func(_ context.Context, a redial.Attempt) { records = append(records, a) },
 	}
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	_, err = d.Dial("tcp4", "localhost:"+port)
+	_, err := d.Dial("tcp4", "localhost:"+port)
 	assert.Equal(t, errCustom, err)
 	require.Len(t, records, 1)
 	assert.Equal(t, errCustom, records[0].Err)
 	testutil.AssertMeasured(t, records[0].Resolve)
 	require.Len(t, records[0].Addrs, 1)
-	assert.NoError(t, records[0].Addrs[0].Err)
+	assert.Equal(t, errCustom, records[0].Addrs[0].Err)
+	assert.True(t, records[0].Addrs[0].Connected)
 }
 
 // A Verify that fails when its time is up is the one to say why.
@@ -629,36 +605,52 @@ func TestVerifyFailsAsTimeEnds(t *testing.T) {
 	})
 }
 
-// slowDeadline is a connection whose SetDeadline takes a second.
-type slowDeadline struct {
+// A lockedConn is a connection whose SetDeadline waits for the mutex that Read holds, as in some tunnels.
+type lockedConn struct {
 	net.Conn
-	set bool
+	reads chan struct{} // the mutex: has a value while it is locked
+	ended atomic.Int32  // calls of SetDeadline that have returned
 }
 
-func (c *slowDeadline) SetDeadline(time.Time) error {
-	time.Sleep(time.Second)
-	c.set = true
+func (c *lockedConn) Read(b []byte) (int, error) {
+	c.reads <- struct{}{}
+	defer func() { <-c.reads }()
+	return c.Conn.Read(b)
+}
+
+func (c *lockedConn) SetDeadline(time.Time) error {
+	c.reads <- struct{}{}
+	<-c.reads
+	c.ended.Add(1)
 	return nil
 }
 
-// A dial does not return while it still sets the deadline of a connection.
-func TestVerifyIsInterruptedToItsEnd(t *testing.T) {
+// If SetDeadline does not return soon, the end of the attempt closes the connection. Otherwise Verify and the dial
+// would hang.
+func TestVerifyOfLockedConnEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.OK)
-		var conn *slowDeadline
+		var conn *lockedConn
 		d := &redial.Dialer{
 			MaxAttempts: 1,
 			DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
 				inner, err := script.DialContext(ctx, network, address)
-				conn = &slowDeadline{Conn: inner}
+				conn = &lockedConn{Conn: inner, reads: make(chan struct{}, 1)}
 				return conn, err
 			},
-			Verify: func(ctx context.Context, _ net.Conn) error { <-ctx.Done(); return nil },
+			Verify: func(_ context.Context, conn net.Conn) error {
+				_, err := conn.Read(make([]byte, 1))
+				return err
+			},
 		}
 		d.Timeout = time.Second
+		start := time.Now()
 		_, err := d.Dial("tcp", address)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.True(t, conn.set)
+		assert.Equal(t, 1100*time.Millisecond, time.Since(start))
+		assert.Empty(t, script.Open())
+		synctest.Wait()
+		assert.EqualValues(t, 1, conn.ended.Load(), "no goroutine hangs in SetDeadline")
 	})
 }
 
@@ -740,8 +732,6 @@ func TestTimeoutEndsCallbacks(t *testing.T) {
 	}
 }
 
-// However Verify ends, nothing stays registered with the caller's context, which may
-// live much longer than the dial. Canceling it later does not touch the connection.
 // A noDeadlines is a connection like those of golang.org/x/crypto/ssh: it has no deadlines.
 type noDeadlines struct {
 	net.Conn
@@ -812,6 +802,8 @@ func TestVerifyKeepsItsErrorWhenItCloses(t *testing.T) {
 	})
 }
 
+// However Verify ends, nothing stays registered with the caller's context, which may
+// live much longer than the dial. Canceling it later does not touch the connection.
 func TestVerifyLeavesTheContext(t *testing.T) {
 	for name, verify := range map[string]func(context.Context, net.Conn) error{
 		"verified": func(context.Context, net.Conn) error { return nil },
@@ -836,6 +828,80 @@ func TestVerifyLeavesTheContext(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Errors, connections and causes can be nil pointers, lack parts, wrap themselves or panic: the dial retries, logs, and
+// returns an error that can be used, whoever made them.
+func TestHostileValues(t *testing.T) {
+	logger, logs := observed()
+	for _, hostile := range testutil.HostileErrors() {
+		ways := map[string]func(*redial.Dialer, context.CancelCauseFunc){
+			"DialFunc": func(d *redial.Dialer, _ context.CancelCauseFunc) {
+				d.DialFunc = func(context.Context, string, string) (net.Conn, error) { return nil, hostile.Err }
+			},
+			"beside a connection": func(d *redial.Dialer, _ context.CancelCauseFunc) {
+				d.DialFunc = func(context.Context, string, string) (net.Conn, error) { return struct{ net.Conn }{}, hostile.Err }
+			},
+			"Verify": func(d *redial.Dialer, _ context.CancelCauseFunc) {
+				d.DialFunc = func(context.Context, string, string) (net.Conn, error) { return struct{ net.Conn }{}, nil }
+				d.Verify = func(context.Context, net.Conn) error { return hostile.Err }
+			},
+			"cause": func(d *redial.Dialer, cancel context.CancelCauseFunc) {
+				d.DialFunc = func(context.Context, string, string) (net.Conn, error) { cancel(hostile.Err); return nil, errCustom }
+			},
+		}
+		for name, set := range ways {
+			t.Run(hostile.Name+", "+name, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				retry := every(time.Millisecond)
+				d := &redial.Dialer{MaxAttempts: 2, Logger: logger, Policy: redial.Policy{redial.Unknown: retry, redial.Invalid: retry}}
+				set(d, cancel)
+				_, err := d.DialContext(ctx, "tcp", address)
+				e := asError(t, err)
+				assert.Contains(t, err.Error(), address)
+				assert.False(t, e.Timeout())
+				assert.False(t, err.(net.Error).Timeout())
+				assert.False(t, e.Temporary())
+				assert.Equal(t, e.Class, redial.Classify(err))
+				if name == "cause" {
+					assert.Equal(t, redial.ErrCanceled, e.Stop)
+				} else {
+					assert.Equal(t, redial.ErrMaxAttempts, e.Stop)
+				}
+				for _, entry := range logs.TakeAll() {
+					assert.NotEmpty(t, entry.ContextMap()["class"])
+				}
+			})
+		}
+	}
+}
+
+// A connection whose methods panic is closed, or returned, like any other.
+func TestHostileConn(t *testing.T) {
+	for _, conn := range []net.Conn{struct{ net.Conn }{}, struct{ *net.TCPConn }{}} {
+		d := &redial.Dialer{MaxAttempts: 2, Policy: redial.Policy{redial.Unknown: every(time.Millisecond)}}
+		d.DialFunc = func(context.Context, string, string) (net.Conn, error) { return conn, nil }
+		d.Verify = func(context.Context, net.Conn) error { return errCustom }
+		_, err := d.Dial("tcp", address)
+		assert.Equal(t, 2, asError(t, err).Attempts)
+		d.Verify = nil
+		got, err := d.Dial("tcp", address)
+		require.NoError(t, err)
+		assert.Equal(t, conn, got)
+	}
+}
+
+// Classifier is asked once about each failure.
+func TestClassifierIsAskedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.NXDomain.Forever()).DialContext, MaxAttempts: 3,
+			Policy: redial.Policy{redial.Refused: every(time.Second)}}
+		d.Classifier = func(error) redial.Class { asked++; return redial.Refused }
+		_, err := d.Dial("tcp", address)
+		assert.Equal(t, 3, asError(t, err).Attempts)
+		assert.Equal(t, 3, asked)
+	})
 }
 
 // If a callback panics or ends its goroutine, as a test's FailNow does, the connection
