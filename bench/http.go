@@ -107,9 +107,9 @@ func (w wrapped) RoundTrip(req *http.Request) (*http.Response, error) {
 func newTransport(o HTTPOptions, gate *redial.Gate) *redial.Transport {
 	d := newRedial(o.Dial, gate)
 	if o.Dialing != nil {
-		d.OnDial = func(ctx context.Context, _, _ string) (context.Context, func(error)) {
+		d.OnDial = func(ctx context.Context, _, _ string) (context.Context, func(redial.Result)) {
 			ended := o.Dialing()
-			return ctx, func(error) { ended() }
+			return ctx, func(redial.Result) { ended() }
 		}
 	}
 	base := o

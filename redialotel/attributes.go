@@ -1,7 +1,6 @@
 package redialotel
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -11,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/foreign"
+	"github.com/seed-33f8b841/redial/internal/observe"
 	"go.opentelemetry.io/otel/attribute"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
@@ -22,10 +23,12 @@ const (
 	keyOutcome         = attribute.Key("redial.outcome")
 	keyStop            = attribute.Key("redial.stop")
 	keyAttempts        = attribute.Key("redial.attempts")
+	keyNested          = attribute.Key("redial.nested")
 	keyMessage         = attribute.Key("redial.error.message")
 	keyNumber          = attribute.Key("redial.attempt.number")
 	keyDuration        = attribute.Key("redial.attempt.duration")
 	keyResolve         = attribute.Key("redial.resolve.duration")
+	keyUnanswered      = attribute.Key("redial.dns.unanswered")
 	keyDelay           = attribute.Key("redial.attempt.delay")
 	keyShared          = attribute.Key("redial.attempt.shared")
 	keyAddressDuration = attribute.Key("redial.address.duration")
@@ -40,7 +43,7 @@ const (
 // A target is where a dial leads, as far as its network and address say.
 type target struct {
 	transport string // tcp, udp or unix; else empty
-	family    family // ipv4, ipv6, or other
+	family    observe.Family
 	host      string // without brackets; a path for unix; empty if unknown
 	port      int    // 0 if unknown
 }
@@ -49,20 +52,20 @@ type target struct {
 // likes to call them.
 func targetOf(network, address string) target {
 	network, _, _ = strings.Cut(network, ":") // ip4:icmp
-	t := target{family: other}
+	t := target{family: observe.Other}
 	switch network {
 	case "tcp", "tcp4", "tcp6":
 		t.transport = "tcp"
 	case "udp", "udp4", "udp6":
 		t.transport = "udp"
 	case "unix", "unixgram", "unixpacket":
-		return target{transport: "unix", family: unix, host: address}
+		return target{transport: "unix", family: observe.Unix, host: address}
 	}
 	switch network {
 	case "tcp4", "udp4", "ip4":
-		t.family = ipv4
+		t.family = observe.IPv4
 	case "tcp6", "udp6", "ip6":
-		t.family = ipv6
+		t.family = observe.IPv6
 	}
 	var port string
 	t.host, port = split(address)
@@ -72,7 +75,7 @@ func targetOf(network, address string) target {
 	ip, isIP := parseIP(t.host)
 	switch {
 	case isIP:
-		t.family = familyOf(ip)
+		t.family = observe.FamilyOf(ip)
 	case !isName(t.host):
 		t.host = ""
 	}
@@ -132,15 +135,15 @@ func (t target) attributes() []attribute.KeyValue {
 	if t.transport != "" {
 		attrs = append(attrs, semconv.NetworkTransportKey.String(t.transport))
 	}
-	return t.family.append(attrs)
+	return appendFamily(attrs, t.family)
 }
 
-// append adds network.type if the family is an IP version.
-func (f family) append(attrs []attribute.KeyValue) []attribute.KeyValue {
+// appendFamily adds network.type if f is an IP version.
+func appendFamily(attrs []attribute.KeyValue, f observe.Family) []attribute.KeyValue {
 	switch f {
-	case ipv4:
+	case observe.IPv4:
 		return append(attrs, semconv.NetworkTypeIPv4)
-	case ipv6:
+	case observe.IPv6:
 		return append(attrs, semconv.NetworkTypeIPv6)
 	}
 	return attrs
@@ -154,28 +157,7 @@ func appendPeer(attrs []attribute.KeyValue, addr net.Addr) []attribute.KeyValue 
 		}
 		return append(attrs, semconv.NetworkPeerAddress(clean(a.Name)))
 	}
-	return appendAddrPort(attrs, ipOf(addr))
-}
-
-// ipOf returns the IP address and the port of addr, or the zero AddrPort. It knows the types
-// of package net only: other addresses may be names, or lie behind a tunnel.
-func ipOf(addr net.Addr) netip.AddrPort {
-	switch a := addr.(type) {
-	case *net.TCPAddr:
-		if a != nil {
-			return a.AddrPort()
-		}
-	case *net.UDPAddr:
-		if a != nil {
-			return a.AddrPort()
-		}
-	case *net.IPAddr:
-		if a != nil {
-			ip, _ := netip.AddrFromSlice(a.IP)
-			return netip.AddrPortFrom(ip.WithZone(a.Zone), 0)
-		}
-	}
-	return netip.AddrPort{}
+	return appendAddrPort(attrs, observe.AddrPortOf(addr))
 }
 
 // appendAddrPort adds the address with its zone, and the port if there is one.
@@ -184,7 +166,7 @@ func appendAddrPort(attrs []attribute.KeyValue, addr netip.AddrPort) []attribute
 	if !ip.IsValid() {
 		return attrs
 	}
-	attrs = familyOf(ip).append(append(attrs, semconv.NetworkPeerAddress(ip.String())))
+	attrs = appendFamily(append(attrs, semconv.NetworkPeerAddress(ip.String())), observe.FamilyOf(ip))
 	if addr.Port() != 0 {
 		attrs = append(attrs, semconv.NetworkPeerPort(int(addr.Port())))
 	}
@@ -203,17 +185,23 @@ func addEvents(span trace.Span, a *redial.Attempt) {
 		}
 		ended = append(ended, trace.WithTimestamp(a.Start.Add(a.Duration)))
 	}
+	o := observe.OfAttempt(a)
 	attrs := make([]attribute.KeyValue, 0, 9)
 	attrs = append(attrs, keyNumber.Int(a.Number), seconds(keyDuration, a.Duration))
 	if a.Shared {
 		attrs = append(attrs, keyShared.Bool(true))
 	}
-	if resolved(a) {
+	if _, resolved := observe.OfLookup(a); resolved {
 		attrs = append(attrs, seconds(keyResolve, a.Resolve))
 	}
-	r := resultOf(a)
-	attrs = r.append(attrs)
-	if r.failed() {
+	if a.Unanswered != "" {
+		attrs = append(attrs, keyUnanswered.String(a.Unanswered))
+	}
+	attrs = appendOutcome(attrs, o)
+	if a.Stop != 0 {
+		attrs = append(attrs, keyStop.String(observe.StopName(a.Stop)))
+	}
+	if o.IsFailure() {
 		attrs = append(attrs, keyMessage.String(message(a.Err)))
 	}
 	if a.Delay > 0 {
@@ -226,12 +214,21 @@ func addAddress(span trace.Span, attempt int, r *redial.AddrResult) {
 	attrs := make([]attribute.KeyValue, 0, 8)
 	attrs = append(attrs, keyNumber.Int(attempt), seconds(keyAddressDuration, r.Duration))
 	attrs = appendAddrPort(attrs, r.Addr)
-	o := outcomeOf(r)
-	attrs = o.append(attrs)
-	if o >= failure {
+	o := observe.OfAddress(r)
+	attrs = appendOutcome(attrs, o)
+	if o.IsFailure() {
 		attrs = append(attrs, keyMessage.String(message(r.Err)))
 	}
 	span.AddEvent(eventAddress, trace.WithTimestamp(r.Start.Add(r.Duration)), trace.WithAttributes(attrs...))
+}
+
+// appendOutcome adds the outcome, and for a failure its class as error.type.
+func appendOutcome(attrs []attribute.KeyValue, o observe.Outcome) []attribute.KeyValue {
+	attrs = append(attrs, keyOutcome.String(o.String()))
+	if o.IsFailure() {
+		attrs = append(attrs, semconv.ErrorTypeKey.String(o.String()))
+	}
+	return attrs
 }
 
 func seconds(key attribute.Key, d time.Duration) attribute.KeyValue {
@@ -241,10 +238,9 @@ func seconds(key attribute.Key, d time.Duration) attribute.KeyValue {
 // maxMessage bounds the length of a message, because a peer may have sent the text.
 const maxMessage = 256
 
-// message returns the text of err, shortened if need be. If the Error method panics, as it may
-// with a nil pointer within err, the text is what package fmt makes of that.
+// message returns the text of err, shortened if need be.
 func message(err error) string {
-	text := fmt.Sprint(err)
+	text := foreign.Text(err)
 	if len(text) > maxMessage {
 		text = text[:maxMessage-len("...")] + "..."
 	}

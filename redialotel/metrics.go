@@ -2,12 +2,9 @@ package redialotel
 
 import (
 	"context"
-	"errors"
-	"net"
-	"net/netip"
-	"time"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/observe"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -32,9 +29,9 @@ type metrics struct {
 	addresses       metric.Int64Counter
 
 	all       series
-	byOutcome [numOutcomes]series
-	byStop    [numOutcomes][numStops]series
-	byFamily  [numOutcomes][numFamilies]series
+	byOutcome [observe.NumOutcomes]series
+	byStop    [observe.NumOutcomes][observe.NumStops]series
+	byFamily  [observe.NumOutcomes][observe.NumFamilies]series
 }
 
 // A series is a set of attributes in the form in which instruments take it.
@@ -56,20 +53,19 @@ func newMetrics(m metric.Meter, name string) metrics {
 		base = []attribute.KeyValue{keyName.String(name)}
 	}
 	all.all = newSeries(base)
-	for o := range numOutcomes {
-		attrs := o.append(base)
-		all.byOutcome[o] = newSeries(attrs)
+	for o := range observe.NumOutcomes {
+		attrs := appendOutcome(base, o)
 		attrs = attrs[:len(attrs):len(attrs)]
-		all.byFamily[o] = [numFamilies]series{
-			ipv4:  newSeries(append(attrs, semconv.NetworkTypeIPv4)),
-			ipv6:  newSeries(append(attrs, semconv.NetworkTypeIPv6)),
-			unix:  newSeries(append(attrs, semconv.NetworkTransportUnix)),
-			other: newSeries(attrs),
+		all.byOutcome[o] = newSeries(attrs)
+		for f := range observe.NumFamilies {
+			all.byFamily[o][f] = newSeries(appendFamily(attrs, f))
 		}
-		for s := range numStops {
-			all.byStop[o][s] = newSeries(result{o, s}.append(base))
+		all.byFamily[o][observe.Unix] = newSeries(append(attrs, semconv.NetworkTransportUnix))
+		for s := range observe.NumStops {
+			all.byStop[o][s] = newSeries(append(attrs, keyStop.String(observe.StopName(s))))
 		}
 	}
+	all.byStop[observe.OK][0] = all.byOutcome[observe.OK]
 	return all
 }
 
@@ -106,101 +102,27 @@ func (m *metrics) instruments(meter metric.Meter) {
 	m.addresses = counter("redial.addresses_tried", "{address}", "Addresses that attempts have tried.")
 }
 
-// began counts a dial that begins. It returns the time to pass to ended, or zero if nobody
-// wants to know how long dials take.
-func (m *metrics) began(ctx context.Context) (now time.Time) {
-	m.active.Add(ctx, 1, m.all.add...)
-	if m.dialDuration.Enabled(ctx) {
-		now = time.Now()
-	}
-	return now
-}
-
-func (m *metrics) ended(ctx context.Context, r result, began time.Time) {
+// ended counts a dial that has ended.
+func (m *metrics) ended(ctx context.Context, r *redial.Result, o observe.Outcome) {
 	m.active.Add(ctx, -1, m.all.add...)
-	m.dials.Add(ctx, 1, m.byStop[r.outcome][r.stop].add...)
-	if !began.IsZero() {
-		m.dialDuration.Record(ctx, time.Since(began).Seconds(), m.byOutcome[r.outcome].record...)
-	}
+	m.dials.Add(ctx, 1, m.byStop[o][r.Stop].add...)
+	m.dialDuration.Record(ctx, r.Elapsed.Seconds(), m.byOutcome[o].record...)
 }
 
-// attempted counts an attempt. A shared one opened no socket, and the dial that made it has
-// counted it.
-func (m *metrics) attempted(ctx context.Context, a *redial.Attempt) {
+// attempted counts an attempt, and what it tried. A shared one opened no socket, and the dial
+// that made it has counted it.
+func (m *metrics) attempted(ctx context.Context, d *dial, a *redial.Attempt) {
 	if a.Shared {
 		m.shared.Add(ctx, 1, m.all.add...)
 		return
 	}
-	o := resultOf(a).outcome
-	m.attempts.Add(ctx, 1, m.byOutcome[o].add...)
-	m.attemptDuration.Record(ctx, a.Duration.Seconds(), m.byOutcome[o].record...)
-	if !resolved(a) {
-		if f, known := familyOfOnly(a); known {
-			m.addresses.Add(ctx, 1, m.byFamily[o][f].add...)
-		}
-		return
+	if d == nil || !d.Nested {
+		o := observe.OfAttempt(a)
+		m.attempts.Add(ctx, 1, m.byOutcome[o].add...)
+		m.attemptDuration.Record(ctx, a.Duration.Seconds(), m.byOutcome[o].record...)
 	}
-	lookup := o
-	if len(a.Addrs) > 0 {
-		lookup = ok // whatever came after
+	if o, ok := observe.OfLookup(a); ok {
+		m.resolveDuration.Record(ctx, a.Resolve.Seconds(), m.byOutcome[o].record...)
 	}
-	m.resolveDuration.Record(ctx, a.Resolve.Seconds(), m.byOutcome[lookup].record...)
-	for i := range a.Addrs {
-		r := &a.Addrs[i]
-		m.addresses.Add(ctx, 1, m.byFamily[outcomeOf(r)][familyOf(r.Addr.Addr())].add...)
-	}
-}
-
-// resolved reports whether the attempt resolved a name to race its addresses.
-func resolved(a *redial.Attempt) bool {
-	return a.Addrs != nil || a.Resolve > 0
-}
-
-// outcomeOf returns the outcome of one address. Only an address that was no longer wanted
-// is canceled.
-func outcomeOf(r *redial.AddrResult) outcome {
-	switch {
-	case r.Err == nil:
-		return ok
-	case r.Class == redial.Canceled:
-		return gaveUp
-	}
-	return failureOf(r.Class)
-}
-
-// A family is the kind of an address.
-type family uint8
-
-const (
-	ipv4 family = iota
-	ipv6
-	unix
-	other
-	numFamilies
-)
-
-func familyOf(ip netip.Addr) family {
-	switch ip = ip.Unmap(); {
-	case ip.Is4():
-		return ipv4
-	case ip.Is6():
-		return ipv6
-	}
-	return other
-}
-
-// familyOfOnly returns the family of the one address that a has tried, and false if there
-// was none or it is not known.
-func familyOfOnly(a *redial.Attempt) (family, bool) {
-	addr := a.Remote
-	if op, isOp := errors.AsType[*net.OpError](a.Err); isOp && op != nil {
-		addr = op.Addr
-	}
-	switch addr.(type) {
-	case nil:
-		return 0, false
-	case *net.UnixAddr:
-		return unix, true
-	}
-	return familyOf(ipOf(addr).Addr()), true
+	d.EachAddress(a, func(f observe.Family, o observe.Outcome) { m.addresses.Add(ctx, 1, m.byFamily[o][f].add...) })
 }

@@ -111,7 +111,7 @@ func TestAddressOutcomes(t *testing.T) {
 		{Addr: addr, Err: refusal(), Class: 200},                    // of a later version
 		{Addr: addr},
 	}})
-	ended(nil)
+	ended(redial.Result{Attempts: 1})
 	points := s.metrics()
 	for _, of := range []string{"network.type=ipv6,outcome=canceled", "error.type=unknown,network.type=ipv6,outcome=unknown", "network.type=ipv6,outcome=ok"} {
 		assert.Equal(t, 1.0, points["redial.addresses_tried{"+of+"}"], of)

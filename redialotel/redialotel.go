@@ -24,11 +24,10 @@ package redialotel
 
 import (
 	"context"
-	"errors"
 	"net"
-	"time"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/observe"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -59,6 +58,7 @@ type Opts struct {
 // A Telemetry observes the dials of all Dialers that it has instrumented. It can be used
 // concurrently. Make one with [New].
 type Telemetry struct {
+	observer   observe.Observer[dialSpan]
 	name       string
 	spanName   string       // empty: it depends on the transport
 	tracer     trace.Tracer // nil: no spans
@@ -83,6 +83,7 @@ func New(opts Opts) *Telemetry {
 	if t.name != "" {
 		t.spanName = "dial " + t.name
 	}
+	t.observer = observe.Observer[dialSpan]{Began: t.began, Attempted: t.attempted, Ended: t.ended}
 	t.metrics = newMetrics(opts.MeterProvider.Meter(scope, metric.WithSchemaURL(semconv.SchemaURL)), t.name)
 	return t
 }
@@ -92,73 +93,33 @@ func New(opts Opts) *Telemetry {
 // the span begins with the context that OnDial returns. Call Instrument once for each
 // Dialer, before the Dialer is used and after OnDial and OnAttempt have been set. Several
 // Dialers can report to one Telemetry, and one Dialer to several.
-func (t *Telemetry) Instrument(d *redial.Dialer) {
-	onDial, onAttempt := d.OnDial, d.OnAttempt
-	d.OnDial = func(ctx context.Context, network, address string) (context.Context, func(error)) {
-		if onDial == nil {
-			ongoing := t.begin(ctx, network, address)
-			return ongoing, ongoing.end
-		}
-		derived, ended := onDial(ctx, network, address)
-		if derived != nil {
-			ctx = derived
-		}
-		ongoing := t.begin(ctx, network, address)
-		if ended == nil {
-			return ongoing, ongoing.end
-		}
-		return ongoing, func(err error) {
-			defer ended(err)
-			ongoing.end(err)
-		}
-	}
-	d.OnAttempt = func(ctx context.Context, a redial.Attempt) {
-		t.attempted(ctx, &a)
-		if onAttempt != nil {
-			onAttempt(ctx, a)
-		}
-	}
+func (t *Telemetry) Instrument(d *redial.Dialer) { t.observer.Instrument(d) }
+
+// A dialSpan is what a Telemetry keeps about a dial in progress.
+type dialSpan struct {
+	trace.Span
+	recording bool     // whether the span keeps attributes and events
+	peer      net.Addr // of the connection; nil if there is none or it is unknown
 }
 
-// A dial is a dial in progress. It is also the context that the dial goes on with, which
-// holds the span.
-type dial struct {
-	context.Context
-	t         *Telemetry
-	span      trace.Span
-	recording bool      // whether the span keeps attributes and events
-	start     time.Time // for the metrics; zero if they do not need it
+// A dial is a dial in progress.
+type dial = observe.Dial[dialSpan]
 
-	attempts int      // made by this dial, or shared with it
-	err      error    // of the last attempt
-	result   result   // of the last attempt
-	peer     net.Addr // of the connection; nil if there is none or it is unknown
-}
-
-// dialKey is the context key of a *dial. Each Telemetry has its own, because several can
-// observe the same Dialer.
-type dialKey struct{ t *Telemetry }
-
-func (d *dial) Value(key any) any {
-	if key == (dialKey{d.t}) {
-		return d
-	}
-	return d.Context.Value(key)
-}
-
-// begin starts the span of a dial. The span starts with the attributes that a sampler may
+// began starts the span of a dial. The span starts with the attributes that a sampler may
 // ask for. All others are added only if it is recording.
-func (t *Telemetry) begin(ctx context.Context, network, address string) *dial {
-	d := &dial{Context: ctx, t: t, span: noop.Span{}}
+func (t *Telemetry) began(ctx context.Context, network, address string, nested bool) (context.Context, dialSpan) {
+	span := dialSpan{Span: noop.Span{}}
 	if t.tracer != nil {
 		where := targetOf(network, address)
-		d.Context, d.span = t.tracer.Start(ctx, t.spanNameFor(where.transport), t.clientSpan, trace.WithAttributes(where.attributes()...))
+		ctx, span.Span = t.tracer.Start(ctx, t.spanNameFor(where.transport), t.clientSpan, trace.WithAttributes(where.attributes()...))
 	}
-	if d.recording = d.span.IsRecording(); d.recording && t.name != "" {
-		d.span.SetAttributes(keyName.String(t.name))
+	if span.recording = span.IsRecording(); span.recording && t.name != "" {
+		span.SetAttributes(keyName.String(t.name))
 	}
-	d.start = t.metrics.began(d)
-	return d
+	if !nested {
+		t.metrics.active.Add(ctx, 1, t.metrics.all.add...)
+	}
+	return ctx, span
 }
 
 // spanNameFor returns the span's name. It holds no address, because backends group spans by
@@ -174,65 +135,39 @@ func (t *Telemetry) spanNameFor(transport string) string {
 }
 
 // attempted records an attempt of the dial that ctx belongs to.
-func (t *Telemetry) attempted(ctx context.Context, a *redial.Attempt) {
-	t.metrics.attempted(ctx, a)
-	d, _ := ctx.Value(dialKey{t}).(*dial)
-	if d == nil { // the program has replaced OnDial since Instrument
+func (t *Telemetry) attempted(ctx context.Context, d *dial, a redial.Attempt) {
+	t.metrics.attempted(ctx, d, &a)
+	if d == nil {
 		return
 	}
-	d.attempts++
-	d.err, d.result, d.peer = a.Err, resultOf(a), a.Remote
-	if d.recording {
-		addEvents(d.span, a)
+	d.State.peer = a.Remote
+	if d.State.recording {
+		addEvents(d.State.Span, &a)
 	}
 }
 
-// end ends the span of a dial that returns err.
-func (d *dial) end(err error) {
-	defer d.span.End()
-	r := d.resultOf(err)
-	d.t.metrics.ended(d, r, d.start)
-	if !d.recording {
+// ended ends the span of a dial.
+func (t *Telemetry) ended(d *dial, r redial.Result) {
+	span := d.State
+	defer span.End()
+	o := observe.OfDial(&r)
+	if !d.Nested {
+		t.metrics.ended(d, &r, o)
+	}
+	if !span.recording {
 		return
 	}
-	attrs := make([]attribute.KeyValue, 0, 8)
-	attrs = append(attrs, keyAttempts.Int(d.attempts))
-	attrs = r.append(attrs)
-	d.span.SetAttributes(appendPeer(attrs, d.peer)...)
-	if r.failed() {
-		d.span.SetStatus(codes.Error, message(err))
+	attrs := make([]attribute.KeyValue, 0, 9)
+	attrs = append(attrs, keyAttempts.Int(r.Attempts))
+	attrs = appendOutcome(attrs, o)
+	if r.Err != nil {
+		attrs = append(attrs, keyStop.String(observe.StopName(r.Stop)))
 	}
-}
-
-// resultOf returns the result of the dial that returns err.
-func (d *dial) resultOf(err error) result {
-	if err == nil {
-		return result{outcome: ok}
+	if r.Nested {
+		attrs = append(attrs, keyNested.Bool(true))
 	}
-	if e := d.ownError(err); e != nil {
-		byCaller := errors.Is(e, context.Canceled) || !errors.Is(e, context.DeadlineExceeded)
-		return newResult(e.Class, stopOf(e.Stop, byCaller))
+	span.SetAttributes(appendPeer(attrs, span.peer)...)
+	if o.IsFailure() {
+		span.SetStatus(codes.Error, message(r.Err))
 	}
-	if d.result.stop != noStop { // MaxAttempts is 1, or the dial is within another's attempt
-		return d.result
-	}
-	switch class := redial.Classify(err); {
-	case d.attempts > 0 || class == redial.Unknown:
-		return newResult(redial.Unknown, panicked)
-	case class == redial.Canceled: // before the only attempt
-		return newResult(class, canceled)
-	default:
-		return newResult(class, deadline)
-	}
-}
-
-// ownError returns the *redial.Error that this dial has made, or nil if err is the inner
-// dialer's own error.
-func (d *dial) ownError(err error) *redial.Error {
-	op, isOp := err.(*net.OpError)
-	if last, _ := d.err.(*net.OpError); !isOp || op == last {
-		return nil
-	}
-	e, _ := op.Err.(*redial.Error)
-	return e
 }

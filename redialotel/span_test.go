@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -217,9 +218,35 @@ func TestNestedDial(t *testing.T) {
 			assert.Equal(t, "dial tcp: connect: connection refused", other.Status().Description)
 			assert.Equal(t, "refused", attrs(other.Attributes())["error.type"])
 			assert.Equal(t, "max_attempts", attrs(other.Attributes())["redial.stop"])
+			assert.Equal(t, true, attrs(other.Attributes())["redial.nested"])
 		}
 	}
 	assert.Equal(t, 2, nested)
+	assert.NotContains(t, attrs(span.Attributes()), "redial.nested")
+}
+
+// A dial within another's attempt has a span, but does not count beside it. What it tried counts
+// once.
+func TestNestedDialIsNotCountedTwice(t *testing.T) {
+	s := newSink(t)
+	refused := refusal().(*net.OpError)
+	refused.Addr = &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 5432}
+	d := s.instrument(&redial.Dialer{DialFunc: func(context.Context, string, string) (net.Conn, error) {
+		assert.Equal(t, 1.0, s.metrics()["redial.dial.active{}"])
+		return nil, refused
+	}, Policy: redial.Policy{}})
+	_, err := redial.Do(t.Context(), d, "tcp", "db:5432", func(ctx context.Context) (net.Conn, error) {
+		return d.DialContext(ctx, "tcp", "db:5432")
+	})
+	require.Error(t, err)
+	require.Len(t, s.spans.Ended(), 2)
+	assert.Equal(t, map[string]float64{
+		"redial.dials{error.type=refused,outcome=refused,stop=permanent}":              1,
+		"redial.dial.duration{error.type=refused,outcome=refused}":                     1,
+		"redial.attempts{error.type=refused,outcome=refused}":                          1,
+		"redial.attempt.duration{error.type=refused,outcome=refused}":                  1,
+		"redial.addresses_tried{error.type=refused,network.type=ipv4,outcome=refused}": 1,
+	}, s.metrics())
 }
 
 // One dial's attempt fails while the other waits at the Gate, and both get the failure.
@@ -276,7 +303,7 @@ func TestSharedAttemptsAddresses(t *testing.T) {
 		Number: 1, Start: long, Shared: true, Err: refusal(), Class: redial.Refused,
 		Addrs: []redial.AddrResult{{Addr: netip.MustParseAddrPort("192.0.2.1:5432"), Start: long, Err: refusal(), Class: redial.Refused}},
 	})
-	ended(refusal())
+	ended(redial.Result{Err: refusal()})
 	span := s.only()
 	require.Equal(t, []string{"redial.attempt"}, eventNames(span))
 	assert.False(t, span.Events()[0].Time.Before(span.StartTime()))
@@ -292,14 +319,18 @@ func TestSharedFailureOfCanceledDial(t *testing.T) {
 	s := newSink(t)
 	d := s.instrument(&redial.Dialer{})
 	for _, tt := range []struct {
-		stop error
-		want string
-	}{{errors.New("cause"), "canceled"}, {redial.ErrDeadline, "deadline"}} {
+		stop          redial.Stop
+		outcome, name string
+	}{{redial.ErrCanceled, "canceled", "canceled"}, {redial.ErrDeadline, "refused", "deadline"}} {
 		ctx, ended := d.OnDial(t.Context(), "tcp", "db:5432")
 		d.OnAttempt(ctx, redial.Attempt{Number: 1, Shared: true, Err: refusal(), Class: redial.Refused, Stop: tt.stop})
-		ended(refusal())
+		ended(redial.Result{Err: refusal(), Class: redial.Refused, Stop: tt.stop, Attempts: 1})
 		spans := s.spans.Ended()
-		assert.Equal(t, tt.want, attrs(spans[len(spans)-1].Attributes())["redial.stop"])
+		span := spans[len(spans)-1]
+		for _, all := range [][]attribute.KeyValue{span.Attributes(), span.Events()[0].Attributes} {
+			assert.Equal(t, tt.outcome, attrs(all)["redial.outcome"])
+			assert.Equal(t, tt.name, attrs(all)["redial.stop"])
+		}
 	}
 }
 
@@ -415,7 +446,7 @@ func TestCallerGivesUp(t *testing.T) {
 		{"no time to wait", &redial.Dialer{DialFunc: failing(refusal()), Policy: redial.Policy{redial.Refused: after(time.Hour, time.Hour)}, MaxElapsed: time.Second}, nil, "refused", "max_elapsed", true, 2},
 		{"MaxAttempts 1, no answer", &redial.Dialer{Dialer: net.Dialer{Timeout: time.Second}, DialFunc: hanging, MaxAttempts: 1}, nil, "timeout", "max_attempts", true, 1},
 		{"inner dialer cancels by itself", &redial.Dialer{DialFunc: failing(context.Canceled)}, nil, "canceled", "permanent", true, 1},
-		{"schedule ended", &redial.Dialer{DialFunc: failing(refusal()), Policy: redial.Policy{redial.Refused: after()}}, nil, "refused", "permanent", true, 1},
+		{"schedule ended", &redial.Dialer{DialFunc: failing(refusal()), Policy: redial.Policy{redial.Refused: after()}}, nil, "refused", "schedule_ended", true, 1},
 		{"not a class", &redial.Dialer{DialFunc: failing(errors.New("?")), Classifier: func(error) redial.Class { return 200 }}, nil, "unknown", "permanent", true, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -671,6 +702,42 @@ func TestErrorThatPanics(t *testing.T) {
 	assert.Contains(t, s.only().Status().Description, "PANIC")
 }
 
+// No error, however broken, makes the hooks panic.
+func TestHostileErrors(t *testing.T) {
+	for _, hostile := range testutil.HostileErrors() {
+		t.Run(hostile.Name, func(t *testing.T) {
+			s := newSink(t)
+			d := s.instrument(&redial.Dialer{})
+			for _, err := range []error{hostile.Err, &net.OpError{Op: "dial", Err: hostile.Err}} {
+				ctx, ended := d.OnDial(t.Context(), "tcp", "db:1")
+				assert.NotPanics(t, func() {
+					d.OnAttempt(ctx, redial.Attempt{Number: 1, Err: err, Stop: redial.ErrPermanent})
+					d.OnAttempt(ctx, redial.Attempt{Number: 2, Err: err, Addrs: []redial.AddrResult{{Err: err}}})
+					ended(redial.Result{Err: err, Stop: redial.ErrPermanent})
+				})
+			}
+			require.Len(t, s.spans.Ended(), 2)
+			for _, span := range s.spans.Ended() {
+				assert.Equal(t, codes.Error, span.Status().Code)
+				assert.Equal(t, "permanent", attrs(span.Attributes())["redial.stop"])
+			}
+		})
+	}
+}
+
+// An attempt whose look-up had a query without an answer says which.
+func TestUnansweredQueries(t *testing.T) {
+	s := newSink(t)
+	d := s.instrument(&redial.Dialer{})
+	ctx, ended := d.OnDial(t.Context(), "tcp", "db:1")
+	d.OnAttempt(ctx, redial.Attempt{Number: 1, Resolve: time.Second, Unanswered: "AAAA", Err: refusal(), Class: redial.Refused})
+	d.OnAttempt(ctx, redial.Attempt{Number: 2, Resolve: time.Second})
+	ended(redial.Result{Attempts: 2})
+	events := s.only().Events()
+	assert.Equal(t, "AAAA", attrs(events[0].Attributes)["redial.dns.unanswered"])
+	assert.NotContains(t, attrs(events[1].Attributes), "redial.dns.unanswered")
+}
+
 const maxMessage = 256 // as in redialotel
 
 // countingError counts how often its text is asked for.
@@ -727,9 +794,9 @@ func TestChaining(t *testing.T) {
 	d := &redial.Dialer{
 		DialFunc: failing(refusal()),
 		Policy:   redial.Policy{},
-		OnDial: func(ctx context.Context, network, address string) (context.Context, func(error)) {
+		OnDial: func(ctx context.Context, network, address string) (context.Context, func(redial.Result)) {
 			note("begin %s %s", network, address)
-			return context.WithValue(ctx, key("mine"), true), func(err error) { note("end %v", errors.Is(err, redial.ErrPermanent)) }
+			return context.WithValue(ctx, key("mine"), true), func(r redial.Result) { note("end %v", r.Stop == redial.ErrPermanent) }
 		},
 		OnAttempt: func(ctx context.Context, a redial.Attempt) {
 			note("attempt %d %v %v", a.Number, ctx.Value(key("mine")), trace.SpanContextFromContext(ctx).IsValid())
@@ -753,7 +820,7 @@ func TestChainingNils(t *testing.T) {
 	d := &redial.Dialer{
 		DialFunc: failing(refusal()),
 		Policy:   redial.Policy{},
-		OnDial:   func(context.Context, string, string) (context.Context, func(error)) { return nil, nil },
+		OnDial:   func(context.Context, string, string) (context.Context, func(redial.Result)) { return nil, nil },
 	}
 	ctx, root := s.root(t.Context())
 	_, err := s.instrument(d).DialContext(ctx, "tcp", "db:1")

@@ -99,7 +99,7 @@ func TestStops(t *testing.T) {
 		stop    string
 	}{
 		"not in the policy": {script: dialtest.NXDomain, outcome: "not_found", stop: "permanent"},
-		"the schedule has ended": {script: dialtest.Refuse, outcome: "refused", stop: "permanent", dialer: redial.Dialer{Policy: redial.Policy{
+		"the schedule has ended": {script: dialtest.Refuse, outcome: "refused", stop: "schedule_ended", dialer: redial.Dialer{Policy: redial.Policy{
 			redial.Refused: func() backoff.BackOff { return &backoff.StopBackOff{} }}}},
 		"MaxAttempts":                    {script: dialtest.Refuse, dialer: redial.Dialer{MaxAttempts: 3}, outcome: "refused", stop: "max_attempts"},
 		"MaxElapsed":                     {script: dialtest.Refuse, dialer: redial.Dialer{MaxElapsed: 3 * time.Second}, outcome: "refused", stop: "max_elapsed"},
@@ -186,15 +186,15 @@ func TestPanics(t *testing.T) {
 			})
 		}
 		t.Run(name+" in OnDial", func(t *testing.T) {
-			d, m := instrumented(redial.Dialer{OnDial: func(context.Context, string, string) (context.Context, func(error)) { end(); return nil, nil }})
+			d, m := instrumented(redial.Dialer{OnDial: func(context.Context, string, string) (context.Context, func(redial.Result)) { end(); return nil, nil }})
 			dialUnwound(d)
 			assert.Empty(t, seriesOf(t, m)) // a dial that did not begin
 		})
 		t.Run(name+" in OnDial's function", func(t *testing.T) {
 			d, m := instrumented(redial.Dialer{
 				DialFunc: dialtest.Script(dialtest.OK).DialContext,
-				OnDial: func(context.Context, string, string) (context.Context, func(error)) {
-					return nil, func(error) { end() }
+				OnDial: func(context.Context, string, string) (context.Context, func(redial.Result)) {
+					return nil, func(redial.Result) { end() }
 				},
 			})
 			dialUnwound(d)
@@ -226,9 +226,9 @@ func TestChain(t *testing.T) {
 			assert.Equal(t, "derived", ctx.Value(key{}))
 			return nil, errors.New("no")
 		},
-		OnDial: func(ctx context.Context, network, address string) (context.Context, func(error)) {
+		OnDial: func(ctx context.Context, network, address string) (context.Context, func(redial.Result)) {
 			assert.Equal(t, "tcp a.test:80", network+" "+address)
-			return context.WithValue(ctx, key{}, "derived"), func(err error) { ended = append(ended, err) }
+			return context.WithValue(ctx, key{}, "derived"), func(r redial.Result) { ended = append(ended, r.Err) }
 		},
 		OnAttempt:   func(ctx context.Context, a redial.Attempt) { attempts = append(attempts, ctx.Value(key{})) },
 		MaxAttempts: 1,
@@ -259,7 +259,7 @@ redial_attempts_shared_total{dialer="b"} 0
 func TestChainOfNothing(t *testing.T) {
 	d, m := instrumented(redial.Dialer{
 		DialFunc: dialtest.Script(dialtest.OK).DialContext,
-		OnDial:   func(context.Context, string, string) (context.Context, func(error)) { return nil, nil },
+		OnDial:   func(context.Context, string, string) (context.Context, func(redial.Result)) { return nil, nil },
 	})
 	conn, err := d.Dial("tcp", address)
 	require.NoError(t, err)
@@ -267,9 +267,9 @@ func TestChainOfNothing(t *testing.T) {
 	assert.Equal(t, series{"redial_dials_total{outcome=ok}": 1}, seriesOf(t, m).of("redial_dials_"))
 }
 
-// A dial within another's attempt counts for its own Dialer. Its failure is final for it, but not
-// for the other dial.
-func TestNested(t *testing.T) {
+// A dial within another's attempt counts if it reports to Metrics of its own. Its failure is final
+// for it, but not for the other dial.
+func TestNestedDialWithItsOwnMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner, proxy := instrumented(redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse, dialtest.OK).DialContext})
 		outer, server := instrumented(redial.Dialer{DialFunc: inner.DialContext})
@@ -291,21 +291,80 @@ func TestNested(t *testing.T) {
 	})
 }
 
-// Nested dials that share their Metrics keep their own outcomes.
-func TestNestedInOneMetrics(t *testing.T) {
+// A dial within another's attempt does not count beside it. What it tried counts once.
+func TestNestedDialIsNotCountedTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := redialprom.New(redialprom.Opts{})
-		inner := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse.Forever()).DialContext, Logger: zap.NewNop()}
+		script := dialtest.Script(dialtest.Refuse.Forever())
+		inner := &redial.Dialer{Logger: zap.NewNop(), DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
+			assert.Equal(t, 1.0, seriesOf(t, m)["redial_dials_in_progress{}"])
+			return script.DialContext(ctx, network, address)
+		}}
 		outer := &redial.Dialer{DialFunc: inner.DialContext, Logger: zap.NewNop(), MaxAttempts: 2}
 		m.Instrument(inner)
 		m.Instrument(outer)
 		_, err := outer.Dial("tcp", address)
 		require.Error(t, err)
+		got := seriesOf(t, m)
 		assert.Equal(t, series{
-			"redial_dials_total{outcome=refused}":           3,
-			"redial_dials_stopped_total{stop=max_attempts}": 3,
-		}, seriesOf(t, m).of("redial_dials_"))
+			"redial_dials_total{outcome=refused}":                       1,
+			"redial_dials_stopped_total{stop=max_attempts}":             1,
+			"redial_attempts_total{outcome=refused}":                    2,
+			"redial_addresses_tried_total{family=ipv4,outcome=refused}": 2,
+		}, got.of("redial_dials_", "redial_attempts", "redial_addresses"))
+		assert.Equal(t, 1.0, got["redial_dial_duration_seconds_count{outcome=refused}"])
+		assert.Equal(t, 2.0, got["redial_attempt_duration_seconds_count{outcome=refused}"])
 	})
+}
+
+// The only attempt's error can be another dial's, with a class and a reason of its own.
+func TestErrorOfAnotherDial(t *testing.T) {
+	other := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse).DialContext, Policy: redial.Policy{}, Logger: zap.NewNop()}
+	d, m := instrumented(redial.Dialer{
+		DialFunc: func(_ context.Context, network, address string) (net.Conn, error) {
+			return other.Dial(network, address) // with a context of its own, so it is not nested
+		},
+		Classifier:  func(error) redial.Class { return redial.Timeout },
+		MaxAttempts: 1,
+	})
+	_, err := d.Dial("tcp", address)
+	require.ErrorIs(t, err, redial.ErrPermanent)
+	assert.Equal(t, series{
+		"redial_dials_total{outcome=timeout}":           1,
+		"redial_dials_stopped_total{stop=max_attempts}": 1,
+	}, seriesOf(t, m).of("redial_dials_"))
+}
+
+// A dial that is canceled as it takes another dial's failure is canceled, not refused.
+func TestSharedFailureOfCanceledDial(t *testing.T) {
+	d, m := instrumented(redial.Dialer{})
+	refused := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("refused")}
+	ctx, ended := d.OnDial(t.Context(), "tcp", address)
+	d.OnAttempt(ctx, redial.Attempt{Number: 1, Shared: true, Err: refused, Class: redial.Refused, Stop: redial.ErrCanceled})
+	ended(redial.Result{Err: refused, Class: redial.Refused, Stop: redial.ErrCanceled, Attempts: 1})
+	assert.Equal(t, series{
+		"redial_dials_total{outcome=canceled}":      1,
+		"redial_dials_stopped_total{stop=canceled}": 1,
+		"redial_attempts_shared_total{}":            1,
+	}, seriesOf(t, m).of("redial_dials_", "redial_attempts"))
+}
+
+// No error, however broken, makes the hooks panic.
+func TestHostileErrors(t *testing.T) {
+	for _, hostile := range testutil.HostileErrors() {
+		t.Run(hostile.Name, func(t *testing.T) {
+			d, m := instrumented(redial.Dialer{})
+			for _, err := range []error{hostile.Err, &net.OpError{Op: "dial", Err: hostile.Err}} {
+				ctx, ended := d.OnDial(t.Context(), "tcp", address)
+				assert.NotPanics(t, func() {
+					d.OnAttempt(ctx, redial.Attempt{Number: 1, Err: err, Stop: redial.ErrPermanent})
+					d.OnAttempt(ctx, redial.Attempt{Number: 2, Err: err, Addrs: []redial.AddrResult{{Err: err}}})
+					ended(redial.Result{Err: err, Stop: redial.ErrPermanent})
+				})
+			}
+			assert.Equal(t, 2.0, seriesOf(t, m)["redial_dials_stopped_total{stop=permanent}"])
+		})
+	}
 }
 
 // Attempts that dials share at a Gate open no socket.
@@ -431,8 +490,8 @@ func TestRace(t *testing.T) {
 
 	got := seriesOf(t, m)
 	assert.Equal(t, 1.0, got["redial_attempts_total{outcome=reset}"])
-	assert.NotContains(t, got, "redial_addresses_tried_total{family=ipv4,outcome=reset}") // it connected
-	assert.Equal(t, 2.0, got["redial_addresses_tried_total{family=ipv4,outcome=ok}"])
+	assert.Equal(t, 1.0, got["redial_addresses_tried_total{family=ipv4,outcome=reset}"]) // by Verify
+	assert.Equal(t, 1.0, got["redial_addresses_tried_total{family=ipv4,outcome=ok}"])
 	assert.LessOrEqual(t, got["redial_addresses_tried_total{family=ipv4,outcome=refused}"], 1.0) // none if the other came first
 	assert.Equal(t, 2.0, got["redial_resolve_duration_seconds_count{outcome=ok}"])
 	assert.Equal(t, 1.0, got["redial_resolve_duration_seconds_count{outcome=dns}"])
@@ -488,6 +547,41 @@ func TestDo(t *testing.T) {
 			"redial_addresses_tried_total{family=ipv4,outcome=refused}": 1,
 		}, seriesOf(t, m).of("redial_dials_", "redial_attempts", "redial_addresses"))
 	})
+}
+
+// A dial within connect, through the same Dialer, is Do's attempt.
+func TestDoWithDialWithin(t *testing.T) {
+	d, m := instrumented(redial.Dialer{Policy: redial.Policy{redial.Refused: every(time.Millisecond)}})
+	listening := testutil.Listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { conn.Read(make([]byte, 1)) }).Addr().String()
+	addresses := []string{testutil.RefusingAddress(t, "tcp"), listening}
+	var kept context.Context
+	conn, err := redial.Do(t.Context(), d, "tcp", address, func(ctx context.Context) (net.Conn, error) {
+		kept = context.WithoutCancel(ctx)
+		address := addresses[0]
+		addresses = addresses[1:]
+		return d.DialContext(ctx, "tcp", address)
+	})
+	require.NoError(t, err)
+	conn.Close()
+	want := series{
+		"redial_dials_total{outcome=ok}":                            1,
+		"redial_attempts_total{outcome=refused}":                    1,
+		"redial_attempts_total{outcome=ok}":                         1,
+		"redial_addresses_tried_total{family=ipv4,outcome=refused}": 1,
+		"redial_addresses_tried_total{family=ipv4,outcome=ok}":      1,
+	}
+	assert.Equal(t, want, seriesOf(t, m).of("redial_dials_", "redial_attempts", "redial_addresses"))
+
+	// A pool that keeps the context dials again later, on its own.
+	conn, err = d.DialContext(kept, "tcp", listening)
+	require.NoError(t, err)
+	conn.Close()
+	for name := range want {
+		if strings.Contains(name, "outcome=ok") {
+			want[name]++
+		}
+	}
+	assert.Equal(t, want, seriesOf(t, m).of("redial_dials_", "redial_attempts", "redial_addresses"))
 }
 
 // Many dials at once, through several Dialers, each counted once.

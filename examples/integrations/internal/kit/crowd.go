@@ -20,9 +20,9 @@ import (
 type Dials struct{ begun, ended atomic.Int64 }
 
 // OnDial counts one dial.
-func (d *Dials) OnDial(context.Context, string, string) (context.Context, func(error)) {
+func (d *Dials) OnDial(context.Context, string, string) (context.Context, func(redial.Result)) {
 	d.begun.Add(1)
-	return nil, func(error) { d.ended.Add(1) }
+	return nil, func(redial.Result) { d.ended.Add(1) }
 }
 
 // Begun returns the number of dials so far.
