@@ -7,8 +7,9 @@
 //	t.Instrument(d)
 //
 // The span of a dial is a client span. Its parent is the span in the dial's context.
-// Spans of what the dial does, such as another Dialer's dial within its attempt, are its
-// children.
+// Spans of what the dial does, such as another dial within its attempt, are its children.
+// The metrics count a dial within another one as part of it if both report to the same
+// Telemetry.
 //
 // A dial that fails has the status Error, the message of its error as the description, and
 // its class as error.type. A dial that its caller canceled did not fail: as the semantic

@@ -18,15 +18,14 @@
 //	redial_resolve_duration_seconds{outcome} histogram  time of resolving a name, within an attempt
 //	redial_addresses_tried_total{family,outcome} counter addresses that attempts have tried
 //
-// The label outcome is ok or the name of a [redial.Class]. The outcome of a dial is the class of
-// its [redial.Error], which comes from the last attempt that tells something. A dial that its
-// caller has canceled is canceled, even if its attempts were refused. A dial that panicked is
-// unknown.
+// The label outcome is ok or the name of a [redial.Class]. The outcome of a dial is the Class of
+// its [redial.Result]. A dial that its caller has canceled is canceled, even if its attempts were
+// refused. A dial that panicked is unknown.
 //
-// The label stop is permanent, max_attempts, max_elapsed, deadline or canceled, as in
-// Error.Stop, or panic. If a dial may make only one attempt, because MaxAttempts is 1 or because
-// it is within another dial's attempt, and that attempt fails in time, the label is max_attempts
-// if the Policy retries the class, else permanent.
+// The label stop is the name of the dial's [redial.Stop]: permanent, schedule_ended, max_attempts,
+// max_elapsed, deadline or canceled. It is panic if a panic or runtime.Goexit ended the dial. If a
+// dial may make only one attempt, and that attempt fails in time, the label is max_attempts if the
+// Policy retries the class, else permanent.
 //
 // The label family is ipv4, ipv6, unix or other. Each address of a name that is raced counts. An
 // address that was still in flight when another one won is canceled. An attempt that raced no
@@ -37,8 +36,10 @@
 // Only redial_attempts_shared_total counts it. The attempt of the dial that made the probe is
 // in the other metrics.
 //
-// A dial within another dial's attempt counts for its own Dialer. If both Dialers are instrumented,
-// give them Metrics with different Names, or both dials count as dials of the one Name.
+// A dial within another dial, such as one that Do's connect function makes, does not count beside it
+// if both report to the same Metrics: neither as a dial nor by its attempts. Its look-up and its
+// addresses count, in place of an address of the attempt around it. A Dialer that reports to Metrics
+// with a Name of their own, such as a proxy's, counts there.
 //
 // The counters of dials and attempts begin at zero. The other series appear when they are first
 // used. The histograms have classic buckets, and native buckets for a Prometheus server that scrapes

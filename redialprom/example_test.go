@@ -54,16 +54,15 @@ func Example() {
 	// redial_dials_total{dialer="postgres",outcome="ok"} 1
 }
 
-// With Do, the metrics count each connection once if the dials within connect are not instrumented.
+// With Do, each connection counts once: the dial within connect is part of Do's attempt.
 func ExampleMetrics_Instrument_do() {
 	d := &redial.Dialer{Logger: zap.NewNop()}
 	d.DialFunc = dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK).DialContext // a server that restarts
 	m := redialprom.New(redialprom.Opts{Name: "postgres"})
 
-	inside := *d // a copy made before Instrument does not count
 	m.Instrument(d)
 	conn, err := redial.Do(context.Background(), d, "tcp", "db.example:5432", func(ctx context.Context) (net.Conn, error) {
-		return inside.DialContext(ctx, "tcp", "db.example:5432") // and log in
+		return d.DialContext(ctx, "tcp", "db.example:5432") // and log in
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -79,10 +78,15 @@ func ExampleMetrics_Instrument_do() {
 	}
 	for _, family := range families {
 		for _, metric := range family.GetMetric() {
-			if family.GetName() == "redial_dials_total" && metric.GetCounter().GetValue() > 0 {
-				fmt.Println("dials:", metric.GetCounter().GetValue())
+			if count := metric.GetCounter().GetValue(); count > 0 {
+				fmt.Println(family.GetName(), count)
 			}
 		}
 	}
-	// Output: dials: 1
+	// Output:
+	// redial_addresses_tried_total 1
+	// redial_addresses_tried_total 2
+	// redial_attempts_total 1
+	// redial_attempts_total 2
+	// redial_dials_total 1
 }
