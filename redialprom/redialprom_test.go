@@ -402,27 +402,6 @@ func TestGate(t *testing.T) {
 	})
 }
 
-// A dial that may make one attempt, and shares another's failure instead of making it.
-func TestGateWithOneAttempt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		script := dialtest.Script(dialtest.Refuse.After(500 * time.Millisecond).Forever())
-		prober := redial.Dialer{
-			DialFunc: script.DialContext, Gate: new(redial.Gate), MaxAttempts: 2, Logger: zap.NewNop(),
-			Policy: redial.Policy{redial.Refused: every(time.Second)},
-		}
-		go prober.Dial("tcp", address)
-		time.Sleep(1700 * time.Millisecond) // the second attempt, a probe, is in flight
-		d, m := instrumented(redial.Dialer{DialFunc: script.DialContext, Gate: prober.Gate, MaxAttempts: 1})
-		_, err := d.Dial("tcp", address)
-		require.Error(t, err)
-		assert.Equal(t, series{
-			"redial_dials_total{outcome=refused}":           1,
-			"redial_dials_stopped_total{stop=max_attempts}": 1,
-			"redial_attempts_shared_total{}":                1,
-		}, seriesOf(t, m).of("redial_dials_", "redial_attempts"))
-	})
-}
-
 // The families of the addresses that real dials try, each with its outcome.
 func TestFamilies(t *testing.T) {
 	hold := func(conn net.Conn) { conn.Read(make([]byte, 1)) }
