@@ -67,7 +67,8 @@ func questionOf(message []byte) (text []byte, ok bool) {
 	return message[headerLen : end+4], true
 }
 
-// isAnswer reports whether message answers query. The resolver ignores the case of letters in names.
+// isAnswer reports whether message answers query. As in the resolver, the case of letters in names does not
+// matter. (EqualFold also matches some letters outside ASCII. They have more bytes, so the lengths differ.)
 func isAnswer(message, query []byte) bool {
 	got, ok := questionOf(message)
 	want, _ := questionOf(query)
@@ -78,7 +79,8 @@ func isAnswer(message, query []byte) bool {
 	return bytes.EqualFold(got[:name], want[:name]) && bytes.Equal(got[name:], want[name:])
 }
 
-// judge returns the outcome of an answer to q.
+// judge returns the outcome of an answer to q. It does not follow pointers in names, so it can take an answer for a
+// yes that the resolver finds malformed. Then the resolver asks again, and the log starts anew.
 func judge(message []byte, q *question) outcome {
 	answers := field(message, 6)
 	records := answers + field(message, 8) + field(message, 10)
