@@ -3,6 +3,7 @@ package redial_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"runtime"
 	"slices"
@@ -12,8 +13,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/dialtest"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
@@ -124,42 +127,66 @@ func BenchmarkDialFunc(b *testing.B) {
 	}
 }
 
-// BenchmarkWaiting measures the memory that a dial holds while it waits after real
-// failures: in its first wait, and up to the wait in which its History is full.
-func BenchmarkWaiting(b *testing.B) {
-	for _, attempts := range []int{1, 2, 4, 20} {
-		b.Run(fmt.Sprintf("attempts=%d", attempts), func(b *testing.B) { benchmarkWaiting(b, attempts) })
+// BenchmarkFailedDial measures a dial that fails at its only attempt: with a logger that discards
+// all records, and with one that writes them as JSON.
+func BenchmarkFailedDial(b *testing.B) {
+	failure := errorOf(dialtest.Refuse)
+	json := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zapcore.WarnLevel))
+	for name, logger := range map[string]*zap.Logger{"no record": zap.NewNop(), "JSON": json} {
+		d := &redial.Dialer{
+			DialFunc:    func(context.Context, string, string) (net.Conn, error) { return nil, failure },
+			Logger:      logger,
+			MaxAttempts: 1,
+		}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				d.Dial("tcp", address)
+			}
+		})
 	}
 }
 
-func benchmarkWaiting(b *testing.B, attempts int) {
-	const dials = 1000
-	policy := redial.Policy{redial.Refused: redial.Exponential(time.Hour, 2*time.Hour)}
-	if attempts > 1 {
-		policy[redial.Refused] = after(append(slices.Repeat([]time.Duration{time.Millisecond}, attempts-1), time.Hour)...)
+// BenchmarkWaiting measures the memory that a dial holds while it waits after real
+// failures: in its first wait, in the wait in which its History is full, and long after that.
+func BenchmarkWaiting(b *testing.B) {
+	for _, attempts := range []int{1, 2, 8, 20} {
+		b.Run(fmt.Sprintf("attempts=%d", attempts), func(b *testing.B) {
+			for b.Loop() {
+				heap, stack, goroutines := waiting(b, 10000, attempts)
+				b.ReportMetric(heap, "heap-B/dial")
+				b.ReportMetric(stack, "stack-B/dial")
+				b.ReportMetric(goroutines, "goroutines/dial")
+			}
+		})
 	}
-	var failed sync.WaitGroup
+}
+
+// waiting returns the heap, the stack and the goroutines that a dial holds while it waits after that
+// many attempts, which net.Dialer has made and the kernel has refused.
+func waiting(t testing.TB, dials, attempts int) (heap, stack, goroutines float64) {
+	closed := testutil.RefusingAddress(t, "tcp")
+	waits := append(slices.Repeat([]time.Duration{time.Millisecond}, attempts-1), time.Hour)
+	var failed, ended sync.WaitGroup
 	d := &redial.Dialer{
-		Logger:    zap.NewNop(),
-		Policy:    policy,
-		OnAttempt: func(context.Context, redial.Attempt) { failed.Done() },
+		Logger:     zap.NewNop(),
+		Policy:     redial.Policy{redial.Refused: after(waits...)},
+		MaxElapsed: -1,
+		OnAttempt:  func(context.Context, redial.Attempt) { failed.Done() },
 	}
-	d.MaxElapsed = -1
-	closed := testutil.RefusingAddress(b, "tcp")
-	for b.Loop() {
-		ctx, cancel := context.WithCancel(context.Background())
-		before, goroutines := testutil.Memory(), runtime.NumGoroutine()
-		var ended sync.WaitGroup
-		failed.Add(dials * attempts)
-		for range dials {
-			ended.Go(func() { d.DialContext(ctx, "tcp", closed) })
+	ctx, cancel := context.WithCancel(context.Background())
+	defer ended.Wait()
+	defer cancel()
+	before, goroutinesBefore := testutil.Memory(), runtime.NumGoroutine()
+	for begun := 0; begun < dials; begun++ {
+		if begun%100 == 0 {
+			failed.Wait() // so that the sockets in use are few
 		}
-		failed.Wait()
-		after := testutil.Memory()
-		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/dials, "heap-B/dial")
-		b.ReportMetric(float64(after.StackInuse-before.StackInuse)/dials, "stack-B/dial")
-		b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/dials, "goroutines/dial")
-		cancel()
-		ended.Wait()
+		failed.Add(attempts)
+		ended.Go(func() { d.DialContext(ctx, "tcp", closed) })
 	}
+	failed.Wait()
+	held := testutil.Memory()
+	each := func(after, before uint64) float64 { return (float64(after) - float64(before)) / float64(dials) }
+	return each(held.HeapAlloc, before.HeapAlloc), each(held.StackInuse, before.StackInuse), float64(runtime.NumGoroutine()-goroutinesBefore) / float64(dials)
 }
