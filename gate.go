@@ -3,26 +3,25 @@ package redial
 import (
 	"cmp"
 	"container/list"
+	"math"
 	"slices"
 	"sync"
 	"time"
 )
 
-// A Gate lets dials to the same target share what they learn. Use it where many goroutines dial
-// one target: put the same Gate into the Gate field of their Dialers. Without a Gate, the load on
-// a server that tries to come back grows with their number. A Gate tells targets apart by network
-// and address, as dialed. The dials of [Do] are a target of their own.
+// A Gate lets dials to the same target share what they learn, so that a server that comes back is
+// not stormed. Put the same Gate into the Gate field of all Dialers whose goroutines dial the target.
+// A Gate tells targets apart by network and address, as dialed; the dials of [Do] have their own.
 //
 // Each dial keeps its own schedule, limits and count of attempts. When an attempt is due, the Gate
 // lets the dial make it, or makes the dial wait for its turn, or gives it the failure of another
 // dial's attempt. Such a failure counts as an attempt ([Attempt].Shared), and the dial's own Policy
 // decides what follows.
 //
-// While a target answers, up to Burst attempts may be in flight. Each success admits two more, as
-// in TCP slow start (RFC 5681, section 3.1). A failure halves their number; a second failure without
-// a success between them means that the target is down. So does the first failure of a target that
-// has not answered yet. Exhausted, Canceled and Invalid do not count, because they say nothing about
-// the target.
+// While a target answers, up to Burst attempts may be in flight. Each success admits two more, as in
+// TCP slow start (RFC 5681, section 3.1). A failure halves their number; a second failure without a
+// success between them means that the target is down. So does the first failure of a target that has
+// not answered yet. Exhausted, Canceled and Invalid say nothing about the target, and do not count.
 //
 // While a target is down, one dial at a time makes an attempt, MinInterval after the latest failure
 // or later. A dial that is due during the attempt waits for the result. A dial that is due within
@@ -30,12 +29,11 @@ import (
 // if its time allows and other dials do not keep it waiting for more than a second. An attempt that
 // has been silent for a second does not hold up the next one.
 //
-// When an attempt connects, all dials that wait go at once, whether they are due or not: two at
-// first, and two more for each success. A Gate forgets a healthy target with its last dial, and a
-// target that is down a minute later.
+// When an attempt connects, all dials that wait go at once, whether they are due or not: two at first,
+// and two more for each success. A Gate forgets a healthy target with its last dial, and a target that
+// is down a minute later.
 //
-// The zero value is ready to use. A Gate can be used concurrently. Do not copy it, and do not change
-// its fields once it is in use.
+// The zero value is ready to use, also concurrently. Do not copy or change a Gate once it is in use.
 type Gate struct {
 	// Burst is how many attempts may be in flight at a target that has not answered yet. Zero or less means 16.
 	Burst int
@@ -67,14 +65,14 @@ type target struct {
 	key    targetKey
 	dials  int
 	leftAt time.Time // when the last dial ended
-	route  *route    // what its dials know about its addresses
+	route  any       // what route.go knows about its addresses; nil: nothing to remember
 	state
 	line list.List     // of *visit: those that wait for their turn
 	news chan struct{} // closed and replaced when an attempt has failed and the target is down
 	back chan struct{} // closed and replaced when the target comes back
 }
 
-// A state is what is known about a target at one time. Attempts are numbered from 1.
+// A state is what is known about a target at one time. Its attempts are numbered from 1.
 type state struct {
 	interval time.Duration // MinInterval
 	window   int           // how many attempts may be in flight; 0: the target is down
@@ -112,12 +110,12 @@ const (
 	ends                  // make no attempt, because the time is up
 )
 
-// decide answers a. It also returns when to ask again if nothing happens; zero means never.
+// decide answers a. It also returns when to decide again if nothing happens; zero means never.
 func (s *state) decide(a *ask, now time.Time) (verdict, time.Time) {
 	down, isDue, over := s.window == 0, !now.Before(a.due), !a.end.IsZero() && !now.Before(a.end)
-	at := s.nextAt()
+	next := s.nextAt()
 	switch {
-	case down && a.heard < s.failures && (over || isDue && s.isNews(a, at, now)):
+	case down && a.heard < s.failures && (over || isDue && s.isNews(a, next, now)):
 		return hears, time.Time{}
 	case over:
 		return ends, time.Time{}
@@ -125,20 +123,19 @@ func (s *state) decide(a *ask, now time.Time) (verdict, time.Time) {
 		return sleeps, soonest(a.due, a.end)
 	case !a.first:
 		return queues, a.end
-	case now.Before(at):
-		return queues, soonest(at, a.end)
+	case now.Before(next):
+		return queues, soonest(next, a.end)
 	}
 	return goes, time.Time{}
 }
 
-// isNews reports whether a takes the latest failure; the next attempt may begin at at. A
-// last attempt takes it only if no time is left for it, or if the failed attempt has begun
-// since the last one was due, a second ago or more.
-func (s *state) isNews(a *ask, at, now time.Time) bool {
-	if a.last && (!s.holdsTo.IsZero() || a.end.IsZero() || at.Before(a.end)) && (now.Sub(a.since) < silence || s.failure.Start.Before(a.since)) {
-		return false
-	}
-	return now.Sub(s.failedAt) < s.interval
+// isNews reports whether a takes the latest failure, if the next attempt may begin at next. A last
+// attempt needs a reason: there is no time for it, or it has been due for a second, and the failed
+// attempt has begun since then.
+func (s *state) isNews(a *ask, next, now time.Time) bool {
+	hasTime := !s.holdsTo.IsZero() || a.end.IsZero() || next.Before(a.end)
+	waited := now.Sub(a.since) >= silence && !s.failure.Start.Before(a.since)
+	return now.Sub(s.failedAt) < s.interval && (!a.last || !hasTime || waited)
 }
 
 // nextAt returns when the next attempt may begin.
@@ -162,18 +159,16 @@ func (s *state) fail(number int, a *Attempt, now time.Time) bool {
 		s.window, s.doubted, s.settled = max(s.window/2, 1), true, s.latest
 		return false
 	}
-	if s.window > 0 { // attempts of before do not hold up the next one
-		s.window, s.holdsTo = 0, time.Time{}
+	if s.window > 0 {
+		s.window, s.holdsTo = 0, time.Time{} // attempts of before do not hold up the next one
 	}
-	s.failure, s.failedAt = *a, now
+	s.failures, s.failure, s.failedAt = s.failures+1, *a, now
 	s.failure.Addrs = slices.Clone(a.Addrs) // OnAttempt may change a's
-	s.failures++
 	return true
 }
 
-// Reset makes the next attempt at a target due now, if the target is down. The network and address are
-// those that the target is dialed by. Call Reset when, for example, service discovery reports that the
-// target is back.
+// Reset makes the next attempt at a target due now, if the target is down. Call it when, for example,
+// service discovery reports that the target is back. The network and address are as dialed.
 func (g *Gate) Reset(network, address string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -188,8 +183,8 @@ func (g *Gate) findLocked(key targetKey) *target {
 	return cmp.Or(g.active[key], g.idle[0][key], g.idle[1][key])
 }
 
-// enter begins a dial, whose time is up at end, and whose caller gives up when done or cancel is
-// closed. The dial must call leave when it has ended.
+// enter begins a dial, whose time is up at end and whose caller gives up by done or cancel. The dial
+// must call leave when it has ended.
 func (g *Gate) enter(key targetKey, end time.Time, done, cancel <-chan struct{}) *visit {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -202,7 +197,7 @@ func (g *Gate) enter(key targetKey, end time.Time, done, cancel <-chan struct{})
 	}
 	t := g.findLocked(key)
 	if t == nil || t.dials == 0 && now.Sub(t.leftAt) >= forgetAfter {
-		t = &target{gate: g, key: key, route: new(route), news: make(chan struct{}), back: make(chan struct{})}
+		t = &target{gate: g, key: key, news: make(chan struct{}), back: make(chan struct{})}
 		t.interval, t.window, t.doubted = cmp.Or(max(g.MinInterval, 0), 100*time.Millisecond), cmp.Or(max(g.Burst, 0), 16), true
 	}
 	delete(g.idle[0], key)
@@ -220,7 +215,7 @@ func (v *visit) leave() {
 	if t.dials--; t.dials > 0 {
 		return
 	}
-	if delete(g.active, t.key); t.window == 0 || t.route.knows() {
+	if delete(g.active, t.key); t.window == 0 || t.route != nil {
 		t.leftAt, g.idle[0][t.key] = time.Now(), t
 	}
 }
@@ -249,8 +244,8 @@ func (v *visit) acquire(due time.Time, last bool) (verdict, *Attempt) {
 		answer, until := v.decide(&v.ask, now)
 		switch {
 		case answer == hears:
-			v.heard, v.seen = v.failures, v.back
 			failure := v.failure
+			v.heard, v.seen = v.failures, v.back
 			return hears, &failure
 		case answer == ends || isClosed(v.done) || isClosed(v.cancel):
 			return ends, nil
@@ -270,27 +265,23 @@ func (v *visit) acquire(due time.Time, last bool) (verdict, *Attempt) {
 
 // waitLocked waits for up to the time given; less than zero means for any time.
 func (v *visit) waitLocked(answer verdict, limit time.Duration) {
-	var timeout <-chan time.Time
-	if limit > 0 {
-		timer := time.NewTimer(limit)
-		defer timer.Stop()
-		timeout = timer.C
-	}
 	event := v.back
 	if answer == sleeps {
 		v.stepOutLocked()
 	} else if event = v.news; v.place == nil {
 		v.place, v.wake = v.line.PushBack(v), make(chan struct{}, 1)
 	}
+	timer := time.NewTimer(cmp.Or(max(limit, 0), math.MaxInt64))
 	v.gate.mu.Unlock()
-	defer v.gate.mu.Lock()
 	select {
 	case <-event:
 	case <-v.wake:
-	case <-timeout:
+	case <-timer.C:
 	case <-v.done:
 	case <-v.cancel:
 	}
+	timer.Stop()
+	v.gate.mu.Lock()
 }
 
 // stepOutLocked takes the dial out of the line.
@@ -312,8 +303,7 @@ func (t *target) wakeFirstLocked() {
 	}
 }
 
-// comeBackLocked notes that the target is back, or may be: one more attempt may go, and all dials
-// that wait for it line up.
+// comeBackLocked notes that the target may be back. One more attempt may go; all dials line up.
 func (t *target) comeBackLocked() {
 	t.window, t.doubted, t.settled = t.inFlight+1, true, t.latest
 	close(t.back)
@@ -326,12 +316,12 @@ func (t *target) comeBackLocked() {
 func (v *visit) finish(a *Attempt) {
 	v.gate.mu.Lock()
 	defer v.gate.mu.Unlock()
-	if v.number == v.latest {
+	if v.number == 0 {
+		return
+	} else if v.number == v.latest {
 		v.holdsTo = time.Time{}
 	}
 	switch {
-	case v.number == 0:
-		return
 	case a == nil:
 	case a.Err == nil:
 		v.succeedLocked()
@@ -349,8 +339,7 @@ func (v *visit) finish(a *Attempt) {
 	v.wakeFirstLocked()
 }
 
-// succeedLocked notes that an attempt has connected. If the window was full, it grows by one, so that
-// two attempts take the place of this one.
+// succeedLocked notes that an attempt has connected. If the window was full, two take its place.
 func (t *target) succeedLocked() {
 	if t.window == 0 {
 		t.comeBackLocked()
