@@ -65,7 +65,7 @@ type target struct {
 	key    targetKey
 	dials  int
 	leftAt time.Time // when the last dial ended
-	route  any       // what route.go knows about its addresses; nil: nothing to remember
+	route  *route    // what its dials know about its addresses
 	state
 	line list.List     // of *visit: those that wait for their turn
 	news chan struct{} // closed and replaced when an attempt has failed and the target is down
@@ -197,7 +197,7 @@ func (g *Gate) enter(key targetKey, end time.Time, done, cancel <-chan struct{})
 	}
 	t := g.findLocked(key)
 	if t == nil || t.dials == 0 && now.Sub(t.leftAt) >= forgetAfter {
-		t = &target{gate: g, key: key, news: make(chan struct{}), back: make(chan struct{})}
+		t = &target{gate: g, key: key, route: new(route), news: make(chan struct{}), back: make(chan struct{})}
 		t.interval, t.window, t.doubted = cmp.Or(max(g.MinInterval, 0), 100*time.Millisecond), cmp.Or(max(g.Burst, 0), 16), true
 	}
 	delete(g.idle[0], key)
@@ -215,7 +215,7 @@ func (v *visit) leave() {
 	if t.dials--; t.dials > 0 {
 		return
 	}
-	if delete(g.active, t.key); t.window == 0 || t.route != nil {
+	if delete(g.active, t.key); t.window == 0 || t.route.knows() {
 		t.leftAt, g.idle[0][t.key] = time.Now(), t
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -134,7 +135,7 @@ func TestGateForgets(t *testing.T) {
 		visitOnce(g, "healthy", false)
 		assert.Zero(t, known())
 		v := g.enter(targetKey{address: "route"}, time.Time{}, nil, nil)
-		v.route = "a way"
+		v.route.connected(netip.MustParseAddrPort("192.0.2.1:80"))
 		v.leave()
 		assert.Equal(t, 1, known())
 		assert.Same(t, v.target, visitOnce(g, "route", false))
