@@ -22,13 +22,11 @@ func fleets(s scope) *measurement {
 	}
 	ours := fleet.Default(redial.Refused)
 	ours.Name = "redial's Refused"
-	peers := append([]fleet.Schedule{ours, ours.AtGate(100 * ms), ours.AtGate(500 * ms)}, fleet.Peers...)
+	peers := append([]fleet.Schedule{ours}, fleet.Peers...)
 	candidates := []fleet.Schedule{
 		fleet.Exponential(50*ms, sec), fleet.Exponential(50*ms, 2*sec), fleet.Exponential(100*ms, 5*sec),
 		fleet.Exponential(250*ms, 5*sec), fleet.Exponential(250*ms, 10*sec), fleet.Exponential(500*ms, 30*sec),
 		fleet.FullJitter(100*ms, 5*sec), fleet.Decorrelated(100*ms, 5*sec),
-		fleet.Exponential(50*ms, sec).AtGate(100 * ms), fleet.Exponential(50*ms, sec).AtGate(500 * ms),
-		fleet.Exponential(250*ms, 5*sec).AtGate(100 * ms),
 	}
 	newFleet := func(title string, schedules []fleet.Schedule) *table {
 		return newTable(title, schedulesNames(schedules), plain("connects/s, last 10 s down", count), plain("most in 1 s after the return", count),
@@ -43,18 +41,7 @@ func fleets(s scope) *measurement {
 		}
 		return t
 	}
-	var lone, loneCandidates []fleet.Schedule // a Gate changes nothing for a lone dial
-	for _, s := range peers {
-		if s.Gate == 0 {
-			lone = append(lone, s)
-		}
-	}
-	for _, s := range candidates {
-		if s.Gate == 0 {
-			loneCandidates = append(loneCandidates, s)
-		}
-	}
-	recoveries := []*table{newRecovery("A single dial: how long after the server's return it connects", lone), newRecovery("The same, other schedules", loneCandidates)}
+	recoveries := []*table{newRecovery("A single dial: how long after the server's return it connects", peers), newRecovery("The same, other schedules", candidates)}
 	byClass := classTables()
 	means := map[string][]float64{}
 	perSecond := map[string][]int{} // of the last run
@@ -91,7 +78,7 @@ func fleets(s scope) *measurement {
 		if round > 0 {
 			return nil
 		}
-		for i, schedules := range [][]fleet.Schedule{lone, loneCandidates} {
+		for i, schedules := range [][]fleet.Schedule{peers, candidates} {
 			for _, schedule := range schedules {
 				for j, down := range downs {
 					mean := recoveries[i].columns[j].addRecovery(schedule, down, fleet.Failure{}, pick(s, 20_000, 500))
@@ -110,12 +97,12 @@ func fleets(s scope) *measurement {
 		title: "A fleet, in virtual time",
 		about: fmt.Sprintf("%d processes of %d dials each lose their server within %v. It is down for %v: it refuses at once. Then it accepts %d connections a second, with a queue of %d; "+
 			"more are refused. All dials of a process begin together. This is a simulation of schedules (internal/fleet): TestSchedules compares each schedule with the peer's own loop, and "+
-			"TestModelOfGate compares the model of the Gate with redial's Gate. Runs, each with other random numbers: %d. The simulated network and scheduler add no delays of their own, so a "+
+			"TestSimulate compares the simulation with redial's own dials. A Gate is not simulated; docs/gate.md has what Gates make of a smaller fleet. Runs, each with other random numbers: %d. The simulated network and scheduler add no delays of their own, so a "+
 			"schedule without jitter keeps its dials together for ever; real ones would spread them a little. The simulation ends after %v.", f.Processes, f.Dials, f.Spread, f.Down, f.Rate, f.Queue, s.fleets, f.End),
 		once:   once,
 		tables: slices.Concat(fleetTables, recoveries, byClass),
 		plots: func() map[string]string {
-			shown := []string{"redial's Refused", "redial's Refused, Gate", "redial's Refused, Gate 500ms", "backoff v5", "failsafe-go, backoff", "go-retry"}
+			shown := []string{"redial's Refused", "backoff v5", "failsafe-go, backoff", "go-retry"}
 			var lines, loneLines []plot.Line
 			for _, name := range shown {
 				l := plot.Line{Name: name}
@@ -126,7 +113,7 @@ func fleets(s scope) *measurement {
 				}
 				lines = append(lines, l)
 			}
-			for _, schedule := range append(lone[:len(lone):len(lone)], fleet.Exponential(50*ms, sec)) {
+			for _, schedule := range append(peers[:len(peers):len(peers)], fleet.Exponential(50*ms, sec)) {
 				if schedule.Name == "go-retryablehttp" {
 					continue // in outages of this length, the same as failsafe-go's backoff
 				}
@@ -140,7 +127,7 @@ func fleets(s scope) *measurement {
 		after: "By their own limits, some of these dials would not live to see the server's return after a minute: redial gives up after 30 s, retry-go after 10 attempts (51 s), failsafe-go after 3 attempts " +
 			"(at once), go-retryablehttp after 5 (15 s). backoff gives up after 15 minutes. go-retry never does.\n\n" +
 			"All peers are ahead of redial in the load on a server that is down for long: without a Gate, redial's dials try each second at the latest. " +
-			"That is why redial's single dial is the first to learn of the return, and why many dials of a process should share a Gate. backoff's delays grow to 60 s, so its dials learn of the return later. " +
+			"That is why redial's single dial is the first to learn of the return, and why many dials of a process should share a Gate (docs/gate.md). backoff's delays grow to 60 s, so its dials learn of the return later. " +
 			"The schedules without jitter (go-retry's, failsafe-go's backoff, go-retryablehttp's) make few connects a second on average, but all in the same second. " +
 			"Both go-retry and failsafe-go offer jitter; it is not their default.",
 	}

@@ -1,6 +1,7 @@
 // Package fleet simulates in virtual time what many processes do to one server that is down for a
 // while. It simulates schedules, not goroutines: a dial is a few words, and the clock is a counter.
-// So half a million dials take seconds.
+// So half a million dials take seconds. It does not simulate a Gate: the package's tests run a
+// fleet of redial's own Dialers, with and without Gates.
 package fleet
 
 import (
@@ -23,7 +24,6 @@ type Fleet struct {
 type Schedule struct {
 	Name string
 	New  func() Next
-	Gate time.Duration // the MinInterval of each process's Gate; zero: no Gate
 }
 
 // Next returns the delay after the next failure. A negative delay means that the dial gives up.
@@ -83,12 +83,7 @@ func (f Fleet) Simulate(s Schedule, random *rand.Rand) Result {
 		service:  max(int(time.Second/tick)/f.Rate, 1),
 		heads:    make([]int32, f.End/tick),
 		dials:    make([]dial, f.Processes*f.Dials),
-		gates:    make([]gate, f.Processes),
 		first:    make([]int, f.Processes),
-	}
-	if s.Gate != 0 {
-		sim.probes = make([]int32, len(sim.heads))
-		sim.links = make([]link, f.Processes)
 	}
 	for process := range f.Processes {
 		starts := int(random.Int64N(int64(f.Spread)) / int64(tick))
@@ -100,7 +95,7 @@ func (f Fleet) Simulate(s Schedule, random *rand.Rand) Result {
 	return sim.result()
 }
 
-// A simulation has a list of dials for each tick, and one of Gates.
+// A simulation has a list of dials for each tick.
 type simulation struct {
 	Fleet
 	schedule Schedule
@@ -109,14 +104,11 @@ type simulation struct {
 	service  int // how long the server takes to accept a connection
 	busy     int // when the last of the waiting connections will have been accepted
 
-	now    int
-	heads  []int32 // heads[t] is the first dial whose time is t, plus one; zero: none
-	probes []int32 // the same of the Gates, for their next probes
-	links  []link  // of the Gates
+	now   int
+	heads []int32 // heads[t] is the first dial whose time is t, plus one; zero: none
 
 	dials     []dial
-	gates     []gate // of the processes
-	first     []int  // when each process first connected; zero: not yet
+	first     []int // when each process first connected; zero: not yet
 	perSecond []int
 	connected int
 	last      int
@@ -137,47 +129,10 @@ func (s *simulation) dialAt(t, index int) {
 	}
 }
 
-// A link is the place of a Gate in the list of those whose next probe is due at the same time. Unlike
-// a dial, a Gate can leave it.
-type link struct {
-	pending    bool
-	at         int32
-	prev, next int32 // plus one; zero: none
-}
-
-// probeAt lets a Gate make its next probe at t, and not before.
-func (s *simulation) probeAt(t, process int) {
-	s.cancelProbe(process)
-	if t >= len(s.probes) {
-		return // never
-	}
-	s.links[process] = link{true, int32(t), 0, s.probes[t]}
-	if after := s.probes[t]; after != 0 {
-		s.links[after-1].prev = int32(process + 1)
-	}
-	s.probes[t] = int32(process + 1)
-}
-
-func (s *simulation) cancelProbe(process int) {
-	l := s.links[process]
-	if !l.pending {
-		return
-	}
-	s.links[process].pending = false
-	if l.prev == 0 {
-		s.probes[l.at] = l.next
-	} else {
-		s.links[l.prev-1].next = l.next
-	}
-	if l.next != 0 {
-		s.links[l.next-1].prev = l.prev
-	}
-}
-
 // run lets time pass. What happens in the same tick happens in a random order: otherwise the dial
 // that was added to the tick's list last would always go first.
 func (s *simulation) run() {
-	var due []int // dials, and the Gates of processes beyond them
+	var due []int // dials
 	for s.now = range s.heads {
 		for {
 			due = due[:0]
@@ -185,11 +140,6 @@ func (s *simulation) run() {
 				due = append(due, int(d-1))
 			}
 			s.heads[s.now] = 0
-			if s.probes != nil {
-				for g := s.probes[s.now]; g != 0; g = s.links[g-1].next {
-					due = append(due, len(s.dials)+int(g-1))
-				}
-			}
 			if len(due) == 0 {
 				break
 			}
@@ -205,27 +155,17 @@ func (s *simulation) run() {
 }
 
 func (s *simulation) happen(index int) {
-	if process := index - len(s.dials); process >= 0 {
-		if l := s.links[process]; l.pending && int(l.at) == s.now { // it may just have been put off
-			s.cancelProbe(process)
-			s.probe(process)
-		}
-		return
-	}
-	switch {
-	case s.dials[index].accepting:
+	if s.dials[index].accepting {
 		s.accepted(index)
-	case s.schedule.Gate != 0:
-		s.acquire(index)
-	case !s.attempt(index):
-		s.waitAlone(index)
+	} else if !s.attempt(index) {
+		s.wait(index)
 	}
 }
 
 // attempt makes an attempt. It returns false if the attempt is refused, at once. Otherwise the
 // server accepts the connection later.
 func (s *simulation) attempt(event int) bool {
-	s.count(1)
+	s.count()
 	if s.now < s.up {
 		return false
 	}
@@ -239,13 +179,13 @@ func (s *simulation) attempt(event int) bool {
 	return true
 }
 
-// count counts attempts.
-func (s *simulation) count(n int) {
+// count counts an attempt.
+func (s *simulation) count() {
 	second := int(time.Duration(s.now) * tick / time.Second)
 	for len(s.perSecond) <= second {
 		s.perSecond = append(s.perSecond, 0)
 	}
-	s.perSecond[second] += n
+	s.perSecond[second]++
 }
 
 func (s *simulation) accepted(event int) {
@@ -256,13 +196,10 @@ func (s *simulation) accepted(event int) {
 		s.first[process] = s.now
 	}
 	s.dials[event].next = nil
-	if s.schedule.Gate != 0 {
-		s.succeeded(process)
-	}
 }
 
-// waitAlone waits as the dial's own schedule says.
-func (s *simulation) waitAlone(event int) {
+// wait waits as the dial's schedule says.
+func (s *simulation) wait(event int) {
 	d := &s.dials[event]
 	if d.next == nil {
 		d.next = s.schedule.New()

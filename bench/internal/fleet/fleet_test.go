@@ -8,13 +8,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
-	"go.uber.org/zap"
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/bench"
@@ -97,97 +93,7 @@ func span(all []time.Duration) (low, high, mean time.Duration) {
 	return low, high, mean
 }
 
-var small = Fleet{Processes: 200, Dials: 20, Spread: time.Second, Down: 10 * time.Second, Rate: 200, Queue: 50}
-
 func seeded() *rand.Rand { return rand.New(rand.NewPCG(1, 1)) }
-
-// The models of dials at a Gate, and of dials without a Gate, make about as many attempts as redial
-// itself makes in the same fleet, and connect as soon.
-func TestModelOfGate(t *testing.T) {
-	for _, s := range []Schedule{
-		Exponential(100*time.Millisecond, 5*time.Second),
-		Exponential(100*time.Millisecond, 5*time.Second).AtGate(100 * time.Millisecond),
-		Exponential(100*time.Millisecond, 5*time.Second).AtGate(500 * time.Millisecond),
-		Exponential(50*time.Millisecond, time.Second).AtGate(100 * time.Millisecond),
-	} {
-		t.Run(s.Name, func(t *testing.T) {
-			var real Result
-			synctest.Test(t, func(t *testing.T) { real = small.withRedial(t, s) })
-			model := small.Simulate(s, seeded())
-			require.Equal(t, small.Processes*small.Dials, real.Connected)
-			require.Equal(t, real.Connected, model.Connected)
-			t.Logf("down: %.0f, model %.0f; back: %.0f, model %.0f; attempts %d, model %d; last %v, model %v", real.Mean(1, 10), model.Mean(1, 10),
-				real.Mean(10, 30), model.Mean(10, 30), real.Attempts, model.Attempts, real.Last, model.Last)
-			assert.InEpsilon(t, real.Mean(1, 10), model.Mean(1, 10), 0.05)
-			assert.InEpsilon(t, real.Mean(10, 30), model.Mean(10, 30), 0.08)
-			assert.InEpsilon(t, real.Last, model.Last, 0.15)
-			realMean, _ := real.Firsts()
-			modelMean, _ := model.Firsts()
-			assert.InDelta(t, realMean, modelMean, float64(realMean)/2)
-		})
-	}
-}
-
-// withRedial runs the fleet with redial's own Dialers, in the bubble of the test.
-func (f Fleet) withRedial(t *testing.T, s Schedule) (r Result) {
-	begin := time.Now()
-	up := begin.Add(f.Down)
-	service := time.Second / time.Duration(f.Rate)
-	var mu sync.Mutex
-	var busy time.Time
-	connect := func(context.Context, string, string) (net.Conn, error) {
-		now := time.Now()
-		mu.Lock()
-		second := int(now.Sub(begin) / time.Second)
-		for len(r.PerSecond) <= second {
-			r.PerSecond = append(r.PerSecond, 0)
-		}
-		r.PerSecond[second]++
-		if busy.Before(now) {
-			busy = now
-		}
-		wait := busy.Sub(now)
-		if now.Before(up) || wait >= time.Duration(f.Queue)*service {
-			mu.Unlock()
-			return nil, errRefused
-		}
-		busy = busy.Add(service)
-		mu.Unlock()
-		time.Sleep(wait + service)
-		return struct{ net.Conn }{}, nil
-	}
-	first := make([]time.Duration, f.Processes)
-	random := seeded()
-	var all sync.WaitGroup
-	for i := range f.Processes {
-		d := &redial.Dialer{DialFunc: connect, MaxElapsed: -1, Logger: zap.NewNop()}
-		d.Policy = redial.Policy{redial.Refused: func() backoff.BackOff { return &fromNext{next: s.New()} }}
-		if s.Gate != 0 {
-			d.Gate = &redial.Gate{MinInterval: s.Gate}
-		}
-		starts := time.Duration(random.Int64N(int64(f.Spread)))
-		for range f.Dials {
-			all.Go(func() {
-				time.Sleep(starts)
-				_, err := d.Dial("tcp", "192.0.2.1:80")
-				assert.NoError(t, err)
-				mu.Lock()
-				defer mu.Unlock()
-				r.Connected++
-				r.Last = time.Since(up)
-				if first[i] == 0 {
-					first[i] = r.Last
-				}
-			})
-		}
-	}
-	all.Wait()
-	r.First = first
-	for _, n := range r.PerSecond {
-		r.Attempts += n
-	}
-	return r
-}
 
 // The simulation makes each attempt of a lone dial once, at the time that its schedule says.
 func TestLoneDial(t *testing.T) {
@@ -198,9 +104,6 @@ func TestLoneDial(t *testing.T) {
 	assert.Equal(t, 4, r.Attempts)
 	assert.Equal(t, 1, r.Connected)
 	assert.Equal(t, 501*time.Millisecond, r.Last)
-
-	r = f.Simulate(every.AtGate(100*time.Millisecond), seeded())
-	assert.Equal(t, []int{1, 1, 1, 1}, r.PerSecond, "a lone dial keeps its own schedule")
 
 	r = f.Simulate(Once("", 3), seeded())
 	assert.Equal(t, 3, r.Attempts)
@@ -220,8 +123,3 @@ func TestServer(t *testing.T) {
 	assert.Equal(t, 50, r.Connected)
 	assert.Equal(t, 50*time.Millisecond, r.Last)
 }
-
-type fromNext struct{ next Next }
-
-func (f *fromNext) NextBackOff() time.Duration { return f.next() }
-func (f *fromNext) Reset()                     {}

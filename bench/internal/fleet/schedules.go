@@ -103,13 +103,3 @@ func Once(name string, attempts int) Schedule {
 		}
 	}}
 }
-
-// AtGate returns the schedule at a Gate with the given MinInterval in each process.
-func (s Schedule) AtGate(interval time.Duration) Schedule {
-	s.Gate = interval
-	s.Name += ", Gate"
-	if interval != 100*time.Millisecond {
-		s.Name += " " + interval.String()
-	}
-	return s
-}
