@@ -1,5 +1,3 @@
-//go:build !plan9
-
 package redial_test
 
 // These tests look up names by a DNS server in memory, in virtual time.

@@ -1,5 +1,3 @@
-//go:build !plan9
-
 package redial_test
 
 // These tests race the addresses of a name in virtual time. A DNS server in memory has the
@@ -27,6 +25,7 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/internal/dnstest"
+	"github.com/seed-33f8b841/redial/internal/errno"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
@@ -48,8 +47,10 @@ func dead(n int, then ...fate) []fate              { return append(slices.Repeat
 func times(n int, f fate, then ...fate) []fate     { return append(slices.Repeat([]fate{f}, n), then...) }
 
 var (
+	sysUnreachable = errno.NetworkUnreachable.Err()
+
 	silent      = fate{silent: true}
-	unreachable = fails(syscall.ENETUNREACH, 0)
+	unreachable = fails(sysUnreachable, 0)
 )
 
 // meet does what ControlContext must do for an address with that fate.
@@ -228,7 +229,7 @@ func TestRace(t *testing.T) {
 		{"refused, slow", []fate{refused(50 * ms), connects(1900 * ms)}, []time.Duration{0, 50 * ms}, 1950 * ms, 1, []redial.Class{redial.Refused, redial.Unknown}, 0},
 		{"refused, then two that connect just before the race gives up", []fate{refused(0), connects(2100 * ms), connects(2200 * ms)},
 			[]time.Duration{0, 0, 240 * ms}, 2100 * ms, 1, []redial.Class{redial.Refused, redial.Unknown, redial.Canceled}, 0},
-		{"refused, then one that is reset although the race gave up", []fate{refused(0), fails(syscall.ECONNRESET, 2500*ms).ignoringCancel(), silent},
+		{"refused, then one that is reset although the race gave up", []fate{refused(0), fails(sysReset, 2500*ms).ignoringCancel(), silent},
 			[]time.Duration{0, 0, 240 * ms}, 2500 * ms, none, []redial.Class{redial.Refused, redial.Reset, redial.Timeout}, redial.Refused},
 	} {
 		testutil.Bubble(t, test.name, func(t *testing.T) {
@@ -506,7 +507,7 @@ func TestRacePatience(t *testing.T) {
 		{"slow, last", 1, true, nil, []fate{refused(0), connects(19 * time.Second)}, 19 * time.Second, redial.Unknown},
 
 		{"another is unreachable", 1, false, nil, []fate{refused(0), unreachable, silent}, 2 * time.Second, redial.Refused},
-		{"fails although the race gives up", 1, false, nil, []fate{refused(0), fails(syscall.ENETUNREACH, 2500*ms).ignoringCancel()}, 2500 * ms, redial.Refused},
+		{"fails although the race gives up", 1, false, nil, []fate{refused(0), fails(sysUnreachable, 2500*ms).ignoringCancel()}, 2500 * ms, redial.Refused},
 	} {
 		testutil.Bubble(t, test.name, func(t *testing.T) {
 			tr := newTrack(t, test.fates...)

@@ -1,5 +1,3 @@
-//go:build !plan9
-
 package redial_test
 
 // These tests check in which order a dial tries the addresses of a name.
