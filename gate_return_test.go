@@ -132,18 +132,19 @@ func TestGateWindow(t *testing.T) {
 		burst  int
 		before func(dial func(n int, outcome dialtest.Outcome)) // beside an attempt that stays in flight
 		want   int                                              // how many dials go at once afterwards
+		most   int                                              // if it depends on which of two goroutines comes first
 	}{
 		{"never full", 4, func(dial func(int, dialtest.Outcome)) {
 			for range 6 {
 				dial(1, dialtest.OK.After(round))
 			}
-		}, 3},
-		{"full, but nobody waits", 4, func(dial func(int, dialtest.Outcome)) { dial(3, dialtest.OK.After(round)) }, 4},
-		{"full, and others wait", 4, func(dial func(int, dialtest.Outcome)) { dial(6, dialtest.OK.After(round)) }, 5},
+		}, 3, 0},
+		{"full, but nobody waits", 4, func(dial func(int, dialtest.Outcome)) { dial(3, dialtest.OK.After(round)) }, 4, 0},
+		{"full, and others wait", 4, func(dial func(int, dialtest.Outcome)) { dial(6, dialtest.OK.After(round)) }, 5, 7},
 		{"failures of one round", 8, func(dial func(int, dialtest.Outcome)) {
 			dial(1, dialtest.OK.After(round))
 			dial(5, dialtest.Refuse.After(round))
-		}, 3},
+		}, 3, 0},
 	} {
 		testutil.Bubble(t, test.name, func(t *testing.T) {
 			script := dialtest.Script(dialtest.OK.After(time.Hour))
@@ -160,7 +161,8 @@ func TestGateWindow(t *testing.T) {
 			before, begin := len(script.Dials()), time.Now()
 			dial(20, dialtest.OK.After(round))
 			atOnce := slices.IndexFunc(starts(script, begin)[before:], func(start time.Duration) bool { return start > 0 })
-			assert.Equal(t, test.want, atOnce)
+			assert.GreaterOrEqual(t, atOnce, test.want)
+			assert.LessOrEqual(t, atOnce, max(test.want, test.most))
 			time.Sleep(2 * time.Hour)
 		})
 	}
