@@ -116,6 +116,10 @@ type Dialer struct {
 	// A nested dial calls its own Dialer's OnDial. Through a Transport, the
 	// context is the dial's: it does not end with the request that began the dial.
 	OnDial func(ctx context.Context, network, address string) (context.Context, func(Result))
+
+	// OnLost, if not nil, is called by [Reconnect] after each lost connection has
+	// been logged, with Reconnect's ctx.
+	OnLost func(context.Context, Loss)
 }
 
 // A Result is what came of a dial.

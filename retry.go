@@ -272,21 +272,26 @@ type ending struct {
 	cause error // of the context that ended the dial; nil if none did
 }
 
-// over reports whether the dial is over at now, and why. It asks the context,
-// Cancel and the bounds, never an error: an attempt's own timeout looks like the
+// over reports whether the dial is over at now, and why.
+func (d *dial) over(now time.Time) ending {
+	return endingOf(d.waitCtx, d.dialer.Cancel, d.end, d.endReason, now)
+}
+
+// endingOf reports whether ctx has ended, cancel is closed, or end has passed at now, which ends a
+// dial for the reason given. It never asks an error: an attempt's own timeout looks like the
 // context's, and a dial that is canceled while it tries its second address returns
 // the error of the first.
-func (d *dial) over(now time.Time) ending {
-	awaitContext(d.waitCtx, now)
-	switch err := d.waitCtx.Err(); {
+func endingOf(ctx context.Context, cancel <-chan struct{}, end time.Time, reason Stop, now time.Time) ending {
+	awaitContext(ctx, now)
+	switch err := ctx.Err(); {
 	case err == context.DeadlineExceeded:
-		return ending{ErrDeadline, causeOf(d.waitCtx)}
+		return ending{ErrDeadline, causeOf(ctx)}
 	case err != nil:
-		return ending{ErrCanceled, causeOf(d.waitCtx)}
-	case isClosed(d.dialer.Cancel):
+		return ending{ErrCanceled, causeOf(ctx)}
+	case isClosed(cancel):
 		return ending{ErrCanceled, nil}
-	case !d.end.IsZero() && !now.Before(d.end):
-		return ending{d.endReason, nil}
+	case !end.IsZero() && !now.Before(end):
+		return ending{reason, nil}
 	}
 	return ending{}
 }
