@@ -393,7 +393,7 @@ func TestCutOffComparesWithTheRefusal(t *testing.T) {
 		{"refused after 2 s", 0, []fate{refused(2 * time.Second)}, 2 * time.Second, 2 * time.Second},
 		{"reset after 2 s", 0, []fate{fails(sysReset, 2*time.Second)}, 2 * time.Second, 2 * time.Second},
 		{"unreachable after 2 s", 0, []fate{fails(sysUnreachable, 2*time.Second)}, 2 * time.Second, time.Second},
-		{"refused at once, beside a silent address", 0, []fate{refused(ms), silent}, 2001 * ms, time.Second},
+		{"refused at once, beside a silent address", 0, []fate{silent, refused(ms)}, 2301 * ms, time.Second},
 		{"refused after a long look-up", 3 * time.Second, []fate{refused(ms)}, 3001 * ms, time.Second},
 	} {
 		for silence, class := range map[time.Duration]redial.Class{test.tells - 1: redial.Unknown, test.tells: redial.Timeout} {

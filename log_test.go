@@ -2,13 +2,16 @@ package redial_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -18,6 +21,7 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/dialtest"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // A line is an expected log record. The record must have exactly these fields.
@@ -98,8 +102,11 @@ func TestLogLevelsOfOthersDials(t *testing.T) {
 		outer := &redial.Dialer{DialFunc: inner.DialContext, Policy: redial.Policy{redial.Refused: every(time.Second), redial.NotFound: every(time.Second)}}
 		_, err := outer.Dial("tcp", address)
 		require.NoError(t, err)
-		for _, entry := range logs.TakeAll() {
+		records := logs.TakeAll()
+		assert.Len(t, records, 3)
+		for _, entry := range records {
 			assert.Equal(t, zap.DebugLevel, entry.Level, entry.Message)
+			assert.Equal(t, true, entry.ContextMap()["nested"])
 		}
 
 		canceled, cancel := context.WithCancel(t.Context())
@@ -139,11 +146,10 @@ func TestLogEndBetweenAttempts(t *testing.T) {
 		assert.ErrorIs(t, err, redial.ErrMaxElapsed)
 		all := logs.TakeAll()
 		require.Len(t, all, 2)
-		logs.TakeAll()
 		assert.Equal(t, zap.ErrorLevel, all[1].Level)
 		assert.Equal(t, "dial failed", all[1].Message)
 		assert.Equal(t, map[string]any{"network": "tcp", "address": address, "attempts": 1, "elapsed": 10 * time.Second, "class": "refused",
-			"error": errRefused.Error(), "errno": sysRefused.Error(), "stop": "MaxElapsed too close"}, all[1].ContextMap())
+			"error": errRefused.Error(), "errno": sysRefused.Error(), "stop": "MaxElapsed reached"}, all[1].ContextMap())
 	})
 }
 
@@ -158,14 +164,14 @@ func TestLogCancellation(t *testing.T) {
 		require.Error(t, err)
 		assertLogged(t, logs, line{zap.InfoLevel, "dial canceled", map[string]any{
 			"network": "tcp", "address": address, "attempt": 1, "duration": time.Second, "elapsed": time.Second,
-			"class": "canceled", "error": "dial tcp 192.0.2.1:80: operation was canceled", "stop": "the request is gone"}})
+			"class": "canceled", "error": "dial tcp 192.0.2.1:80: operation was canceled", "stop": "canceled", "cause": "the request is gone"}})
 
 		// The caller cancels before the first attempt.
 		_, err = d.DialContext(ctx, "tcp", address)
 		require.Error(t, err)
 		assertLogged(t, logs, line{zap.InfoLevel, "dial canceled", map[string]any{
 			"network": "tcp", "address": address, "attempts": 0, "elapsed": time.Duration(0),
-			"class": "canceled", "error": "the request is gone", "stop": "the request is gone"}})
+			"class": "canceled", "error": "canceled", "stop": "canceled", "cause": "the request is gone"}})
 
 		// The caller cancels during a wait. The attempt's record announced a retry, so
 		// the cancellation gets a record too.
@@ -180,7 +186,7 @@ func TestLogCancellation(t *testing.T) {
 				"class": "refused", "error": errRefused.Error(), "errno": sysRefused.Error(), "delay": 10 * time.Second}},
 			line{zap.InfoLevel, "dial canceled", map[string]any{
 				"network": "tcp", "address": address, "attempts": 1, "elapsed": time.Second,
-				"class": "refused", "error": errRefused.Error(), "errno": sysRefused.Error(), "stop": "the request is gone"}})
+				"class": "refused", "error": errRefused.Error(), "errno": sysRefused.Error(), "stop": "canceled", "cause": "the request is gone"}})
 
 		// The inner dialer cancels the attempt by itself, not the caller.
 		d.DialFunc = dialtest.Script(dialtest.Fail(context.Canceled)).DialContext
@@ -353,29 +359,51 @@ func TestLogDisabledAllocatesNothing(t *testing.T) {
 	}
 }
 
-// The fields about an attempt depend on what there is to say.
-func TestAttemptFields(t *testing.T) {
-	fieldsOf := func(a redial.Attempt) map[string]any {
-		enc := zapcore.NewMapObjectEncoder()
-		require.NoError(t, a.MarshalLogObject(enc))
-		return enc.Fields
-	}
+// A record has a field only if there is something to say.
+func TestFieldsOfRecords(t *testing.T) {
+	always := []string{"network", "address", "attempt", "duration", "elapsed"}
+	addr := netip.MustParseAddrPort("192.0.2.1:80")
 	for _, test := range []struct {
-		attempt     redial.Attempt
-		has, hasNot []string
+		name   string
+		record zapcore.ObjectMarshaler
+		more   map[string]any // beside always
 	}{
-		{redial.Attempt{}, []string{"network", "address", "attempt", "duration", "elapsed"}, []string{"resolve", "delay", "stop", "error", "shared", "addrs"}},
-		{redial.Attempt{Resolve: 1}, []string{"resolve"}, nil},
-		{redial.Attempt{Addrs: []redial.AddrResult{}}, []string{"resolve"}, []string{"addrs"}},
-		{redial.Attempt{Delay: 1}, []string{"delay"}, nil},
+		{"success", redial.Attempt{Remote: errRefused.Addr}, map[string]any{"remote": "192.0.2.1:80"}},
+		{"nil pointer as address", redial.Attempt{Remote: (*net.TCPAddr)(nil)}, map[string]any{"remote": ""}},
+		{"nested", redial.Attempt{Nested: true}, map[string]any{"nested": true}},
+		{"name", redial.Attempt{Resolve: 1}, map[string]any{"resolve": time.Duration(1)}},
+		{"name resolved at once", redial.Attempt{Addrs: []redial.AddrResult{{Addr: addr}}}, map[string]any{"resolve": time.Duration(0)}},
+		{"unanswered", redial.Attempt{Unanswered: "AAAA"}, map[string]any{"unanswered": "AAAA"}},
+		{"delay", redial.Attempt{Delay: 1}, map[string]any{"delay": time.Duration(1)}},
+		{"stop", redial.Attempt{Stop: redial.ErrMaxAttempts}, map[string]any{"stop": "MaxAttempts reached"}},
+		{"stop with a cause", redial.Attempt{Stop: redial.ErrCanceled, Cause: errCause}, map[string]any{"stop": "canceled", "cause": errCause.Error()}},
+		{"failure", redial.Attempt{Err: errCustom}, map[string]any{"class": "unknown", "error": errCustom.Error()}},
+		{"errno", redial.Attempt{Err: errRefused, Class: redial.Refused},
+			map[string]any{"class": "refused", "error": errRefused.Error(), "errno": sysRefused.Error()}},
+		{"shared", redial.Attempt{Err: errCustom, Shared: true}, map[string]any{"class": "unknown", "error": errCustom.Error(), "shared": true}},
+		{"addresses", redial.Attempt{Err: errCustom, Addrs: []redial.AddrResult{
+			{Addr: addr, Duration: 1, Err: errRefused, Class: redial.Refused},
+			{Addr: addr, Duration: 2, Err: errCustom, Connected: true},
+			{Addr: addr, Connected: true},
+		}}, map[string]any{"class": "unknown", "error": errCustom.Error(), "resolve": time.Duration(0), "addrs": []any{
+			map[string]any{"addr": "192.0.2.1:80", "duration": time.Duration(1), "class": "refused", "error": errRefused.Error(), "errno": sysRefused.Error()},
+			map[string]any{"addr": "192.0.2.1:80", "duration": time.Duration(2), "connected": true, "class": "unknown", "error": errCustom.Error()},
+			map[string]any{"addr": "192.0.2.1:80", "duration": time.Duration(0)},
+		}}},
 	} {
-		fields := fieldsOf(test.attempt)
-		for _, name := range test.has {
-			assert.Contains(t, fields, name)
+		enc := zapcore.NewMapObjectEncoder()
+		require.NoError(t, test.record.MarshalLogObject(enc))
+		for _, name := range always {
+			assert.Contains(t, enc.Fields, name)
+			delete(enc.Fields, name)
 		}
-		for _, name := range test.hasNot {
-			assert.NotContains(t, fields, name)
-		}
+		assert.Equal(t, test.more, enc.Fields, test.name)
+	}
+
+	enc := zapcore.NewMapObjectEncoder()
+	require.NoError(t, new(redial.Error).MarshalLogObject(enc))
+	for _, name := range []string{"stop", "cause", "history", "errno"} {
+		assert.NotContains(t, enc.Fields, name)
 	}
 }
 
@@ -418,9 +446,66 @@ func TestLogRecoveryAtSecondAttempt(t *testing.T) {
 	})
 }
 
-func TestErrorFields(t *testing.T) {
-	enc := zapcore.NewMapObjectEncoder()
-	require.NoError(t, new(redial.Error).MarshalLogObject(enc))
-	assert.NotContains(t, enc.Fields, "stop")
-	assert.NotContains(t, enc.Fields, "history")
+// FuzzEncoders logs records with whatever in their fields by zap's JSON encoder. The result must be valid JSON with
+// the record's fields.
+func FuzzEncoders(f *testing.F) {
+	f.Add([]byte{}, "x")
+	f.Add(testutil.RandomBytes(1, 100), "<a href=\"\\\">\u2028\x00\xff\xc3&'\xed\xa0\x80")
+	for seed := range 100 {
+		f.Add(testutil.RandomBytes(seed, 10+seed), "a.test:80\xff")
+	}
+	f.Fuzz(func(t *testing.T, data []byte, text string) {
+		if len(data) > 400 || len(text) > 200 {
+			return
+		}
+		d := testutil.Decisions(data)
+		a := fuzzedAttempt(&d, text)
+		encoded(t, a)
+		for _, r := range a.Addrs {
+			encoded(t, r)
+		}
+		e := &redial.Error{
+			Network: text, Address: a.Address, Attempts: a.Number, Elapsed: a.Elapsed, Class: a.Class, Err: a.Err, Stop: a.Stop, Cause: a.Cause,
+			History: []redial.Attempt{a, fuzzedAttempt(&d, text)}[:d.Next()%3],
+		}
+		got := encoded(t, e)
+		assert.Equal(t, e.Class.String(), got["class"])
+		assert.Equal(t, asUTF8(textOf(e.Err)), got["error"])
+		if e.Stop != 0 {
+			assert.Equal(t, e.Stop.Error(), got["stop"])
+		}
+		if e.Cause != nil {
+			assert.Equal(t, asUTF8(textOf(e.Cause)), got["cause"])
+		}
+		history, _ := got["history"].([]any)
+		assert.Len(t, history, len(e.History))
+		if !walks(e) {
+			return
+		}
+		if s := systemErrorIn(e.Err); s != nil {
+			assert.Equal(t, asUTF8(textOf(s.Err)), got["errno"])
+		}
+	})
+}
+
+// asUTF8 replaces bytes that are not UTF-8 as JSON encoders do.
+func asUTF8(s string) string { return string([]rune(s)) }
+
+// encoded returns the fields of v as zap's JSON encoder writes them.
+func encoded(t *testing.T, v zapcore.ObjectMarshaler) (fields map[string]any) {
+	t.Helper()
+	encoder := zapcore.NewJSONEncoder(zapcore.EncoderConfig{EncodeDuration: zapcore.NanosDurationEncoder})
+	line, err := encoder.EncodeEntry(zapcore.Entry{}, []zapcore.Field{zap.Object("v", v)})
+	require.NoError(t, err)
+	assert.True(t, utf8.Valid(line.Bytes()), "%q", line)
+	var entry map[string]map[string]any
+	require.NoError(t, json.Unmarshal(line.Bytes(), &entry), "%s", line)
+	return entry["v"]
+}
+
+// systemErrorIn returns the first system call's error in err, or nil, also if package errors panics.
+func systemErrorIn(err error) (s *os.SyscallError) {
+	defer func() { _ = recover() }()
+	s, _ = errors.AsType[*os.SyscallError](err)
+	return s
 }
