@@ -87,8 +87,8 @@ type Dialer struct {
 	// returns Unknown, Classify decides.
 	Classifier func(error) Class
 
-	// Gate, if not nil, shares what they learn among all dials to a target that
-	// use the same Gate, whichever Dialer makes them. A nested dial does not use it.
+	// Gate, if not nil, lets all dials to a target that use the same Gate share
+	// what they learn, whichever Dialer makes them. A nested dial does not use it.
 	Gate *Gate
 
 	// Logger gets one record per attempt: at level Debug for a success at the

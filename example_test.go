@@ -181,8 +181,8 @@ func ExampleDialer_onDial() {
 	// end after 2 attempts: <nil>
 }
 
-// The dials that share a Gate share one outage. Each goroutine gets its connection, or the failure of
-// a probe, but only few attempts reach the dead server.
+// The dials that share a Gate share what they learn. Each goroutine gets its connection, or a failure,
+// but only few attempts reach the dead server.
 func ExampleGate() {
 	attempts := dialtest.Script(dialtest.Refuse.Forever())
 	d := &redial.Dialer{
