@@ -372,8 +372,12 @@ func TestPortZero(t *testing.T) {
 			assert.ErrorContains(t, err, test.address)
 		}
 	}
-	d := &redial.Dialer{DialFunc: func(context.Context, string, string) (net.Conn, error) { return nil, errCustom }}
-	_, err := d.Dial("tcp", "127.0.0.1:0")
+	own := func(context.Context, string, string) (net.Conn, error) { return nil, errCustom }
+	_, err := (&redial.Dialer{DialFunc: own}).Dial("tcp", "127.0.0.1:0")
+	assert.ErrorIs(t, err, errCustom)
+	_, err = (&redial.Dialer{DialFunc: own}).DialTCP(t.Context(), "tcp", netip.AddrPort{}, netip.MustParseAddrPort("127.0.0.1:0"))
+	assert.Equal(t, redial.Invalid, redial.Classify(err), "%v", err)
+	_, err = redial.Do(t.Context(), nil, "tcp", "127.0.0.1:0", func(context.Context) (int, error) { return 0, errCustom })
 	assert.ErrorIs(t, err, errCustom)
 }
 

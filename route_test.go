@@ -152,6 +152,54 @@ func TestAddressThatFailsAfterItConnected(t *testing.T) {
 	}
 }
 
+// What the caller has cut off at once says nothing about an address, and leaves the order as it was.
+func TestCanceledAddressKeepsItsPlace(t *testing.T) {
+	for canceled, want := range map[time.Duration][]string{
+		299 * ms: {"1", "1"},
+		400 * ms: {"12", "21"}, // the first was silent for that long, the second for 100 ms
+	} {
+		testutil.Bubble(t, canceled.String(), func(t *testing.T) {
+			tr := newTrack(t, silent, silent)
+			outer := &redial.Dialer{MaxAttempts: 2, Policy: redial.Policy{redial.Unknown: every(time.Second)}}
+			_, err := redial.Do(t.Context(), outer, "tcp", "the pool", func(ctx context.Context) (int, error) {
+				ctx, cancel := context.WithCancel(ctx)
+				defer cancel()
+				time.AfterFunc(canceled, cancel)
+				assert.ErrorIs(t, tr.dial(ctx), context.Canceled)
+				return 0, errCustom
+			})
+			require.ErrorIs(t, err, errCustom)
+			assert.Equal(t, want, tr.orders())
+		})
+	}
+}
+
+// Nor does it say anything about an address that has connected.
+func TestCanceledHandshakeKeepsTheOrder(t *testing.T) {
+	for name, want := range map[string][]string{"the caller gives up": {"1", "1"}, "only the handshake does": {"1", "2"}} {
+		testutil.Bubble(t, name, func(t *testing.T) {
+			tr := newTrack(t, connects(0), connects(0))
+			outer := &redial.Dialer{MaxAttempts: 2, Policy: redial.Policy{redial.Unknown: every(time.Second)}}
+			outer.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+				ctx, cancel := context.WithCancel(ctx)
+				defer cancel()
+				_, err := redial.Do(ctx, &redial.Dialer{}, network, address, func(ctx context.Context) (int, error) {
+					require.NoError(t, tr.dial(ctx))
+					if want[0] == want[1] {
+						cancel()
+					}
+					return 0, context.Canceled
+				})
+				assert.ErrorIs(t, err, context.Canceled)
+				return nil, errCustom
+			}
+			_, err := outer.DialContext(t.Context(), "tcp", address)
+			require.ErrorIs(t, err, errCustom)
+			assert.Equal(t, want, tr.orders())
+		})
+	}
+}
+
 // An attempt tries at most 64 addresses. The next one begins with those that have not been tried.
 func TestManyAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
