@@ -235,7 +235,7 @@ func (d *dial) keepTrying() error {
 		case hears:
 			done, err = d.share(failure)
 		case ends:
-			done, err = d.abandonIfOver()
+			done, err = d.abandonIfOver(time.Now())
 		}
 		if done {
 			return err
@@ -311,10 +311,10 @@ func (d *dial) makeAttempt() (done bool, err error) {
 	if d.visit != nil {
 		defer d.visit.finish(nil) // in case of a panic
 	}
-	if done, err := d.abandonIfOver(); done {
+	start := time.Now()
+	if done, err := d.abandonIfOver(start); done {
 		return true, err
 	}
-	start := time.Now()
 	d.attempts++
 	d.lastAttempt = d.attempts == d.attemptLimit || d.isFinal(start)
 	end := d.attemptEnd(start)
@@ -497,14 +497,14 @@ func (d *dial) mayRetry(class Class) bool {
 	return !d.lastAttempt && d.policy[class] != nil
 }
 
-// abandonIfOver returns true if the dial is over before its first attempt, or between two. It
-// then logs and returns the error of the dial.
-func (d *dial) abandonIfOver() (done bool, err error) {
-	over := d.over(time.Now())
+// abandonIfOver returns true if the dial is over at now, before its first attempt or between
+// two. It then logs and returns the error of the dial.
+func (d *dial) abandonIfOver(now time.Time) (done bool, err error) {
+	over := d.over(now)
 	if over.stop == 0 {
 		return false, nil
 	}
-	verdict := Attempt{Elapsed: time.Since(d.start), Stop: over.stop, Cause: over.cause}
+	verdict := Attempt{Elapsed: now.Sub(d.start), Stop: over.stop, Cause: over.cause}
 	if last := d.history.last(); last != nil {
 		verdict.Class, verdict.Err = last.class, last.err
 	} else {
