@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -12,11 +13,9 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"go.uber.org/zap"
@@ -24,30 +23,19 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-// dialThrough makes config dial through d.
-func dialThrough(d *redial.Dialer, config *pgx.ConnConfig) {
-	config.DialFunc = d.DialContext
-	// pgx would look up the host and dial its addresses one after the other, each until d gives up.
-	// It gets the name itself in place of the addresses, so that d races them.
-	config.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
-}
-
-// startingUp goes into the field Classifier. A server that starts up, recovers from a crash or
-// shuts down accepts, but then answers 57P03 (cannot_connect_now).
-func startingUp(err error) redial.Class {
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "57P03" {
-		return redial.Refused
-	}
-	return redial.Unknown
-}
-
-// connect makes one connection. An attempt of Do is all that pgx does: it tries each host of the
-// connection string, with TLS and without if sslmode is prefer, and logs in. The dials within it
-// make one attempt each.
+// connect makes one connection. An attempt is all that pgx does: it tries each host of the connection
+// string, with TLS and without if sslmode is prefer, and logs in. Each address has connect_timeout, or
+// else d.Timeout.
 func connect(ctx context.Context, d *redial.Dialer, config *pgx.ConnConfig) (*pgx.Conn, error) {
-	return redial.Do(ctx, d, "tcp", addressOf(config), func(ctx context.Context) (*pgx.Conn, error) {
-		return pgx.ConnectConfig(ctx, config)
-	})
+	config = withTimeout(d, config)
+	return withRetries(ctx, d, config, func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, config) })
+}
+
+// withTimeout returns a copy of config that has a connect_timeout.
+func withTimeout(d *redial.Dialer, config *pgx.ConnConfig) *pgx.ConnConfig {
+	config = config.Copy()
+	config.ConnectTimeout = cmp.Or(config.ConnectTimeout, d.Timeout, 10*time.Second)
+	return config
 }
 
 // newPool returns a pool that dials through d. Give its methods a context from redial.Attach,
@@ -67,12 +55,13 @@ func newPool(ctx context.Context, d *redial.Dialer, connString string) (*pgxpool
 // up, and goes through a list of hosts at once. Here d must not have a Gate, which would take a busy
 // pool for a server that fails.
 func acquire(ctx context.Context, d *redial.Dialer, pool *pgxpool.Pool) (*pgxpool.Conn, error) {
-	return redial.Do(redial.Attach(ctx), d, "tcp", addressOf(pool.Config().ConnConfig), pool.Acquire)
+	return withRetries(redial.Attach(ctx), d, pool.Config().ConnConfig, pool.Acquire)
 }
 
 // openDB returns a database/sql pool. An attempt makes a connection, as in connect.
 func openDB(d *redial.Dialer, config *pgx.ConnConfig) *sql.DB {
-	db := sql.OpenDB(connector{stdlib.GetConnector(*config), d, addressOf(config)})
+	config = withTimeout(d, config)
+	db := sql.OpenDB(connector{stdlib.GetConnector(*config), d, config})
 	db.SetMaxIdleConns(10) // the default of 2 closes the connections of most goroutines after each operation
 	return db
 }
@@ -80,17 +69,12 @@ func openDB(d *redial.Dialer, config *pgx.ConnConfig) *sql.DB {
 // A connector retries another driver.Connector.
 type connector struct {
 	driver.Connector
-	dialer  *redial.Dialer
-	address string
+	dialer *redial.Dialer
+	config *pgx.ConnConfig
 }
 
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
-	return redial.Do(ctx, c.dialer, "tcp", c.address, c.Connector.Connect)
-}
-
-// addressOf returns the address of the first host, for the records.
-func addressOf(config *pgx.ConnConfig) string {
-	return net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
+	return withRetries(ctx, c.dialer, c.config, c.Connector.Connect)
 }
 
 func run(ctx context.Context, d *redial.Dialer, connString string) error {

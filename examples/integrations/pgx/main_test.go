@@ -23,7 +23,6 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/examples/integrations/internal/kit"
-	"github.com/seed-33f8b841/redial/internal/dnstest"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
@@ -46,14 +45,19 @@ type cluster struct {
 // newCluster returns a PostgreSQL server that has not been started.
 func newCluster(t *testing.T) cluster {
 	t.Helper()
+	return newClusterAt(t, kit.FreeAddress(t), "-c", "hot_standby=off")
+}
+
+func newClusterAt(t *testing.T, address string, settings ...string) cluster {
+	t.Helper()
 	path := kit.Binary(t, "/usr/lib/postgresql/*/bin/postgres", "postgresql")
-	c := cluster{address: kit.FreeAddress(t), bin: filepath.Dir(path), data: filepath.Join(kit.Dir(t, owner), "data")}
+	c := cluster{address: address, bin: filepath.Dir(path), data: filepath.Join(kit.Dir(t, owner), "data")}
 	kit.Run(t, owner, filepath.Join(c.bin, "initdb"), "-D", c.data, "-U", "postgres", "-A", "trust", "--no-sync", "--no-locale")
-	_, port, err := net.SplitHostPort(c.address)
+	host, port, err := net.SplitHostPort(c.address)
 	require.NoError(t, err)
 	c.Server = &kit.Server{
 		Path: path,
-		Args: []string{"-D", c.data, "-h", "127.0.0.1", "-p", port, "-k", "", "-c", "fsync=off", "-c", "max_connections=200", "-c", "hot_standby=off"},
+		Args: append([]string{"-D", c.data, "-h", host, "-p", port, "-k", "", "-c", "fsync=off", "-c", "max_connections=200"}, settings...),
 		User: owner,
 		Ready: func(ctx context.Context) error {
 			conn, err := pgx.Connect(ctx, connString(c.address, ""))
@@ -323,53 +327,16 @@ func TestPreferTLS(t *testing.T) {
 	}
 }
 
-// TestAddresses has one server and several ways to say where it is.
-func TestAddresses(t *testing.T) {
-	server := newCluster(t)
-	resolver, name := kit.DeadFirst(t, server.address) // while the machine is not busy yet
+// TestHosts has one server and several ways to say where it is.
+func TestHosts(t *testing.T) {
 	t.Parallel()
+	server := newCluster(t)
 	server.Start(t)
 	soon := func(t *testing.T) context.Context {
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		t.Cleanup(cancel)
 		return ctx
 	}
-
-	t.Run("dead first", func(t *testing.T) {
-		kit.Promptly(t, func() time.Duration {
-			var attempts kit.Attempts
-			d := &redial.Dialer{Dialer: net.Dialer{Resolver: resolver}, Logger: zap.NewNop(), OnAttempt: attempts.Add}
-			require.NoError(t, byPool(t, d, connString(name, ""))(t.Context()))
-			require.Len(t, attempts.All(), 1)
-			return attempts.All()[0].Duration
-		})
-	})
-	t.Run("dead first, with net.Dialer", func(t *testing.T) {
-		t.Parallel()
-		config := plainConfig(t, connString(name, ""))
-		config.ConnConfig.LookupFunc = resolver.LookupHost
-		_, err := pgx.ConnectConfig(soon(t), config.ConnConfig)
-		assert.ErrorIs(t, err, context.DeadlineExceeded)
-	})
-
-	// The first address refuses, as ::1 does if a server listens on 127.0.0.1 only.
-	dns := dnstest.Start(t, "127.0.0.1:0")
-	dns.Set("service.test", dnstest.Addrs("127.0.0.3", "127.0.0.1"))
-	t.Run("refused first", func(t *testing.T) {
-		d := &redial.Dialer{Dialer: net.Dialer{Resolver: dns.Resolver()}, Logger: zap.NewNop(), MaxAttempts: 1}
-		assert.NoError(t, byPool(t, d, connString(name, ""))(t.Context()))
-	})
-	t.Run("refused first, without our LookupFunc", func(t *testing.T) {
-		t.Parallel()
-		config := configFor(t, &redial.Dialer{Logger: zap.NewNop()}, connString(name, ""))
-		config.LookupFunc = dns.Resolver().LookupHost
-		start := time.Now()
-		conn, err := pgx.ConnectConfig(soon(t), config)
-		assert.Greater(t, time.Since(start), time.Second, "pgx gives nearly all the time to the first address")
-		if err == nil { // the dial has left its last moments to the second address
-			conn.Close(t.Context())
-		}
-	})
 
 	hosts := connString(server.address, "host=127.0.0.3,127.0.0.1")
 	for _, way := range []string{"connect", "acquire", "database/sql"} {

@@ -43,7 +43,12 @@ func Storm(t *testing.T, newDo func(t *testing.T, d *redial.Dialer) func(context
 // returns it. On a busy machine one of three tries is enough.
 func Promptly(t *testing.T, connect func() time.Duration) (took time.Duration) {
 	t.Helper()
-	const limit = 500 * time.Millisecond
+	return Within(t, 500*time.Millisecond, connect)
+}
+
+// Within is Promptly with another limit.
+func Within(t *testing.T, limit time.Duration, connect func() time.Duration) (took time.Duration) {
+	t.Helper()
 	for range 3 {
 		if took = connect(); took < limit {
 			return took
