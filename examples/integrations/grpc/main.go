@@ -19,14 +19,9 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-// A connection attempt of gRPC consists of a dial, which makes many attempts, and of the handshakes. It ends after
-// connectTimeout. A call hears why it has failed if the deadline of the call is later.
-const (
-	connectTimeout = 3 * time.Second
-	dialTimeout    = connectTimeout - time.Second // leaves a second for the handshakes
-)
-
-// options returns the options of a client that dials through d.
+// options returns the options of a client that dials through d. gRPC retries and goes to the next address by
+// itself, also if a server hangs up after it has accepted. So d must make one attempt for each of gRPC's: set
+// MaxAttempts to 1.
 func options(d *redial.Dialer) []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -34,18 +29,23 @@ func options(d *redial.Dialer) []grpc.DialOption {
 			return d.DialContext(ctx, "tcp", address)
 		}),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			MinConnectTimeout: connectTimeout,
-			// The dial has backed off already. gRPC would wait for up to two minutes before the next.
-			Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
+			MinConnectTimeout: 20 * time.Second, // gRPC's default. Timeout bounds the dial
+			// gRPC would wait for 1 s before it retries, and soon for up to two minutes.
+			Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 		}),
 		// A call waits until its deadline. By default, it fails when a dial has failed.
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)),
 	}
 }
 
-// target returns what to give to grpc.NewClient for a server's address: with the scheme passthrough, the Dialer
-// resolves the name, for each attempt anew.
-func target(address string) string { return "passthrough:///" + address }
+// dialer returns the Dialer for options.
+func dialer(log *zap.Logger) *redial.Dialer {
+	return &redial.Dialer{Dialer: net.Dialer{Timeout: 3 * time.Second}, MaxAttempts: 1, Logger: log}
+}
+
+// target returns what to give to grpc.NewClient for a server's address: with the scheme dns, which is the default,
+// gRPC knows all addresses of a name.
+func target(address string) string { return "dns:///" + address }
 
 func main() {
 	log, err := zap.NewProduction()
@@ -57,7 +57,7 @@ func main() {
 	if len(os.Args) > 1 {
 		address = os.Args[1]
 	}
-	conn, err := grpc.NewClient(target(address), options(&redial.Dialer{MaxElapsed: dialTimeout, Logger: log})...)
+	conn, err := grpc.NewClient(target(address), options(dialer(log))...)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
