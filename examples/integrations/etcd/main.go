@@ -18,14 +18,8 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-// A connection attempt of gRPC consists of a dial, which makes many attempts, and of the handshakes. It ends after
-// connectTimeout.
-const (
-	connectTimeout = 3 * time.Second
-	dialTimeout    = connectTimeout - time.Second // leaves a second for the handshakes
-)
-
-// config returns the configuration of a client that dials through d.
+// config returns the configuration of a client that dials through d. gRPC, within the client, retries by itself: set
+// MaxAttempts to 1.
 func config(d *redial.Dialer, log *zap.Logger, endpoints ...string) clientv3.Config {
 	return clientv3.Config{
 		Endpoints: endpoints,
@@ -35,12 +29,17 @@ func config(d *redial.Dialer, log *zap.Logger, endpoints ...string) clientv3.Con
 				return d.DialContext(ctx, "tcp", address)
 			}),
 			grpc.WithConnectParams(grpc.ConnectParams{
-				MinConnectTimeout: connectTimeout,
-				// The dial has backed off already. gRPC would wait for up to two minutes before the next.
-				Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
+				MinConnectTimeout: 20 * time.Second, // gRPC's default. Timeout bounds the dial
+				// gRPC would wait for 1 s before it retries, and soon for up to two minutes.
+				Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 			}),
 		},
 	}
+}
+
+// dialer returns the Dialer for config.
+func dialer(log *zap.Logger) *redial.Dialer {
+	return &redial.Dialer{Dialer: net.Dialer{Timeout: 3 * time.Second}, MaxAttempts: 1, Logger: log}
 }
 
 func main() {
@@ -53,7 +52,7 @@ func main() {
 	if len(os.Args) > 1 {
 		endpoint = os.Args[1]
 	}
-	client, err := clientv3.New(config(&redial.Dialer{MaxElapsed: dialTimeout, Logger: log}, log, endpoint))
+	client, err := clientv3.New(config(dialer(log), log, endpoint))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
