@@ -7,8 +7,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/seed-33f8b841/redial/internal/resolver"
 )
 
 // This file turns a name into addresses. A look-up belongs to the dial: if an attempt runs out
@@ -42,8 +43,8 @@ type name struct {
 type lookup struct {
 	attemptContext
 	canceled chan struct{}
-	log      *queryLog
-	ownLog   queryLog
+	log      *resolver.Log
+	ownLog   resolver.Log
 
 	done    chan struct{} // closed when the fields below are set
 	endedAt time.Time
@@ -62,7 +63,7 @@ func (l *lookup) Err() error {
 }
 
 func (l *lookup) Value(key any) any {
-	if key == (queryLogKey{}) {
+	if key == (resolver.LogKey{}) {
 		return l.log
 	}
 	return l.attemptContext.Value(key)
@@ -127,7 +128,7 @@ func (d *dial) lookUp(ctx context.Context) (ips []netip.Addr, unanswered string,
 	if trace != nil && trace.DNSDone != nil {
 		trace.DNSDone(httptrace.DNSDoneInfo{Addrs: ipAddrs(ips), Err: err})
 	}
-	return ips, l.log.unanswered(), err
+	return ips, l.log.Unanswered(), err
 }
 
 // reuseLookup makes the next attempt use the result of the look-up that the attempt in flight
@@ -152,58 +153,20 @@ func patienceOf(ctx context.Context) time.Duration {
 func (d *dial) startLookup(patience time.Duration) *lookup {
 	l := &lookup{canceled: make(chan struct{}), done: make(chan struct{})}
 	l.Context = withoutTrace(d.attemptCtx)
-	l.ownLog.patience = patience
-	key := lookupKey{resolverFor(d.dialer.Resolver), d.network[len("tcp"):], d.name.host} // or of udp
-	l.log = sharedLog(key, &l.ownLog)
+	l.ownLog.Patience = patience
+	key := resolver.Lookup{Resolver: resolver.For(d.dialer.Resolver), Family: d.network[len("tcp"):], Host: d.name.host} // or of udp
+	l.log = l.ownLog.Join(key)
 	d.name.running = l
 	d.name.count++
 	go l.run(key)
 	return l
 }
 
-func (l *lookup) run(key lookupKey) {
-	defer releaseLog(key, l.log)
-	l.ips, l.err = lookupIPs(l, key.resolver, key.family, key.host)
+func (l *lookup) run(key resolver.Lookup) {
+	defer l.log.Leave(key)
+	l.ips, l.err = lookupIPs(l, key.Resolver, key.Family, key.Host)
 	l.endedAt = time.Now()
 	close(l.done)
-}
-
-// A lookupKey is what look-ups have in common that package net merges.
-type lookupKey struct {
-	resolver     *net.Resolver
-	family, host string // family is "4" or "6", or empty for both
-}
-
-// logs has the log of each name that is being looked up. If several dials look up one name, package
-// net asks once for all of them, and all share a log.
-var logs struct {
-	sync.Mutex
-	running map[lookupKey]*queryLog
-}
-
-// sharedLog returns the log of the look-ups that are running for key. If there is none, it is own.
-func sharedLog(key lookupKey, own *queryLog) *queryLog {
-	logs.Lock()
-	defer logs.Unlock()
-	if logs.running == nil {
-		logs.running = make(map[lookupKey]*queryLog)
-	}
-	log := logs.running[key]
-	if log == nil {
-		log = own
-		logs.running[key] = log
-	}
-	log.users++
-	return log
-}
-
-// releaseLog forgets the log if no look-up uses it any more.
-func releaseLog(key lookupKey, log *queryLog) {
-	logs.Lock()
-	defer logs.Unlock()
-	if log.users--; log.users == 0 {
-		delete(logs.running, key)
-	}
 }
 
 // endLookup ends the look-up that is still running.
@@ -235,7 +198,7 @@ func (d *dial) judge(l *lookup) ([]netip.Addr, error) {
 		if d.name.exists || d.sharesNames() && d.route.hasResolved(d.name.host) {
 			return nil, &net.DNSError{UnwrapErr: l.err, Err: "no such host, although the name has resolved before", Name: d.name.host, IsTemporary: true}
 		}
-		if server, silent, ok := l.log.doubtful(); ok && d.name.doubts < mostDoubts {
+		if server, silent, ok := l.log.Doubtful(); ok && d.name.doubts < mostDoubts {
 			d.name.doubts++
 			return nil, &net.DNSError{UnwrapErr: l.err, Err: "no such host, but not every query was answered", Name: d.name.host, Server: server,
 				IsTimeout: silent, IsTemporary: true}
@@ -272,19 +235,19 @@ func ipAddrs(ips []netip.Addr) []net.IPAddr {
 // lookupIPs resolves host to addresses of the family "4" or "6", or of both if family is
 // empty. It asks for no other family, and keeps the zones. It returns at
 // least one address, or an error.
-func lookupIPs(ctx context.Context, resolver *net.Resolver, family, host string) ([]netip.Addr, error) {
-	ips, err := lookupFamily(ctx, resolver, family, host)
+func lookupIPs(ctx context.Context, r *net.Resolver, family, host string) ([]netip.Addr, error) {
+	ips, err := lookupFamily(ctx, r, family, host)
 	if err == nil && len(ips) == 0 {
 		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 	}
 	return ips, err
 }
 
-func lookupFamily(ctx context.Context, resolver *net.Resolver, family, host string) ([]netip.Addr, error) {
+func lookupFamily(ctx context.Context, r *net.Resolver, family, host string) ([]netip.Addr, error) {
 	if family == "" {
-		return lookupZoned(ctx, resolver, host)
+		return lookupZoned(ctx, r, host)
 	}
-	ips, err := resolver.LookupNetIP(ctx, "ip"+family, host)
+	ips, err := r.LookupNetIP(ctx, "ip"+family, host)
 	if err != nil {
 		return nil, err
 	}
@@ -296,7 +259,7 @@ func lookupFamily(ctx context.Context, resolver *net.Resolver, family, host stri
 	}
 	// LookupNetIP dropped the zones, and a link-local address is of no use
 	// without one. The answer may have changed when this asks again.
-	zoned, err := lookupZoned(ctx, resolver, host)
+	zoned, err := lookupZoned(ctx, r, host)
 	zoned = slices.DeleteFunc(zoned, netip.Addr.Is4)
 	if len(zoned) > 0 {
 		return zoned, nil
@@ -308,8 +271,8 @@ func lookupFamily(ctx context.Context, resolver *net.Resolver, family, host stri
 }
 
 // lookupZoned resolves host to addresses of both families with their zones.
-func lookupZoned(ctx context.Context, resolver *net.Resolver, host string) ([]netip.Addr, error) {
-	addrs, err := resolver.LookupIPAddr(ctx, host)
+func lookupZoned(ctx context.Context, r *net.Resolver, host string) ([]netip.Addr, error) {
+	addrs, err := r.LookupIPAddr(ctx, host)
 	ips := make([]netip.Addr, 0, len(addrs))
 	for _, addr := range addrs {
 		if ip, ok := netip.AddrFromSlice(addr.IP); ok {

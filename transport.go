@@ -197,7 +197,7 @@ func (r *request) connected(to *route, addr netip.AddrPort) {
 func (r *request) handshakeDone(_ tls.ConnectionState, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err != nil && r.route != nil {
+	if err != nil && r.route != nil && Classify(err) != Canceled {
 		r.route.failed(r.addr)
 	}
 }

@@ -1,4 +1,4 @@
-package redial
+package resolver
 
 import (
 	"bytes"
@@ -103,13 +103,13 @@ func FuzzDNSAnswer(f *testing.F) {
 			return &answeringPacketConn{answeringConn{body: body}}, nil
 		}}
 		want, wantErr := theirs.LookupNetIP(t.Context(), "ip4", "db.test.")
-		l := &queryLog{patience: time.Second}
-		got, err := resolverFor(theirs).LookupNetIP(context.WithValue(t.Context(), queryLogKey{}, l), "ip4", "db.test.")
+		l := &Log{Patience: time.Second}
+		got, err := For(theirs).LookupNetIP(context.WithValue(t.Context(), LogKey{}, l), "ip4", "db.test.")
 		require.Equal(t, wantErr, err)
 		require.Equal(t, want, got)
 		require.Len(t, l.questions, 1)
 
-		_, _, doubtful := l.doubtful()
+		_, _, doubtful := l.Doubtful()
 		dnsErr, _ := errors.AsType[*net.DNSError](err)
 		switch outcome := l.questions[0].outcome; {
 		case err == nil:

@@ -1,4 +1,4 @@
-package redial
+package resolver
 
 import (
 	"bytes"

@@ -1,4 +1,15 @@
-package redial
+// Package resolver puts connections of its own under Go's resolver, which sends one packet to ask
+// for a name's A records and one to ask for its AAAA records, and then waits for both answers. If
+// one packet is lost, it waits 5 s before it sends another. If one of the two queries is never
+// answered, it waits 10 s for it, although it has the other answer.
+//
+// Our connection sends a query again after 350 ms of silence. The connections of one look-up share a
+// [Log]: once one family has addresses, the log bounds the wait for the other one. The log also
+// remembers which queries failed, because the resolver's error does not tell.
+//
+// The resolver's own rules decide which names are asked, at which servers, and which answer is
+// accepted. Our connection passes on every message that it receives.
+package resolver
 
 import (
 	"bytes"
@@ -12,28 +23,19 @@ import (
 	"sync"
 	"time"
 	"weak"
-)
 
-// This file puts connections of its own under Go's resolver, which sends one packet to ask for a
-// name's A records and one to ask for its AAAA records, and then waits for both answers. If one packet
-// is lost, it waits 5 s before it sends another. If one of the two queries is never answered, it waits 10 s
-// for it, although it has the other answer.
-//
-// Our connection sends a query again after 350 ms of silence. The connections of one look-up share a
-// queryLog: once one family has addresses, the log bounds the wait for the other one. The log also
-// remembers which queries failed, because the resolver's error does not tell.
-//
-// The resolver's own rules decide which names are asked, at which servers, and which answer is
-// accepted. Our connection passes on every message that it receives.
+	"github.com/seed-33f8b841/redial/internal/errno"
+	"github.com/seed-33f8b841/redial/internal/foreign"
+)
 
 // resendAfter is how long a query has no answer before it is sent again. The delay doubles each time: a
 // query is sent again 0.35, 1.05 and 2.45 s after the first time. Most servers that work answer sooner.
 const resendAfter = 350 * time.Millisecond
 
-// A queryLog records what one look-up has asked, and what came back. The connections of the look-up
+// A Log records what one look-up has asked, and what came back. The connections of the look-up
 // share it.
-type queryLog struct {
-	patience time.Duration // how long the look-up waits for one family when it has addresses of the other
+type Log struct {
+	Patience time.Duration // how long the look-up waits for one family when it has addresses of the other
 	users    int           // look-ups that share the log
 
 	mu        sync.Mutex // guards the fields below, and those of the questions and connections
@@ -53,10 +55,50 @@ type question struct {
 func (q *question) name() []byte { return q.text[:len(q.text)-4] }
 func (q *question) kind() uint16 { return binary.BigEndian.Uint16(q.text[len(q.text)-4:]) }
 
-type queryLogKey struct{}
+// LogKey is the key of a *Log in the context of a look-up.
+type LogKey struct{}
 
-// unanswered returns the types of records whose queries have no answer: "A", "AAAA", "A and AAAA" or "".
-func (l *queryLog) unanswered() string {
+// A Lookup is what look-ups have in common that package net merges.
+type Lookup struct {
+	Resolver     *net.Resolver // as For returns it
+	Family, Host string        // Family is "4" or "6", or empty for both
+}
+
+// logs has the log of each name that is being looked up. If several dials look up one name, package
+// net asks once for all of them, and all share a log.
+var logs struct {
+	sync.Mutex
+	running map[Lookup]*Log
+}
+
+// Join returns the log of the equal look-ups that are running; own if there are none. The look-up must
+// call Leave at its end.
+func (own *Log) Join(lookup Lookup) *Log {
+	logs.Lock()
+	defer logs.Unlock()
+	if logs.running == nil {
+		logs.running = make(map[Lookup]*Log)
+	}
+	log := logs.running[lookup]
+	if log == nil {
+		log = own
+		logs.running[lookup] = log
+	}
+	log.users++
+	return log
+}
+
+// Leave forgets the log if no look-up uses it any more.
+func (l *Log) Leave(lookup Lookup) {
+	logs.Lock()
+	defer logs.Unlock()
+	if l.users--; l.users == 0 {
+		delete(logs.running, lookup)
+	}
+}
+
+// Unanswered returns the types of records whose queries have no answer: "A", "AAAA", "A and AAAA" or "".
+func (l *Log) Unanswered() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var a, aaaa bool
@@ -75,11 +117,11 @@ func (l *queryLog) unanswered() string {
 	return ""
 }
 
-// doubtful reports whether a query of the look-up was answered neither yes nor no, up to the last try. If
+// Doubtful reports whether a query of the look-up was answered neither yes nor no, up to the last try. If
 // so, it also returns the server, and whether the server was silent. "No such host" from a doubtful look-up
 // can be false: with a search list, the resolver reports that one name does not exist although the
 // query for another name failed.
-func (l *queryLog) doubtful() (server string, silent, ok bool) {
+func (l *Log) Doubtful() (server string, silent, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, q := range l.questions {
@@ -91,7 +133,7 @@ func (l *queryLog) doubtful() (server string, silent, ok bool) {
 }
 
 // ask records that a question is about to be sent to server.
-func (l *queryLog) ask(text []byte, server string) *question {
+func (l *Log) ask(text []byte, server string) *question {
 	var q *question
 	i := slices.IndexFunc(l.questions, func(q *question) bool { return bytes.Equal(q.text, text) })
 	if i >= 0 {
@@ -117,10 +159,10 @@ var resolvers struct {
 	ours map[weak.Pointer[net.Resolver]]weak.Pointer[net.Resolver]
 }
 
-// resolverFor returns the resolver to use in place of r, or of net.DefaultResolver if r is nil. It differs
-// from r only in the connections under Go's resolver. While it is in use, resolverFor returns the same
+// For returns the resolver to use in place of r, or of net.DefaultResolver if r is nil. It differs
+// from r only in the connections under Go's resolver. While it is in use, For returns the same
 // one for the same r, because net merges equal look-ups of one Resolver.
-func resolverFor(r *net.Resolver) *net.Resolver {
+func For(r *net.Resolver) *net.Resolver {
 	if r == nil {
 		r = net.DefaultResolver
 	}
@@ -160,7 +202,7 @@ type queryConn struct {
 	dialErr         error // the first Write returns it, because only Write knows the question
 	ctx             context.Context
 	cancel          context.CancelFunc // ends a dial over TCP; nil for UDP
-	log             *queryLog
+	log             *Log
 	strict          bool // the resolver needs both families
 	network, server string
 
@@ -190,9 +232,9 @@ func (c queryPacketConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 // look-up has ended and others still share it, the connection gets a log of its own: lost packets
 // are sent again, and a silent family is waited for as in package net.
 func dialServer(ctx context.Context, r *net.Resolver, strict bool, network, server string) (net.Conn, error) {
-	l, _ := ctx.Value(queryLogKey{}).(*queryLog)
+	l, _ := ctx.Value(LogKey{}).(*Log)
 	if l == nil {
-		l = new(queryLog)
+		l = new(Log)
 	}
 	c := &queryConn{ctx: ctx, log: l, network: network, server: server, strict: strict}
 	if network == "tcp" { // connecting can take long
@@ -269,8 +311,11 @@ func (c *queryConn) Read(b []byte) (int, error) {
 // forgive reports whether to ignore err, because it is the "connection refused" that a query sent again can
 // bring. Package net sends a query once and waits, so that a server that restarts can be back for its next query.
 func (c *queryConn) forgive(err error) bool {
-	class := Classify(err)
-	if class != Refused && class != Reset { // on Windows, a closed port resets
+	call, ok := foreign.As[*os.SyscallError](err)
+	if !ok {
+		return false
+	}
+	if what := errno.Of(call.Err); what != errno.ConnectionRefused && what != errno.ConnectionReset { // on Windows, a closed port resets
 		return false
 	}
 	c.log.mu.Lock()
@@ -347,7 +392,7 @@ func (c *queryConn) left() time.Duration {
 	case l.found == nil || l.found == c.question || c.strict:
 		return math.MaxInt64
 	default:
-		return max(0, time.Until(l.foundAt.Add(l.patience)))
+		return max(0, time.Until(l.foundAt.Add(l.Patience)))
 	}
 }
 

@@ -1,4 +1,4 @@
-package redial
+package resolver
 
 // The tests of resolver.go run Go's resolver against a DNS server in memory, in virtual time.
 
@@ -26,6 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial/internal/dnstest"
+	"github.com/seed-33f8b841/redial/internal/errno"
 )
 
 // A dnsScript returns what a server sends for a query: no message, one, or several.
@@ -236,13 +237,13 @@ type lookedUp struct {
 	addrs []string
 	err   error
 	took  time.Duration
-	log   *queryLog
+	log   *Log
 }
 
 func lookUp(ctx context.Context, r *net.Resolver, network, host string, patience time.Duration) lookedUp {
-	l := &queryLog{patience: patience}
+	l := &Log{Patience: patience}
 	start := time.Now()
-	addrs, err := resolverFor(r).LookupNetIP(context.WithValue(ctx, queryLogKey{}, l), network, host)
+	addrs, err := For(r).LookupNetIP(context.WithValue(ctx, LogKey{}, l), network, host)
 	result := lookedUp{err: err, took: time.Since(start), log: l}
 	for _, addr := range addrs {
 		result.addrs = append(result.addrs, addr.Unmap().String())
@@ -346,7 +347,7 @@ func TestResolverLookups(t *testing.T) {
 			case 1:
 				return nil
 			case 2:
-				return one(dnsReply{err: &net.OpError{Op: "read", Net: "udp", Err: io.EOF}})
+				return one(dnsReply{err: &net.OpError{Op: "read", Net: "udp", Err: os.NewSyscallError("read", errno.ConnectionReset.Err())}})
 			}
 			return both(ms)(q)
 		}, all, 1051 * ms, 6, ""},
@@ -359,7 +360,7 @@ func TestResolverLookups(t *testing.T) {
 				assert.Equal(t, c.want, got.addrs)
 				assert.Equal(t, c.took, got.took)
 				assert.Len(t, server.seen(), c.queries, "%q", server.seen())
-				assert.Equal(t, c.unanswered, got.log.unanswered())
+				assert.Equal(t, c.unanswered, got.log.Unanswered())
 				assert.NotEmpty(t, got.log.questions)
 			})
 		})
@@ -423,7 +424,7 @@ func TestResolverDialHangs(t *testing.T) {
 			require.NoError(t, got.err)
 			assert.Equal(t, []string{dns4}, got.addrs)
 			assert.Equal(t, late+time.Second, got.took)
-			assert.Equal(t, "AAAA", got.log.unanswered())
+			assert.Equal(t, "AAAA", got.log.Unanswered())
 		})
 	}
 }
@@ -485,7 +486,7 @@ func TestResolverDoubt(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				got := lookUp(t.Context(), newMemServer(c.script).resolver(), "ip", "db.test.", time.Second)
 				require.Error(t, got.err)
-				server, silent, ok := got.log.doubtful()
+				server, silent, ok := got.log.Doubtful()
 				assert.Equal(t, c.ok, ok)
 				assert.Equal(t, c.silent, silent)
 				assert.Equal(t, ok, server != "")
@@ -503,17 +504,17 @@ func TestResolverDialFails(t *testing.T) {
 		_, want := r.LookupNetIP(t.Context(), "ip", "db.test.")
 		got := lookUp(t.Context(), r, "ip", "db.test.", time.Second)
 		assert.Equal(t, want, got.err)
-		_, silent, ok := got.log.doubtful()
+		_, silent, ok := got.log.Doubtful()
 		assert.True(t, ok)
 		assert.False(t, silent)
-		assert.Empty(t, got.log.unanswered())
+		assert.Empty(t, got.log.Unanswered())
 	})
 }
 
 // TestResolverSearchList: the log follows the resolver from one name of a search list to the next. An
 // answer with an address that the resolver does not accept cuts nothing off.
 func TestResolverSearchList(t *testing.T) {
-	l := &queryLog{patience: time.Second}
+	l := &Log{Patience: time.Second}
 	question := func(name string, kind byte) []byte {
 		return append(append([]byte{byte(len(name))}, name...), 0, 0, kind, 0, 1)
 	}
@@ -527,11 +528,11 @@ func TestResolverSearchList(t *testing.T) {
 	c.question = l.ask(question("second", recordAAAA), "s")
 	assert.Positive(t, c.left())
 	assert.Nil(t, l.found)
-	assert.Equal(t, "AAAA", l.unanswered())
+	assert.Equal(t, "AAAA", l.Unanswered())
 	l.found = first
 	l.ask(question("first", recordA), "s")
 	assert.Nil(t, l.found, "asked again")
-	assert.Equal(t, "A and AAAA", l.unanswered())
+	assert.Equal(t, "A and AAAA", l.Unanswered())
 	assert.Len(t, l.questions, 3)
 }
 
@@ -633,7 +634,7 @@ func TestResolverCanceled(t *testing.T) {
 		start := time.Now()
 		got := lookUp(ctx, r, "ip", "db.test.", time.Second)
 		require.ErrorIs(t, got.err, context.DeadlineExceeded)
-		assert.Equal(t, "A and AAAA", got.log.unanswered())
+		assert.Equal(t, "A and AAAA", got.log.Unanswered())
 		closed.Wait()
 		assert.Equal(t, resendAfter, time.Since(start))
 		assert.Len(t, server.seen(), 2)
@@ -654,24 +655,24 @@ func (c closeFunc) Close() error {
 func TestResolverFor(t *testing.T) {
 	if runtime.GOOS == "plan9" {
 		r := new(net.Resolver)
-		assert.Same(t, r, resolverFor(r))
+		assert.Same(t, r, For(r))
 		t.Skip("only a Resolver with a Dial has a stand-in")
 	}
 	r := &net.Resolver{PreferGo: true}
-	ours := resolverFor(r)
+	ours := For(r)
 	assert.True(t, ours.PreferGo)
 	assert.False(t, ours.StrictErrors)
-	assert.NotSame(t, ours, resolverFor(&net.Resolver{PreferGo: true}))
-	assert.Same(t, ours, resolverFor(r))
+	assert.NotSame(t, ours, For(&net.Resolver{PreferGo: true}))
+	assert.Same(t, ours, For(r))
 
 	r.StrictErrors = true
-	strict := resolverFor(r)
+	strict := For(r)
 	assert.NotSame(t, ours, strict)
 	assert.True(t, strict.StrictErrors)
-	assert.Same(t, strict, resolverFor(r))
+	assert.Same(t, strict, For(r))
 
 	r.PreferGo = false
-	assert.False(t, resolverFor(r).PreferGo)
+	assert.False(t, For(r).PreferGo)
 
 	failure := errors.New("the program's own Dial")
 	r.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, failure }
@@ -682,14 +683,14 @@ func TestResolverFor(t *testing.T) {
 	conn.SetDeadline(time.Now()) // net does, and ignores the error
 	conn.Close()
 
-	before := resolverFor(nil)
-	assert.Same(t, before, resolverFor(net.DefaultResolver))
+	before := For(nil)
+	assert.Same(t, before, For(net.DefaultResolver))
 	defer func(r *net.Resolver) { net.DefaultResolver = r }(net.DefaultResolver)
 	net.DefaultResolver = new(net.Resolver)
-	assert.NotSame(t, before, resolverFor(nil))
+	assert.NotSame(t, before, For(nil))
 	runtime.KeepAlive(before)
 	net.DefaultResolver = nil
-	assert.Nil(t, resolverFor(nil))
+	assert.Nil(t, For(nil))
 }
 
 // TestResolverForForgets: neither resolver is kept alive, also if the program's own Dial refers to its Resolver.
@@ -699,7 +700,7 @@ func TestResolverForForgets(t *testing.T) {
 		for range 10 {
 			r := new(net.Resolver)
 			r.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, fmt.Errorf("%v", r.PreferGo) }
-			resolverFor(r)
+			For(r)
 			keys = append(keys, weak.Make(r))
 		}
 	}()
@@ -734,7 +735,7 @@ func TestResolverLoopback(t *testing.T) {
 	got = lookUp(t.Context(), server.Resolver(), "ip", "db.test.", time.Minute)
 	require.NoError(t, got.err)
 	assert.Equal(t, []string{dns4, dns6}, got.addrs)
-	assert.Empty(t, got.log.unanswered())
+	assert.Empty(t, got.log.Unanswered())
 }
 
 // dnsQueryA is a query for the A records of db.test.
@@ -790,8 +791,8 @@ func TestQueryConn(t *testing.T) {
 		for network, want := range map[string]outcome{"udp": c.packets, "tcp": c.overStreams} {
 			t.Run(c.name+" over "+network, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					l := &queryLog{patience: time.Second}
-					conn, err := dialServer(context.WithValue(t.Context(), queryLogKey{}, l), newMemServer(c.replies).resolver(), false, network, "server")
+					l := &Log{Patience: time.Second}
+					conn, err := dialServer(context.WithValue(t.Context(), LogKey{}, l), newMemServer(c.replies).resolver(), false, network, "server")
 					require.NoError(t, err)
 					defer conn.Close()
 					conn.SetDeadline(time.Now().Add(300 * time.Millisecond))
@@ -839,9 +840,9 @@ func TestQueryConnPassesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
 		defer theirs.Close()
-		l := &queryLog{patience: time.Second}
+		l := &Log{Patience: time.Second}
 		dial := func(context.Context, string, string) (net.Conn, error) { return ours, nil }
-		conn, err := dialServer(context.WithValue(t.Context(), queryLogKey{}, l), &net.Resolver{Dial: dial}, false, "tcp", "server")
+		conn, err := dialServer(context.WithValue(t.Context(), LogKey{}, l), &net.Resolver{Dial: dial}, false, "tcp", "server")
 		require.NoError(t, err)
 		defer conn.Close()
 		go theirs.Write([]byte("hello"))

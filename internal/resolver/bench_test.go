@@ -1,4 +1,4 @@
-package redial
+package resolver
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkResolver compares a look-up of two addresses by resolverFor's resolver with package net's own,
+// BenchmarkResolver compares a look-up of two addresses by For's resolver with package net's own,
 // with a DNS server on loopback that answers after 1 ms. It needs no more queries, and a few small
 // allocations.
 func BenchmarkResolver(b *testing.B) {
@@ -43,7 +43,7 @@ func BenchmarkResolver(b *testing.B) {
 			return err
 		}},
 		{"redial", func(ctx context.Context) error {
-			_, err := resolverFor(theirs).LookupNetIP(context.WithValue(ctx, queryLogKey{}, &queryLog{patience: time.Second}), "ip", "db.test.")
+			_, err := For(theirs).LookupNetIP(context.WithValue(ctx, LogKey{}, &Log{Patience: time.Second}), "ip", "db.test.")
 			return err
 		}},
 	} {
