@@ -67,7 +67,9 @@ func (d *dial) attempt(end time.Time) result {
 		return r
 	}
 	d.unbind(r.err, existed)
-	mark.failed()
+	if ctx.Err() != context.Canceled { // what the caller gave up says nothing
+		mark.failed()
+	}
 	return r
 }
 
@@ -95,12 +97,12 @@ var (
 // connectOnce connects in the way that the dial was called with.
 func (d *dial) connectOnce(ctx context.Context) (conn net.Conn, err error) {
 	switch {
+	case d.method == nil && d.dialer.DialFunc != nil:
+		conn, err = d.dialer.DialFunc(ctx, d.network, d.address)
+	case !d.isDo && dialsPortZero(d.network, d.address):
+		err = errPortZero(d.network, d.address)
 	case d.method != nil:
 		conn, err = d.method(ctx)
-	case d.dialer.DialFunc != nil:
-		conn, err = d.dialer.DialFunc(ctx, d.network, d.address)
-	case dialsPortZero(d.network, d.address):
-		err = errPortZero(d.network, d.address)
 	default:
 		inner, guard := d.dialer.unbound()
 		conn, err = inner.DialContext(ctx, d.network, d.address)

@@ -119,7 +119,7 @@ func (d *dial) noteAddr(a *AddrResult, err error) Class {
 		return Unknown
 	}
 	a.Err, a.Class = err, d.dialer.classify(err)
-	if a.Class != Canceled { // nobody waited for the address
+	if a.Class != Canceled || a.Duration >= connectionAttemptDelay { // what the caller cut off at once says nothing
 		if d.route == nil {
 			d.route = new(route)
 		}
