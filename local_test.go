@@ -44,8 +44,9 @@ func nextDescriptor(t *testing.T) uintptr {
 	return f.Fd()
 }
 
-// leaveDescriptors leaves this process n free descriptors, and calls f.
-func leaveDescriptors(t *testing.T, n int, f func()) {
+// fewDescriptors lowers this process's limit of descriptors, and takes all that are free but n. It then calls f, whose
+// argument takes the rest, and those that others have closed meanwhile.
+func fewDescriptors(t *testing.T, n int, f func(takeAll func())) {
 	t.Helper()
 	var limit syscall.Rlimit
 	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
@@ -59,19 +60,22 @@ func leaveDescriptors(t *testing.T, n int, f func()) {
 			file.Close()
 		}
 	}()
-	for {
-		file, err := os.Open(os.DevNull)
-		if err != nil {
-			require.ErrorIs(t, err, syscall.EMFILE)
-			break
+	takeAll := func() {
+		for {
+			file, err := os.Open(os.DevNull)
+			if err != nil {
+				assert.ErrorIs(t, err, syscall.EMFILE)
+				return
+			}
+			held = append(held, file)
 		}
-		held = append(held, file)
 	}
+	takeAll()
 	for _, file := range held[:n] {
 		file.Close()
 	}
 	held = held[n:]
-	f()
+	f(takeAll)
 }
 
 // believesResolvers waits until the dial believes a resolver again: what it saw of the descriptors is good for 100 ms.
@@ -91,8 +95,11 @@ func TestServiceWithoutDescriptors(t *testing.T) {
 		return asError(t, err)
 	}
 	assert.Equal(t, redial.Invalid, dial().Class)
-	leaveDescriptors(t, 0, func() {
-		assert.Eventually(t, func() bool { return dial().Class == redial.Exhausted }, 10*time.Second, time.Millisecond)
+	fewDescriptors(t, 0, func(takeAll func()) {
+		assert.Eventually(t, func() bool {
+			takeAll()
+			return dial().Class == redial.Exhausted
+		}, 10*time.Second, time.Millisecond)
 	})
 	believesResolvers(t)
 	assert.Equal(t, redial.Invalid, dial().Class)
@@ -101,7 +108,7 @@ func TestServiceWithoutDescriptors(t *testing.T) {
 // Thousands of failing look-ups do not look for free descriptors at once: they would take those that they look for.
 func TestCrowdOfLookupsTakesNoDescriptors(t *testing.T) {
 	believesResolvers(t)
-	leaveDescriptors(t, 5, func() {
+	fewDescriptors(t, 5, func(func()) {
 		var mu sync.Mutex
 		classes := map[redial.Class]int{}
 		start := make(chan struct{})
