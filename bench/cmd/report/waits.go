@@ -70,7 +70,7 @@ func waits() *measurement {
 	return &measurement{
 		title: "Many waiting dials",
 		about: "A real port has refused the attempts of these dials, and now the dials wait for an hour. The tables have what each dial holds beyond what the process held before, after a garbage collection. What the runtime keeps of goroutines that have ended is not counted. A stack is 2, 4 or 8 KB. " +
-			"All libraries use the same schedule, which has one word of state; the peers' own schedules are larger, and not counted. At the Gate, the dials wait for another dial's probe. " +
+			"All libraries use the same schedule, which has one word of state; the peers' own schedules are larger, and not counted. At the Gate, most dials share the failures of others. " +
 			"retry-go keeps all errors by default; the other peers keep nothing, so their dials hold the same after any number of failures. The tables of 100 000 dials are from two rounds, because the last takes 1.6 million connects for each row.",
 		once:   once,
 		tables: tables,
@@ -83,7 +83,7 @@ func waits() *measurement {
 		after: "A peer that keeps no record of its attempts holds less after many of them. redial keeps the first eight and the last eight, so that its error can list them. " +
 			"The goroutine is the caller's own in each case.\n\n" +
 			"About 480 B of a first wait are Go's own: the timer, its channel, and what the runtime needs for a goroutine that waits in a select with two cases. At the Gate, " +
-			"a dial also has a place in the queue.",
+			"a dial also has what the Gate knows about it.",
 	}
 }
 
@@ -150,11 +150,6 @@ func measureWait(d bench.Dialer, n, attempts int) (waitResult, error) {
 		}
 		return int(failures.Load()) / attempts
 	}
-	target := n
-	if atGate && attempts == 1 {
-		target = 1
-	}
-
 	haveGoroutines(n)
 	before, goroutines := testutil.Memory(), runtime.NumGoroutine()
 	var all sync.WaitGroup
@@ -164,7 +159,7 @@ func measureWait(d bench.Dialer, n, attempts int) (waitResult, error) {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	for ended() < target {
+	for ended() < n {
 		time.Sleep(10 * time.Millisecond)
 	}
 	hold.Store(true)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"sync"
@@ -30,7 +31,7 @@ var (
 	runFleet       = flag.Bool("fleet", false, "print the tables of docs/gate.md; this takes minutes")
 	fleetProcesses = flag.Int("fleet.processes", 200, "number of processes; the server's rate and queue scale with it")
 	fleetDials     = flag.Int("fleet.dials", 50, "number of dials in each process")
-	fleetDown      = flag.Duration("fleet.down", time.Minute, "how long the server is down")
+	fleetDown      = flag.Duration("fleet.down", 30*time.Second, "how long the server is down")
 )
 
 // A server refuses connections while it is down. Then it accepts one after the other. A dial waits
@@ -69,7 +70,7 @@ func (s *server) connect(now time.Time) (time.Duration, bool) {
 	if now.Before(s.up) || s.busy.Sub(now) >= time.Duration(s.queue)*s.service {
 		return 0, false
 	}
-	s.busy = s.busy.Add(s.service)
+	s.busy = s.busy.Add(s.service/2 + rand.N(s.service)) // with the same time each, processes could keep step with the server
 	return s.busy.Sub(now), true
 }
 
@@ -159,7 +160,8 @@ func TestFleet(t *testing.T) {
 	if !*runFleet {
 		t.Skip("a simulation of minutes; -fleet runs it")
 	}
-	f := Fleet{Processes: *fleetProcesses, Dials: *fleetDials, Spread: time.Second, Down: *fleetDown, Rate: max(*fleetProcesses/5, 1), Queue: max(*fleetProcesses/20, 1)}
+	f := Fleet{Processes: *fleetProcesses, Dials: *fleetDials, Spread: time.Second, Down: *fleetDown, Rate: max(*fleetProcesses/5, *fleetProcesses**fleetDials/250)}
+	f.Queue = f.Rate / 4
 	fmt.Printf("%d processes of %d dials lose the server within %v; it is down for %v, then accepts %d a second, with a queue of %d\n\n",
 		f.Processes, f.Dials, f.Spread, f.Down, f.Rate, f.Queue)
 	w := tabwriter.NewWriter(os.Stdout, 14, 0, 2, ' ', tabwriter.AlignRight)
