@@ -294,6 +294,7 @@ type attemptContext struct {
 	cancels  [2]context.CancelFunc // nil where there is nothing to cancel
 
 	route     *route           // what nested dials learn about addresses, the dial's next attempt knows too; nil for a look-up
+	kept      *keptNames       // likewise, about names
 	mu        sync.Mutex       // guards connected
 	connected []netip.AddrPort // by nested dials: if the attempt fails all the same, these addresses have failed
 }
@@ -329,10 +330,13 @@ func outerAttempt(ctx context.Context) *attemptContext {
 // attemptContext derives the context of an attempt. The context also ends at end, if end is
 // not zero, and when Cancel is closed. The caller must call its method end.
 func (d *dial) attemptContext(end time.Time) (context.Context, *attemptContext) {
-	if d.route == nil && (d.method != nil || d.dialer.DialFunc != nil || d.dialer.Verify != nil) {
-		d.route = new(route) // for dials that user code makes
+	if d.kept == nil && (d.isDo || d.dialer.DialFunc != nil || d.dialer.Verify != nil) { // user code may dial
+		d.kept = new(keptNames)
+		if d.route == nil {
+			d.route = new(route)
+		}
 	}
-	mark := &attemptContext{Context: d.attemptCtx, route: d.route}
+	mark := &attemptContext{Context: d.attemptCtx, route: d.route, kept: d.kept}
 	var ctx context.Context = mark
 	if deadline, ok := ctx.Deadline(); !end.IsZero() && (!ok || end.Before(deadline)) {
 		if d.needsTimer() {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed-33f8b841/redial/internal/resolver"
@@ -14,7 +15,8 @@ import (
 
 // This file turns a name into addresses. A look-up belongs to the dial: if an attempt runs out
 // of time, the look-up goes on, and the next attempt takes what has come. A dial asks nothing
-// anew that is still being asked.
+// anew that is still being asked. Dials nested in the attempts of one dial, of Do for example, are
+// like its attempts: what one knows about a name, the next one knows too.
 
 const (
 	// lookupPatience is how long a look-up waits for the addresses of one family when it has
@@ -170,9 +172,69 @@ func (l *lookup) run(key resolver.Lookup) {
 }
 
 // endLookup ends the look-up that is still running.
-func (d *dial) endLookup() {
-	if d.name != nil && d.name.running != nil {
-		d.name.running.end()
+func (n *name) endLookup() {
+	if n.running != nil {
+		n.running.end()
+	}
+}
+
+// A nameKey says which nested dials have a name in common.
+type nameKey struct {
+	resolver         *net.Resolver
+	network, address string
+}
+
+// keptNames are the names of dials nested in one dial's attempts. Each nested dial takes its name,
+// and leaves it to the next one. A nil *keptNames keeps none.
+type keptNames struct {
+	mu    sync.Mutex
+	names map[nameKey]*name
+	ended bool // the outer dial has ended: nothing is kept any more
+}
+
+// take returns the name that is kept for key, or fresh if none is.
+func (k *keptNames) take(key nameKey, fresh *name) *name {
+	if k == nil {
+		return fresh
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	kept := k.names[key]
+	if kept == nil {
+		return fresh
+	}
+	delete(k.names, key)
+	return kept
+}
+
+// keep keeps n for the next nested dial, unless there is none to come.
+func (k *keptNames) keep(key nameKey, n *name) {
+	if k == nil {
+		n.endLookup()
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.ended || k.names[key] != nil {
+		n.endLookup()
+		return
+	}
+	if k.names == nil {
+		k.names = make(map[nameKey]*name)
+	}
+	k.names[key] = n
+}
+
+// end ends the look-ups of the names, because the outer dial has ended.
+func (k *keptNames) end() {
+	if k == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.ended = true
+	for _, n := range k.names {
+		n.endLookup()
 	}
 }
 
@@ -183,8 +245,8 @@ func (d *dial) endLookup() {
 func (d *dial) judge(l *lookup) ([]netip.Addr, error) {
 	if l.err == nil {
 		d.name.known, d.name.exists = l.ips, true
-		if d.sharesNames() {
-			d.route.resolved(d.name.host)
+		if d.visit != nil {
+			d.visit.route.resolved()
 		}
 		return l.ips, nil
 	}
@@ -195,7 +257,7 @@ func (d *dial) judge(l *lookup) ([]netip.Addr, error) {
 		}
 	case NotFound:
 		d.name.known = nil
-		if d.name.exists || d.sharesNames() && d.route.hasResolved(d.name.host) {
+		if d.name.exists || d.visit != nil && d.visit.route.hasResolved() {
 			return nil, &net.DNSError{UnwrapErr: l.err, Err: "no such host, although the name has resolved before", Name: d.name.host, IsTemporary: true}
 		}
 		if server, silent, ok := l.log.Doubtful(); ok && d.name.doubts < mostDoubts {
@@ -205,13 +267,6 @@ func (d *dial) judge(l *lookup) ([]netip.Addr, error) {
 		}
 	}
 	return nil, l.err
-}
-
-// sharesNames reports whether the dial knows from others, or tells others, which names exist:
-// dials at a Gate, and dials within one dial's attempts. Those of a Transport do not, because a
-// request for a name that is gone must fail at once.
-func (d *dial) sharesNames() bool {
-	return d.request == nil && (d.visit != nil || d.outer != nil) && d.route != nil
 }
 
 // lookupCutOff returns the error of an attempt that ended while it waited for the look-up. It

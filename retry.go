@@ -52,7 +52,8 @@ type dial struct {
 	dueAt        time.Time     // when the next attempt is due
 	history      history
 
-	route *route // what is known about the target's addresses, also by an outer dial, a Gate or a Transport; nil if nothing is
+	kept  *keptNames // of dials nested in the attempts; nil if there can be none
+	route *route     // what is known about the target's addresses, also by an outer dial, a Gate or a Transport; nil if nothing is
 
 	conn  net.Conn // what the dial has connected to
 	class Class    // why the dial has failed
@@ -87,7 +88,7 @@ func (d *dial) run() (net.Conn, error) {
 	d.start = time.Now()
 	returned := false
 	defer func() {
-		d.endLookup()
+		d.leaveNames()
 		if d.conn != nil && !returned {
 			d.discard(d.conn)
 		}
@@ -116,6 +117,21 @@ func (d *dial) observed() (err error) {
 	}
 	return d.withContexts()
 }
+
+// leaveNames ends the look-ups that still run. A nested dial leaves its own to the outer dial, whose
+// next attempt may dial again.
+func (d *dial) leaveNames() {
+	d.kept.end()
+	switch {
+	case d.name == nil:
+	case d.outer != nil:
+		d.outer.kept.keep(d.nameKey(), d.name)
+	default:
+		d.name.endLookup()
+	}
+}
+
+func (d *dial) nameKey() nameKey { return nameKey{d.dialer.Resolver, d.network, d.address} }
 
 // result returns what the dial that ends with err came to.
 func (d *dial) result(err error) Result {
@@ -149,6 +165,9 @@ func (d *dial) withContexts() error {
 	}
 	if d.outer = outerAttempt(d.attemptCtx); d.outer != nil {
 		d.route = d.outer.route
+		if d.name != nil {
+			d.name = d.outer.kept.take(d.nameKey(), d.name)
+		}
 	}
 	d.setBounds()
 	if gate := d.dialer.Gate; gate != nil && d.outer == nil {

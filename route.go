@@ -23,11 +23,11 @@ const maxAddresses = 64
 // within its attempts share. The dials at a Gate, or through a Transport, to one target share
 // one. It can be used concurrently.
 type route struct {
-	mu       sync.Mutex
-	names    []resolvedName // usually one; more if the attempts of a Do dial several
-	failures []addrFailure  // one for each address, the oldest first
-	worked   netip.AddrPort // the address that worked last; zero if none did, or if it has failed since
-	workedAt time.Time
+	mu         sync.Mutex
+	resolvedAt time.Time      // when the name of a Gate's target has resolved; zero if it has not
+	failures   []addrFailure  // one for each address, the oldest first
+	worked     netip.AddrPort // the address that worked last; zero if none did, or if it has failed since
+	workedAt   time.Time
 }
 
 type addrFailure struct {
@@ -35,16 +35,11 @@ type addrFailure struct {
 	at   time.Time
 }
 
-type resolvedName struct {
-	host string
-	at   time.Time
-}
-
 // knows reports whether the route has learned anything.
 func (r *route) knows() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.worked.IsValid() || len(r.failures) > 0 || len(r.names) > 0
+	return r.worked.IsValid() || len(r.failures) > 0 || !r.resolvedAt.IsZero()
 }
 
 // failed notes that addr refused, was silent, or failed after it had connected.
@@ -73,20 +68,18 @@ func (r *route) forget(addr netip.AddrPort, now time.Time) {
 	})
 }
 
-// resolved notes that host exists.
-func (r *route) resolved(host string) {
+// resolved notes that the target's name exists.
+func (r *route) resolved() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := time.Now()
-	r.names = slices.DeleteFunc(r.names, func(n resolvedName) bool { return n.host == host || now.Sub(n.at) > nameMemory })
-	r.names = append(r.names, resolvedName{host, now})
+	r.resolvedAt = time.Now()
 }
 
-// hasResolved reports whether host has resolved lately.
-func (r *route) hasResolved(host string) bool {
+// hasResolved reports whether the target's name has resolved lately, for a dial at the same Gate.
+func (r *route) hasResolved() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.ContainsFunc(r.names, func(n resolvedName) bool { return n.host == host && time.Since(n.at) <= nameMemory })
+	return !r.resolvedAt.IsZero() && time.Since(r.resolvedAt) <= nameMemory
 }
 
 // sort sorts addrs: first the address that worked last, then those that have not failed, in the
