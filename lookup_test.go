@@ -73,6 +73,56 @@ func TestLookupOutlivesItsAttempt(t *testing.T) {
 	}
 }
 
+// An answer that comes as the attempt's time is up serves the next attempt.
+func TestLookupAnswersAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrack(t, connects(50*ms))
+		tr.tell([]int{0}, 1990*ms)
+		tr.Timeout = 2 * time.Second
+		tr.Policy = redial.Policy{redial.Timeout: every(100 * ms)}
+		start := time.Now()
+		require.NoError(t, tr.dial(t.Context()))
+		assert.Equal(t, 2150*ms, time.Since(start))
+		assert.Equal(t, 1, tr.dns.Asked("name.test"))
+	})
+}
+
+// Dials nested in the attempts of Do know of a name what Do's own attempts would: the look-up goes on,
+// and a name that has resolved exists. What they leave ends with Do.
+func TestLookupOfNestedDials(t *testing.T) {
+	do := func(t *testing.T, tr *track, timeout time.Duration) error {
+		outer := &redial.Dialer{Policy: redial.Policy{redial.DNS: every(100 * ms), redial.Refused: every(100 * ms)}, MaxElapsed: 10 * time.Second}
+		outer.Timeout = timeout
+		_, err := redial.Do(t.Context(), outer, "udp", "the pool", func(ctx context.Context) (int, error) { return 0, tr.dial(ctx) })
+		return err
+	}
+	testutil.Bubble(t, "a look-up that needs longer than an attempt", func(t *testing.T) {
+		tr := newTrack(t, connects(0))
+		tr.tell([]int{0}, 2500*ms)
+		start := time.Now()
+		require.NoError(t, do(t, tr, time.Second))
+		assert.Equal(t, 2500*ms, time.Since(start))
+		assert.Equal(t, 1, tr.dns.Asked("name.test"))
+	})
+	testutil.Bubble(t, "a look-up that never ends", func(t *testing.T) {
+		tr := newTrack(t, connects(0))
+		tr.dns.Set("name.test", dnstest.Silence)
+		require.Error(t, do(t, tr, time.Second))
+		asked := tr.dns.Asked("name.test")
+		time.Sleep(time.Minute)
+		assert.Equal(t, asked, tr.dns.Asked("name.test"))
+	})
+	testutil.Bubble(t, "a name that goes away for a second", func(t *testing.T) {
+		tr := newTrack(t, refused(0), connects(0))
+		tr.tell([]int{0}, 0)
+		time.AfterFunc(250*ms, func() { tr.dns.Set("name.test", dnstest.NoSuchName) })
+		time.AfterFunc(1250*ms, func() { tr.tell([]int{1}, 0) })
+		start := time.Now()
+		require.NoError(t, do(t, tr, time.Second))
+		assert.Equal(t, 1300*ms, time.Since(start))
+	})
+}
+
 // A look-up ends with the dial.
 func TestLookupEndsWithTheDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -237,6 +287,15 @@ func TestLookupFailureKeepsAddresses(t *testing.T) {
 			}
 		})
 	}
+	testutil.Bubble(t, "silence", func(t *testing.T) {
+		tr := newTrack(t, refused(0))
+		tr.tell([]int{0}, 0)
+		time.AfterFunc(500*ms, func() { tr.dns.Set("name.test", dnstest.Silence); tr.set(0, connects(0)) })
+		tr.Policy = redial.Policy{redial.Refused: every(time.Second)}
+		start := time.Now()
+		require.NoError(t, tr.dial(t.Context()))
+		assert.Equal(t, 2*time.Second, time.Since(start), "a second of silence")
+	})
 	testutil.Bubble(t, "but not if the name was gone in between", func(t *testing.T) {
 		tr := newTrack(t, refused(0))
 		tr.tell([]int{0}, 0)
