@@ -225,3 +225,34 @@ func TestFirstAddress(t *testing.T) {
 		}
 	}
 }
+
+// TestSlowDNS has a resolver that needs longer than the Dialer's Timeout.
+func TestSlowDNS(t *testing.T) {
+	t.Parallel()
+	server := newCluster(t)
+	server.Start(t)
+	_, port, err := net.SplitHostPort(server.address)
+	require.NoError(t, err)
+	dns := dnstest.Start(t, kit.FreeAddress(t))
+	dns.Set("service.test", dnstest.Addrs(primary))
+	slowly := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		select {
+		case <-time.After(3 * dialerTimeout / 2):
+			return new(net.Dialer).DialContext(ctx, network, dns.Addr)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	for way, logIn := range logIns {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			to := target{dnstest.ResolverBy(slowly), connString(net.JoinHostPort("service.test", port), ""), dialerTimeout}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			start := time.Now()
+			_, err := logIn(t, ctx, to)
+			t.Log(time.Since(start).Round(time.Millisecond), err)
+			assert.NoError(t, err)
+		})
+	}
+}
