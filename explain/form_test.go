@@ -3,7 +3,6 @@ package explain
 // What holds for every explanation, whatever the error.
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -85,17 +84,13 @@ func TestEveryConditionHasAText(t *testing.T) {
 		for _, call := range calls {
 			for _, network := range []string{"tcp 192.0.2.1:80", "tcp [2001:db8::1]:80", "tcp 127.0.0.1:80", "tcp [::1]:80", "udp 192.0.2.1:80", "unix /run/app.sock"} {
 				err := failedCall(network, call, c)
-				class := redial.Classify(err)
-				f := newFailure(err, "linux")
-				a := f.explain()
-				require.NotEmpty(t, a.name, "%v", err)
-				require.NotEmpty(t, a.checks, "%v", err)
+				a := on(err, "linux")
 				assertForm(t, a.String())
-				if slices.Contains(fallbacks, a.name) {
-					assert.Contains(t, withoutText, c, "%v has only the text %q: %v", c, a.name, err)
+				if slices.Contains(fallbacks, a.Code) {
+					assert.Contains(t, withoutText, c, "%v has only the text %q: %v", c, a.Code, err)
 				}
 				if call == "connect" {
-					fmt.Fprintf(&list, "%-12v %-26v %-8s %-20s %s\n", class, c, call, network, a.name)
+					fmt.Fprintf(&list, "%-26v %-8s %-20s %s\n", c, call, network, a.Code)
 				}
 			}
 		}
@@ -128,7 +123,7 @@ func TestChecksAreWholeAfterAnAddress(t *testing.T) {
 	refused, silent := refusedAt("192.0.2.1:80"), silentAt("192.0.2.1:80")
 	for _, failed := range failures {
 		for _, other := range []redial.AddrResult{refused, silent} {
-			text := on(failedAt("db.example:80", failed.Class, 1, failed, other), "linux")
+			text := on(failedAt("db.example:80", failed.Class, 1, failed, other), "linux").String()
 			assertForm(t, text)
 			_, checks, _ := strings.Cut(text, "\n  - ")
 			assert.NotRegexp(t, `(?m)\.\.\.$`, checks, "%v", failed.Err)
@@ -139,7 +134,7 @@ func TestChecksAreWholeAfterAnAddress(t *testing.T) {
 // fallbacks are the texts that say only what class an error is of. withoutText
 // has the conditions that no system reports of a dial in a way that is known.
 var (
-	fallbacks   = []string{"unknown", "exhausted, other", "invalid, other", "denied, unknown", "tls, other", "dns, other"}
+	fallbacks   = []string{"unknown.other", "exhausted.other", "invalid.other", "denied.other", "tls.other"}
 	withoutText = []errno.Condition{errno.TooManyProcesses, errno.NoFreeDevice, errno.ProtocolError, errno.WouldBlock, errno.FileNotFound,
 		errno.NotSocket, errno.NoDevice, errno.NoDeviceOrAddress}
 )
@@ -147,7 +142,7 @@ var (
 // failedCall is the error of a dial in which call reported c.
 func failedCall(network, call string, c errno.Condition) error {
 	network, address, _ := strings.Cut(network, " ")
-	op := &net.OpError{Op: "dial", Net: network, Err: reported(call, c)}
+	op := &net.OpError{Op: "dial", Net: network, Err: sysError(call, c)}
 	if call == "read" || call == "write" {
 		op.Op = call
 	}
@@ -167,16 +162,10 @@ func isClass(c redial.Class) bool {
 
 // A class that redial gets has a text here, and not that of Unknown.
 func TestEveryClassHasATextOfItsOwn(t *testing.T) {
-	names := map[string]redial.Class{}
 	for class := redial.Unknown; isClass(class); class++ {
 		err := &redial.Error{Network: "tcp", Address: "db.example:80", Attempts: 1, Class: class, Err: errors.New("x"), Stop: redial.ErrPermanent}
-		name := newFailure(err, "linux").ofClass().name
-		if other, ok := names[name]; ok {
-			t.Errorf("%v and %v have one text, %q", class, other, name)
-		}
-		names[name] = class
+		assert.True(t, strings.HasPrefix(on(err, "linux").Code, class.String()+"."), "%v has the code %s", class, on(err, "linux").Code)
 	}
-	assert.Equal(t, redial.Unknown, names["unknown"])
 }
 
 // Whatever class a Classifier gives an error, and however little is known of the dial, the
@@ -184,7 +173,7 @@ func TestEveryClassHasATextOfItsOwn(t *testing.T) {
 func TestEveryDialKeepsTheForm(t *testing.T) {
 	networks := []string{"", "tcp", "tcp6", "udp", "unix", "ip4:icmp", "tpc"}
 	addresses := []string{"", "localhost:80", ":80", "db.example:http", "192.0.2.1:80", "[fe80::1]:80", "[::1]:0", "db.example", "/run/app.sock", "@app", strings.Repeat("long.", 60) + ":80"}
-	ends := []error{nil, redial.ErrPermanent, redial.ErrDeadline, redial.ErrMaxElapsed, context.Canceled}
+	ends := []redial.Stop{0, redial.ErrPermanent, redial.ErrDeadline, redial.ErrMaxElapsed, redial.ErrCanceled}
 	for class := redial.Unknown; class <= redial.Canceled+1; class++ {
 		for _, network := range networks {
 			for _, address := range addresses {
@@ -192,7 +181,7 @@ func TestEveryDialKeepsTheForm(t *testing.T) {
 					for _, op := range []string{"dial", "read", "proxyconnect", "remote error", "socks connect"} {
 						inner := &net.OpError{Op: op, Net: network, Err: errors.New("x")}
 						err := &redial.Error{Network: network, Address: address, Attempts: i, Class: class, Err: inner, Stop: stop}
-						text := on(err, systems[i])
+						text := on(err, systems[i]).String()
 						if problem := formProblem(text); problem != "" || malformed.MatchString(text) {
 							t.Fatalf("%s:\n%s\n%#v", problem, text, err)
 						}
@@ -220,8 +209,8 @@ func TestEveryConditionOfEveryClassKeepsTheForm(t *testing.T) {
 					inner := failedCall(network, call, c)
 					err := &redial.Error{Network: "tcp", Address: "db.example:80", Attempts: 3, Elapsed: time.Second, Class: class, Err: inner, Stop: redial.ErrPermanent}
 					for _, goos := range onEach {
-						if problem := formProblem(on(err, goos)); problem != "" {
-							t.Fatalf("%s:\n%s\n%#v", problem, on(err, goos), err)
+						if problem := formProblem(on(err, goos).String()); problem != "" {
+							t.Fatalf("%s:\n%s\n%#v", problem, on(err, goos).String(), err)
 						}
 					}
 				}
@@ -230,36 +219,69 @@ func TestEveryConditionOfEveryClassKeepsTheForm(t *testing.T) {
 	}
 }
 
-// The commands of each system are complete: no argument is left over.
-func TestCommands(t *testing.T) {
-	for goos := range columnOf {
-		f := newFailure(connecting("192.0.2.1:80", errno.ConnectionRefused), goos)
-		for c := range numCommands {
-			args := make([]string, strings.Count(table[c][columnOf[goos]], "%s"))
-			for i := range args {
-				args[i] = "x"
+// Each placeholder is in the table, each command too, and each text is one question with what to look for.
+func TestRules(t *testing.T) {
+	placeholder := regexp.MustCompile(`\{([^}]*)\}`)
+	codes := map[string]bool{}
+	for _, table := range rules {
+		for i, r := range table {
+			code := r.class.String() + "." + r.code
+			assert.False(t, codes[code], "two rules have the code %s", code)
+			codes[code] = true
+			assert.Equal(t, i == len(table)-1, r.when == nil, "%s: only the last rule of a class always fits", code)
+			assert.NotEmpty(t, r.checks, "%s", code)
+			assert.LessOrEqual(t, len(r.checks), mostChecks, "%s", code)
+			lines := []string{r.observed, r.likely}
+			for _, c := range r.checks {
+				lines = append(lines, c.question)
+				assert.Equal(t, c.run == 0, c.where == "", "%s: %s", code, c.question)
 			}
-			assert.NotContains(t, f.command(c, args...), "%!")
+			for _, line := range lines {
+				for _, found := range placeholder.FindAllStringSubmatch(line, -1) {
+					assert.True(t, texts[found[1]] != nil || words[found[1]] != nil, "%s: no placeholder %s", code, found[0])
+				}
+			}
 		}
 	}
-	f := newFailure(connecting("192.0.2.1:80", errno.ConnectionRefused), "linux")
-	for arg, want := range map[string]string{
-		"db.example":   "getent ahosts db.example",
-		"a b":          "getent ahosts 'a b'",
-		"$(reboot)":    "getent ahosts '$(reboot)'",
-		"it's":         `getent ahosts 'it'\''s'`,
-		"-rf":          "",
-		"a\nb":         "",
-		"a\u202eb":     "",
-		"":             "",
-		"fe80::1%eth0": "getent ahosts fe80::1%eth0",
-	} {
-		assert.Equal(t, want, f.command(resolve, arg), "%q", arg)
+	for c, row := range table {
+		for _, line := range row {
+			for _, found := range placeholder.FindAllStringSubmatch(line, -1) {
+				assert.NotNil(t, words[found[1]], "command %d: no word %s", c, found[0])
+			}
+			assert.NotContains(t, line, "; ", "one command, not several")
+		}
+		assert.Equal(t, c == 0, row[linux] == "" && row[windows] == "", "command %d", c)
 	}
-	assert.Empty(t, f.command(listening, "80;reboot"), "a port within quotes")
+}
+
+func TestShellWords(t *testing.T) {
+	f := factsOf(connecting("192.0.2.1:80", errno.ConnectionRefused), "linux")
+	for arg, want := range map[string]string{
+		"db.example": "getent ahosts db.example",
+		"a b":        "getent ahosts 'a b'",
+		"$(reboot)":  "getent ahosts '$(reboot)'",
+		"it's":       `getent ahosts 'it'\''s'`,
+		"-rf":        "",
+		"a\nb":       "",
+		"a\u202eb":   "",
+		"":           "",
+		"a%b":        "getent ahosts a%b",
+		"192.0.2.1":  "", // nothing to resolve
+	} {
+		f.asked = target{"tcp", net.JoinHostPort(arg, "80")}
+		f.remote = netip.AddrPort{}
+		line, _ := f.command(resolve)
+		assert.Equal(t, want, line, "%q", arg)
+	}
+	f.asked = target{"tcp", "a:80;reboot"}
+	line, _ := f.command(listening)
+	assert.Empty(t, line, "a port within quotes")
 	f.goos = "windows"
-	assert.Empty(t, f.command(resolve, "a b"))
-	assert.Empty(t, f.command(resolve, "%PATH%"))
+	for _, odd := range []string{"a b:80", "%PATH%:80"} {
+		f.asked = target{"tcp", odd}
+		line, _ = f.command(resolve)
+		assert.Empty(t, line, "%q", odd)
+	}
 }
 
 // An explanation keeps its form for errors that lack parts.
@@ -272,24 +294,24 @@ func TestIncompleteErrorsAreExplained(t *testing.T) {
 		&tls.CertificateVerificationError{}, x509.HostnameError{}, x509.UnknownAuthorityError{}, x509.CertificateInvalidError{},
 		&redial.Error{Attempts: 1, Class: redial.Refused, History: []redial.Attempt{{Addrs: []redial.AddrResult{{Err: nilOp}, {Err: errors.New("x"), Class: redial.Timeout}}}}},
 	} {
-		assertForm(t, on(err, "linux"))
+		assertForm(t, on(err, "linux").String())
 	}
 }
 
 // A nil pointer does not hide what stands beside it, and is no address.
 func TestNilPointersArePassedOver(t *testing.T) {
 	quota := errors.New("quota reached")
-	assert.Equal(t, on(quota, "linux"), on(errors.Join((*net.OpError)(nil), quota), "linux"))
+	assert.Equal(t, on(quota, "linux").String(), on(errors.Join((*net.OpError)(nil), quota), "linux").String())
 
-	failed := dialing("192.0.2.1:80", reported("bind", errno.AddressNotAvailable)).(*net.OpError)
-	want := on(failed, "linux")
+	failed := dialing("192.0.2.1:80", sysError("bind", errno.AddressNotAvailable)).(*net.OpError)
+	want := on(failed, "linux").String()
 	failed.Source = (*net.TCPAddr)(nil)
-	assert.Equal(t, want, on(failed, "linux"))
+	assert.Equal(t, want, on(failed, "linux").String())
 	_, err := net.ResolveTCPAddr("tcp6", "192.0.2.1:80")
 	failed = &net.OpError{Op: "dial", Net: "tcp6", Addr: failed.Addr, Err: err}
-	want = on(failed, "linux")
+	want = on(failed, "linux").String()
 	failed.Source = (*net.TCPAddr)(nil)
-	assert.Equal(t, want, on(failed, "linux"))
+	assert.Equal(t, want, on(failed, "linux").String())
 }
 
 // Error neither panics nor hangs, and an explanation keeps its form, wherever a hostile error stands.
@@ -304,7 +326,7 @@ func TestHostileErrorsAreExplained(t *testing.T) {
 				&net.OpError{Op: "dial", Net: "tcp", Err: h}, &net.OpError{Op: "socks connect", Err: h}, &net.OpError{Op: "remote error", Err: h},
 				&url.Error{Op: "Get", URL: "http://a.test", Err: h},
 				&net.DNSError{Name: "a.test", UnwrapErr: h}, &tls.CertificateVerificationError{Err: h}, backoff.Permanent(h),
-				&redial.Error{Attempts: 2, Class: redial.Canceled, Err: h, Stop: h, History: attempts},
+				&redial.Error{Attempts: 2, Class: redial.Canceled, Err: h, Stop: redial.ErrCanceled, Cause: h, History: attempts},
 				&redial.Error{Attempts: 2, Class: redial.Reset, Err: h, Stop: redial.ErrDeadline, History: attempts},
 				&redial.Error{Attempts: 1, Class: redial.Refused, Err: h, Stop: redial.ErrPermanent, History: []redial.Attempt{{Err: h, Addrs: results}}},
 			}
@@ -313,7 +335,7 @@ func TestHostileErrorsAreExplained(t *testing.T) {
 			}
 			for i, err := range errs {
 				assert.NotPanics(t, func() {
-					if problem := formProblem(on(err, "linux")); problem != "" {
+					if problem := formProblem(on(err, "linux").String()); problem != "" {
 						t.Errorf("error %d: %s", i, problem)
 					}
 				}, "error %d", i)
@@ -331,7 +353,7 @@ func FuzzError(f *testing.F) {
 		c := errno.Condition(condition) % errno.NumConditions
 		inner := errors.New(text)
 		if flag && c != errno.Unknown {
-			inner = reported(calls[int(class)%len(calls)], c)
+			inner = sysError(calls[int(class)%len(calls)], c)
 		}
 		addr := &net.UnixAddr{Net: network, Name: address}
 		history := []redial.Attempt{{Duration: time.Duration(class) * 100 * time.Millisecond, Err: inner, Class: redial.Class(class)}}
@@ -342,10 +364,10 @@ func FuzzError(f *testing.F) {
 			&net.OpError{Op: "socks connect", Net: network, Addr: addr, Source: addr, Err: inner},
 			&url.Error{Op: "Get", URL: address, Err: errors.New(text)},
 			&url.Error{Op: "Get", URL: address, Err: &net.OpError{Op: "proxyconnect", Err: &net.OpError{Op: "dial", Net: network, Addr: addr, Err: inner}}},
-			&redial.Error{Network: network, Address: address, Attempts: int(condition), Class: redial.Class(class), Err: inner, Stop: errors.New(text), History: history},
+			&redial.Error{Network: network, Address: address, Attempts: int(condition), Class: redial.Class(class), Err: inner, Stop: redial.ErrCanceled, Cause: errors.New(text), History: history},
 			net.UnknownNetworkError(address),
 		} {
-			got := on(err, systems[int(condition)%len(systems)])
+			got := on(err, systems[int(condition)%len(systems)]).String()
 			if problem := formProblem(got); problem != "" {
 				t.Fatalf("%s:\n%q\n%#v", problem, got, err)
 			}

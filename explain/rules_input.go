@@ -1,0 +1,379 @@
+package explain
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"unicode"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/dnsname"
+	"github.com/seed-33f8b841/redial/internal/errno"
+)
+
+// The rules of what can never work as it was asked for. Most of them look at the input, and not at
+// the network.
+
+var form = say("An address is host:port, such as db.example:5432, 192.0.2.1:80 or [2001:db8::1]:80.")
+
+var remove = say("Remove that from the setting or the file that it comes from.")
+
+var invalidRules = []rule{
+	// An address that package net cannot take apart.
+	{"empty-port", redial.Invalid, all((*facts).dialsPortZero, func(f *facts) bool { return f.port() == "" }), "{Bad} has no port after its colon", "", []check{
+		say("Is the port missing in the setting that it comes from?"), form}},
+	{"port-0", redial.Invalid, (*facts).dialsPortZero, "{Bad} cannot be dialed: no server can listen on port 0", "", []check{
+		say("Is the port missing in the setting that it comes from?"),
+		say("Is it the address that a listener was configured with? Port 0 stands for any; Listener.Addr has the real one."),
+	}},
+	{"family", redial.Invalid, (*facts).isWrongFamily, "{bad host} is of another family than the network {network} takes", "", []check{
+		say("Dial {either network}, which takes both IPv4 and IPv6, or an address of the other family."),
+	}},
+	{"local-family", redial.Invalid, (*facts).isWrongLocal,
+		"The local address {bad local} (LocalAddr) and the address to dial are of different families or kinds", "", []check{
+			say("Leave LocalAddr out: the system chooses. Or give it an address of the same family, IPv4 or IPv6, as the target."),
+			say("Is the type of LocalAddr right, such as *net.TCPAddr for tcp?"),
+		}},
+	{"url", redial.Invalid, (*facts).isURL, "{Bad} is a URL, not host:port", "", []check{
+		say("Dial {host of url} instead, or give the URL to an HTTP client."), form}},
+	{"path", redial.Invalid, func(f *facts) bool { return f.badAddr != nil && strings.HasPrefix(f.bad(), "/") }, "{Bad} is a path, not host:port", "", []check{
+		say("Is it a unix socket? Then the network must be unix, not {network}."), form}},
+	{"odd-address", redial.Invalid, func(f *facts) bool { return f.badAddr != nil && oddity(f.bad()) != "" }, "{Bad} {odd bad}", "", []check{remove, form}},
+	{"user", redial.Invalid, func(f *facts) bool { return f.badAddr != nil && strings.Contains(f.bad(), "@") },
+		"{Bad} has a user in front of the host, which a dial does not take", "", []check{
+			say("Leave out what is before the last @: the user and the password go to the protocol's client."), form}},
+	{"brackets-missing", redial.Invalid, all(badAddress(tooManyColons), func(f *facts) bool { return bracketed(f.badAddr.Addr) != "" }),
+		"{Bad} is an IPv6 address without brackets", "", []check{
+			say("An IPv6 address needs brackets, and a port after them: did you mean {bracketed}?")}},
+	{"no-port", redial.Invalid, badAddress(missingPort), "{Bad} has no port", "", []check{
+		say("Add the port of the service, for example {with port}."), form}},
+	{"colons", redial.Invalid, badAddress(tooManyColons), "{Bad} has too many colons: only one may come before the port, unless the host is in brackets", "", []check{
+		say("Is there a second port, or an IPv6 address with a mistake? It needs brackets: [2001:db8::1]:80."), form}},
+	{"brackets", redial.Invalid, func(f *facts) bool { return f.badAddr != nil && strings.ContainsAny(f.badAddr.Err, "[]") },
+		"{Bad} has a bracket too few, too many or in the wrong place", "", []check{
+			say("Brackets go around an IPv6 address, and the port after them: [2001:db8::1]:80.")}},
+	{"odd-port", redial.Invalid, func(f *facts) bool { return f.badPort() != "" && oddity(f.badPort()) != "" }, "The port {bad port} {odd port}", "", []check{remove, form}},
+	{"port-range", redial.Invalid, func(f *facts) bool { return f.badPort() != "" && strings.Trim(f.badPort(), "-+0123456789") == "" },
+		"The port {bad port} is not from 0 to 65535", "", []check{
+			say("Is there a digit too many, or something else in the place of the port?"), form}},
+	{"port", redial.Invalid, func(f *facts) bool { return f.badPort() != "" },
+		"The port {bad port} is no number, and no service of that name is known here", "", []check{
+			say("Give the port as a number, for example 5432."),
+			say("Is the name spelt right, and in /etc/services? Small container images have no such file."),
+		}},
+	{"address", redial.Invalid, func(f *facts) bool { return f.badAddr != nil }, "{Bad} cannot be dialed: {address error}", "", []check{form}},
+
+	// A network that package net does not know.
+	{"network-empty", redial.Invalid, unknownNetwork(func(n string) bool { return n == "" }), "The network to dial is empty", "", []check{
+		say("Is the setting that it comes from not set? Most programs need tcp."), networks}},
+	{"network-spelling", redial.Invalid, unknownNetwork(isMisspelt), "{bad network} is not a network that Go can dial", "", []check{
+		say("Use {network lowered}: in small letters, and without spaces."), networks}},
+	{"network-scheme", redial.Invalid, unknownNetwork(isScheme), "{bad network} is not a network that Go can dial", "", []check{
+		say("Use tcp: {network lowered} is spoken on top of it."), networks}},
+	{"network-swapped", redial.Invalid, unknownNetwork(func(n string) bool { return strings.ContainsAny(n, ".:/") }),
+		"{bad network} is not a network that Go can dial", "", []check{
+			say("It looks like an address: the network comes first, as in Dial(\"tcp\", \"db.example:5432\")."), networks}},
+	{"network", redial.Invalid, unknownNetwork(func(string) bool { return true }), "{bad network} is not a network that Go can dial", "", []check{networks}},
+
+	// A name that no DNS can hold. The input is pointed at, and where it comes from is asked.
+	{"name-odd", redial.Invalid, func(f *facts) bool { return f.dns != nil && oddity(f.name()) != "" }, "{bad name} {odd name}", "", []check{remove, source}},
+	{"name-user", redial.Invalid, nameFault(dnsname.Mailbox), "{bad name} has an @, which no host name has", "", []check{
+		say("Leave out what is before the @: the user and the password go to the protocol's client."), source}},
+	{"name-zone", redial.Invalid, all(nameFault(dnsname.Colon), func(f *facts) bool { return strings.Contains(f.name(), "%") }),
+		"{bad name} has a zone after %, but is no IPv6 address", "", []check{
+			say("An IPv6 address with a zone looks like fe80::1%eth0."), source}},
+	{"name-colon", redial.Invalid, nameFault(dnsname.Colon), "{bad name} has colons, but is no IPv6 address", "", []check{
+		say("An IPv6 address is up to eight groups of hexadecimal digits, such as 2001:db8::1."), source}},
+	{"name-ipv4", redial.Invalid, nameFault(dnsname.BadIPv4), "{bad name} is no IPv4 address: {ipv4 fault}", "", []check{
+		say("An IPv4 address is four numbers from 0 to 255 without leading zeros, such as 192.0.2.1."), source}},
+	{"name-empty-part", redial.Invalid, nameFault(dnsname.EmptyLabel), "{bad name} has an empty part: two dots side by side, or one in front", "", []check{
+		say("Is a variable empty that should fill the part?"), source}},
+	{"name-long", redial.Invalid, nameFault(dnsname.LongName), "{bad name} is too long for a name: {name length} characters, 253 at most", "", []check{
+		say("Is a token, a list or a whole text in the place of the host?"), source}},
+	{"name-long-part", redial.Invalid, nameFault(dnsname.LongLabel), "{bad name} has a part that is too long: {long part} characters, 63 at most", "", []check{
+		say("Is a key, a token or a whole path in the place of the host?"), source}},
+
+	// Neither the input nor the system: the program.
+	{"empty", redial.Invalid, func(f *facts) bool { return f.leaf() != nil && f.leaf() == errMissingAddress() },
+		"There is no address to dial: it is empty", "", []check{
+			say("Is the setting or the variable that it comes from not set, or its name misspelt?"), form}},
+	{"permanent", redial.Invalid, all(reported(errno.Unknown), (*facts).isPermanent),
+		"The program's own code says that the dial of {where} can never work: {text}", "", []check{
+			say("Its dial or verify function returned that by backoff.Permanent: what it says is what to correct.")}},
+	{"other", redial.Invalid, reported(errno.Unknown), "The dial of {where} can never work as it was asked for: {text}", "", []check{
+		say("Does the program have a dial function of its own? Then what it says is what to correct."),
+		say("Do the network, the address and the local address (LocalAddr) go together?"),
+	}},
+
+	// What the system does not accept.
+	{"port-0-system", redial.Invalid, all((*facts).isPortZero, reported(errno.AddressNotAvailable)), "Port 0 of {where} cannot be dialed", "", []check{
+		say("Is the port missing in the setting that it comes from?"), form}},
+	{"option-interface", redial.Invalid, all((*facts).isAnyOption, reported(errno.NoDevice, errno.NoDeviceOrAddress)),
+		"The network interface that the program binds its socket to does not exist: nothing was sent to {where}",
+		"Likely the name given to SO_BINDTODEVICE (Dialer.Control) is wrong, or the interface is gone.", []check{
+			ask("Is the interface there, by that name?", here, links),
+			say("Was it removed, renamed or moved to another namespace, as a VPN's or a container's is?"),
+		}},
+	{"option", redial.Invalid, (*facts).isAnyOption,
+		"The system does not accept an option that the program sets on its socket: nothing was sent to {where}",
+		"Likely one that the program sets itself (Dialer.Control).", []check{
+			say("Does this kernel have the option, and does its value fit the socket (IPv4 or IPv6, TCP or UDP)?"),
+			ask("Does it name an address or an interface that this machine does not have?", here, addresses),
+		}},
+	{"bind-socket", redial.Invalid, all(by("bind"), (*facts).isUnix), "The unix socket of the program's own end (LocalAddr) cannot be made", "", []check{
+		say("Does its directory exist, and is each part before the last a directory?"),
+		say("Is the path too long? It may have 107 bytes (103 on BSD and macOS)."),
+	}},
+	{"local-address", redial.Invalid, all(by("bind"), reported(errno.AddressNotAvailable)),
+		"The program asks for the local address {local} (LocalAddr), which this machine does not have", "", []check{
+			ask("Is it among this machine's addresses? (A \"tentative\" or \"dadfailed\" one does not count.)", here, addressFlags),
+			say("Has it moved to another host, as a virtual IP does, or is its interface not up yet?"),
+			say("Is it needed? Without it, the system chooses the right one."),
+		}},
+	{"local-zone", redial.Invalid, all(by("bind"), (*facts).isLinkLocalSource),
+		"The local address {local} (LocalAddr) is link-local, and lacks its interface (zone), or names one that does not exist", "", []check{
+			ask("Which interface does it belong to? Add it, as in fe80::1%eth0.", here, links),
+			say("Is it needed? Without it, the system chooses the right one."),
+		}},
+	{"bind", redial.Invalid, by("bind"), "The program asks for the local address {local} (LocalAddr), which the system cannot use for this dial", "", []check{
+		say("Is it of another family, IPv4 or IPv6, than the target?"),
+		ask("Is it among this machine's addresses?", here, addresses),
+	}},
+	{"socket-type", redial.Invalid, all((*facts).isUnix, reported(errno.WrongProtocolType)),
+		"The unix socket {where} is of another type than {network}", "", []check{
+			ask("Which type is it: u_str (dial unix), u_dgr (unixgram) or u_seq (unixpacket)?", here, allUnixSockets)}},
+	{"path-odd", redial.Invalid, all((*facts).isUnix, (*facts).isOddPath), "The path {where} {odd path}", "", []check{
+		say("Remove that from the setting or the file that the path comes from.")}},
+	{"path-long", redial.Invalid, all((*facts).isUnix, func(f *facts) bool { return len(f.address()) > longestPath || f.condition == errno.NameTooLong }),
+		"The path {where} is too long for a socket: {path length} bytes, 107 at most (103 on BSD and macOS)", "", []check{
+			say("Use a shorter path, or a symbolic link to the directory.")}},
+	{"path-not-directory", redial.Invalid, all((*facts).isUnix, reported(errno.NotDirectory)),
+		"The path {where} leads through something that is no directory", "", []check{ask("Which part of it is no directory?", here, directories)}},
+	{"path-loop", redial.Invalid, all((*facts).isUnix, reported(errno.LinkLoop)),
+		"The path {where} leads through symbolic links that go round in a circle", "", []check{ask("Which links are these?", here, directories)}},
+	{"socket-path", redial.Invalid, (*facts).isUnix, "The path {where} cannot be a socket's", "", []check{
+		ask("What is there?", here, file),
+		say("Do the network (unix, unixgram, unixpacket) and the local address (LocalAddr) fit the server's socket?"),
+	}},
+	{"no-family", redial.Invalid, reported(errno.FamilyNotSupported, errno.ProtocolFamilyNotSupported),
+		"This machine has no sockets of the family that {where} needs", "", []check{
+			ask("Is IPv6 switched off in the kernel (ipv6.disable=1)?", here, kernelCommand),
+			ask("Does a seccomp filter (2) restrict the program, as systemd's RestrictAddressFamilies= does?", here, seccomp),
+			say("Is IPv4 enough? Dial the IPv4 address, or IPv4 only (tcp4)."),
+		}},
+	{"loopback-source", redial.Invalid, all(reported(errno.InvalidArgument), (*facts).isLoopbackSource),
+		"The local address {local} (LocalAddr) is a loopback address, which cannot reach {where}", "", []check{
+			say("Leave LocalAddr out: the system chooses. Or give it an address of the interface that leads there."),
+			ask("Which address (src) leads there?", here, route),
+		}},
+	{"zone-gone", redial.Invalid, all(reported(errno.InvalidArgument), (*facts).isLinkLocal, func(f *facts) bool { return f.remote.Addr().Zone() != "" }),
+		"The link-local address {where} names the interface {zone}, which does not exist or does not lead there", "", []check{
+			ask("Is the interface there, by that name?", here, links)}},
+	{"zone", redial.Invalid, all(reported(errno.InvalidArgument), (*facts).isLinkLocal),
+		"The link-local address {where} lacks its interface (zone)", "", []check{
+			ask("Which interface leads there? Add it, as in {zoned}.", here, links)}},
+	{"argument", redial.Invalid, reported(errno.InvalidArgument), "The system cannot connect to {where} as it was asked to", "", []check{
+		ask("Does a blackhole route lead there?", here, blackholes),
+		say("Do the local address (LocalAddr) and the socket options (Control) fit the target?"),
+	}},
+	{"unsupported", redial.Invalid, nil, "This system does not support what the dial of {where} asks for", "", []check{
+		say("Is the network right for the address: tcp, udp, or a protocol that this system has?"),
+		ask("Does a seccomp filter (2) restrict the program? gVisor and container runtimes leave out calls, too.", here, seccomp),
+	}},
+}
+
+var (
+	networks = say("The networks are tcp, tcp4, tcp6, udp, udp4, udp6, unix, unixgram, unixpacket, and ip:PROTOCOL.")
+	source   = say("Where does it come from: a setting, a variable, a template, a file? Correct it there.")
+)
+
+const longestPath = 107 // bytes, but for the last one, of sockaddr_un on Linux
+
+// The texts of package net's address errors, which have no names. It returns
+// them for addresses that need no look-up.
+var (
+	missingPort   = sync.OnceValue(func() string { return addrErrorText("host") })
+	tooManyColons = sync.OnceValue(func() string { return addrErrorText("::1") })
+	invalidPort   = sync.OnceValue(func() string {
+		_, err := net.LookupPort("tcp", "65536")
+		e, _ := err.(*net.AddrError)
+		return textOf(e)
+	})
+	noSuitable = sync.OnceValue(func() string {
+		_, err := net.ResolveTCPAddr("tcp6", "127.0.0.1:0")
+		e, _ := err.(*net.AddrError)
+		return textOf(e)
+	})
+	errMissingAddress = sync.OnceValue(func() error {
+		_, err := net.Dial("tcp", "")
+		if op, ok := err.(*net.OpError); ok {
+			return op.Err
+		}
+		return nil
+	})
+)
+
+func addrErrorText(address string) string {
+	_, _, err := net.SplitHostPort(address)
+	e, _ := err.(*net.AddrError)
+	return textOf(e)
+}
+
+func textOf(e *net.AddrError) string {
+	if e == nil {
+		return ""
+	}
+	return e.Err
+}
+
+// bad returns the address that is wrong. Package net may report only a part of it, such as the port.
+func (f *facts) bad() string {
+	bad := f.asked.address
+	if f.badAddr != nil && !strings.Contains(bad, f.badAddr.Addr) {
+		bad = f.badAddr.Addr
+	}
+	return bad
+}
+
+// badAddress fits if package net reported that text about an address.
+func badAddress(text func() string) func(*facts) bool {
+	return func(f *facts) bool { return f.badAddr != nil && f.badAddr.Err == text() }
+}
+
+// dialsPortZero reports whether package redial refused to dial port 0, or no port. It names the whole
+// address, as package net does not.
+func (f *facts) dialsPortZero() bool {
+	if f.badAddr == nil || f.badAddr.Addr != f.asked.address {
+		return false
+	}
+	_, port, err := net.SplitHostPort(f.asked.address)
+	return err == nil && strings.Trim(port, "0") == ""
+}
+
+func (f *facts) isURL() bool {
+	return f.badAddr != nil && strings.Contains(f.bad(), "://") || strings.HasPrefix(f.badPort(), "//")
+}
+
+// badPort returns the port that is neither a number up to 65535 nor a service; empty if the port is right.
+func (f *facts) badPort() string {
+	switch {
+	case f.badAddr != nil && f.badAddr.Err == invalidPort():
+		return f.badAddr.Addr
+	case f.dns != nil:
+		_, service, _ := strings.Cut(f.dns.Name, "/") // "tcp/service"
+		return service
+	}
+	return ""
+}
+
+// isWrongLocal reports whether LocalAddr does not fit the network or the target. Package net reports
+// the address of LocalAddr in the same way as the target's.
+func (f *facts) isWrongLocal() bool {
+	if f.badAddr == nil || f.badAddr.Err != noSuitable() {
+		return false
+	}
+	bad, dialed := parseIP(target{"", f.badAddr.Addr}.host()).Unmap(), parseIP(f.asked.host()).Unmap()
+	bothFamilies := strings.TrimRight(f.asked.network, "46") == f.asked.network
+	return f.source != nil || bad.IsValid() && (bothFamilies || dialed.IsValid() && dialed != bad)
+}
+
+func (f *facts) isWrongFamily() bool {
+	return f.badAddr != nil && f.badAddr.Err == noSuitable() && !f.isWrongLocal()
+}
+
+// bracketed returns the IPv6 address and the port that were likely meant, with brackets; empty if address
+// is no IPv6 address without brackets.
+func bracketed(address string) string {
+	if i := strings.LastIndexByte(address, ':'); i > 0 {
+		host, port := address[:i], address[i+1:]
+		if parseIP(host).Is6() && host[0] != '[' && port != "" && strings.Trim(port, "0123456789") == "" {
+			return net.JoinHostPort(host, port)
+		}
+	}
+	if parseIP(address).Is6() && address[0] != '[' {
+		return "[" + address + "]:80"
+	}
+	return ""
+}
+
+// nameFault fits if that is why no DNS can hold the name.
+func nameFault(kind dnsname.Kind) func(*facts) bool {
+	return func(f *facts) bool { return f.dns != nil && dnsname.Check(f.name()).Kind == kind }
+}
+
+// unknownNetwork fits if package net does not know the network, and the network is so.
+func unknownNetwork(is func(string) bool) func(*facts) bool {
+	return func(f *facts) bool {
+		e, ok := find[net.UnknownNetworkError](f)
+		return ok && is(string(e))
+	}
+}
+
+func isMisspelt(network string) bool {
+	switch strings.ToLower(strings.TrimSpace(network)) {
+	case "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "unix", "unixgram", "unixpacket":
+		return true
+	}
+	return false
+}
+
+func isScheme(network string) bool {
+	switch strings.ToLower(strings.TrimSpace(network)) {
+	case "http", "https", "tls", "ssl", "ws", "wss":
+		return true
+	}
+	return false
+}
+
+func (f *facts) isAnyOption() bool { return f.call == "setsockopt" || f.call == "" }
+
+func (f *facts) isPermanent() bool {
+	_, ok := find[*backoff.PermanentError](f)
+	return ok
+}
+
+func (f *facts) isLinkLocal() bool {
+	ip := f.remote.Addr()
+	return ip.Is6() && (ip.IsLinkLocalUnicast() || ip.IsLinkLocalMulticast())
+}
+
+func (f *facts) isLinkLocalSource() bool {
+	local, _ := f.local()
+	return local.Is6() && local.IsLinkLocalUnicast()
+}
+
+func (f *facts) isLoopbackSource() bool {
+	local, _ := f.local()
+	return local.IsLoopback() && f.remote.IsValid() && !f.remote.Addr().IsLoopback()
+}
+
+// oddity says what character of s is in no address; empty if there is none.
+func oddity(s string) string {
+	for i, r := range s {
+		position := fmt.Sprintf(" at position %d", i+1)
+		switch i {
+		case 0:
+			position = " at its beginning"
+		case len(s) - 1:
+			position = " at its end"
+		}
+		switch {
+		case r == '\r':
+			return `has a carriage return (\r)` + position + ": a Windows line ending"
+		case r == '\n':
+			return `has a line feed (\n)` + position
+		case r == 0:
+			return "has a NUL byte (\\x00)" + position
+		case r == ' ', r == '\t':
+			return "has a space or a tab" + position
+		case strings.ContainsRune("\"'`", r):
+			return "has a quotation mark" + position
+		case unicode.IsControl(r), isOdd(r):
+			return fmt.Sprintf("has the invisible or broken character %U", r) + position
+		}
+	}
+	return ""
+}
