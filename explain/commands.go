@@ -41,6 +41,7 @@ const (
 	ipsec                     // what IPsec holds back
 	resolve                   // a name, as this machine's programs do
 	resolveOther              // a name that surely exists
+	querySearched             // the same with each domain of the search list
 	query                     // the addresses of a name, from the DNS server
 	queryOther                // the same of a name that surely exists
 	queryUnanswered           // the same of the family that had no answer
@@ -134,6 +135,7 @@ var table = [numCommands][numColumns]string{
 	query:            {"dig {record} {name} @{server}", "dig {record} {name} @{server}", "", "nslookup -type={record} {name} {server}"},
 	queryOther:       {"dig example.org @{server}", "dig example.org @{server}", "", "nslookup example.org {server}"},
 	queryUnanswered:  {"dig {unanswered} {name}", "dig {unanswered} {name}", "", "nslookup -type={unanswered} {name}"},
+	querySearched:    {"dig +search +showsearch {record} {name} @{server}", "dig +search +showsearch {record} {name} @{server}", "", "nslookup {name} {server}"},
 	queryTCP:         {"dig +tcp {record} {name} @{server}", "dig +tcp {record} {name} @{server}", "", ""},
 	resolvers:        {"cat /etc/resolv.conf", "scutil --dns", "cat /etc/resolv.conf", "ipconfig /all"},
 	nameService:      {"grep hosts: /etc/nsswitch.conf", "", "grep hosts: /etc/nsswitch.conf", ""},
@@ -161,7 +163,7 @@ var table = [numCommands][numColumns]string{
 		"sysctl net.inet.ip.portrange.first net.inet.ip.portrange.last", "netsh int ipv4 show dynamicport tcp"},
 	reservedPorts: {"", "", "", "netsh interface ipv4 show excludedportrange protocol=tcp"},
 	localPort:     {"ss -tanp 'sport = :{local port}'", "lsof -nP -iTCP:{local port}", "netstat -an | grep '[.:]{local port} '", "netstat -ano | findstr :{local port}"},
-	connections:   {"ss -tan dst {ip} dport = :{port}", "netstat -an | grep -F {ip}", "netstat -an | grep -F {ip}", "netstat -ano | findstr {ip}"},
+	connections:   {"ss -tan dst {ip:port}", "netstat -an | grep -F {ip}", "netstat -an | grep -F {ip}", "netstat -ano | findstr {ip}"},
 	networkMemory: {"cat /proc/net/sockstat", "netstat -m", "netstat -m", ""},
 	watches:       {"sysctl fs.epoll.max_user_watches", "", "", ""},
 	kernelLog:     {root + "dmesg | tail", root + "dmesg | tail", "dmesg | tail", ""},

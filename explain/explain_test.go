@@ -519,7 +519,11 @@ func testInvalid(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := net.Dial(c.network, c.address)
 			require.Error(t, err)
-			assertGolden(t, c.name, err)
+			if c.name == "invalid.url" {
+				assertGolden(t, "invalid.url-no-scheme", err)
+			} else {
+				assertGolden(t, c.name, err)
+			}
 			_, err = (&redial.Dialer{}).Dial(c.network, c.address)
 			assertGolden(t, c.name, err)
 			assert.NotContains(t, on(err, "linux").String(), here)
@@ -626,7 +630,7 @@ func testCanceled(t *testing.T) {
 	over, cancelOver = context.WithDeadlineCause(t.Context(), time.Unix(1, 0), errors.New("lunch"))
 	defer cancelOver()
 	_, err = (&redial.Dialer{}).DialContext(over, "tcp", "db.example:5432")
-	assertGolden(t, "timeout.before", err)
+	assertGolden(t, "timeout.before-cause", err)
 
 	assertGolden(t, "canceled.during-plain", dialing("192.0.2.1:5432", context.Canceled))
 

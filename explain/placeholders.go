@@ -20,8 +20,9 @@ import (
 
 var words = map[string]func(*facts) string{
 	"ip":         (*facts).ip,
+	"ip:port":    func(f *facts) string { return ipText(f.remote.IsValid(), f.remote) },
 	"port":       (*facts).port,
-	"host":       func(f *facts) string { return resolvable(f.host()) },
+	"host":       func(f *facts) string { return resolvable(orElse(f.host(), f.name())) },
 	"address":    (*facts).address,
 	"network":    func(f *facts) string { return f.asked.network },
 	"path":       func(f *facts) string { return f.address() },
@@ -59,8 +60,8 @@ var texts = map[string]func(*facts) string{
 	"zoned":          func(f *facts) string { return net.JoinHostPort(f.remote.Addr().WithZone("eth0").String(), f.port()) },
 
 	// Names.
-	"name":      (*facts).shownName,
-	"Name":      (*facts).shownName,
+	"name": (*facts).shownName,
+
 	"dns":       (*facts).dnsServer,
 	"Dns":       func(f *facts) string { return sentence(f.dnsServer()) },
 	"dns error": func(f *facts) string { return quote(f.queryError()) },
@@ -385,7 +386,10 @@ func hostPortOfURL(raw string) string {
 	if _, _, err := net.SplitHostPort(host); err == nil {
 		return shown(host)
 	}
-	return shown(net.JoinHostPort(strings.Trim(host, "[]"), orElse(portOfScheme[strings.ToLower(scheme)], "80")))
+	if port := portOfScheme[strings.ToLower(scheme)]; port != "" {
+		return shown(net.JoinHostPort(strings.Trim(host, "[]"), port))
+	}
+	return shown(host) + ", a colon and its port"
 }
 
 // resolution names the protocol that finds a host on the same network.

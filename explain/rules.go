@@ -36,6 +36,7 @@ const (
 	onServer    place = "On the server" // or Here, if this machine was dialed
 	onBoth      place = "Here and on the server"
 	onDNSServer place = "On the DNS server"
+	onBothDNS   place = "Here and on the DNS server"
 	onHost      place = "On the host of the container"
 )
 

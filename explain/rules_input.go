@@ -79,7 +79,7 @@ var invalidRules = []rule{
 	{"network", redial.Invalid, unknownNetwork(func(string) bool { return true }), "{bad network} is not a network that Go can dial", "", []check{networks}},
 
 	// A name that no DNS can hold. The input is pointed at, and where it comes from is asked.
-	{"name-odd", redial.Invalid, func(f *facts) bool { return f.dns != nil && oddity(f.name()) != "" }, "{bad name} {odd name}", "", []check{remove, source}},
+	{"name-odd", redial.Invalid, func(f *facts) bool { return f.dns != nil && oddity(f.name()) != "" }, "{bad name} {odd name}", "", []check{remove, say("A host name has letters, digits, hyphens and dots.")}},
 	{"name-user", redial.Invalid, nameFault(dnsname.Mailbox), "{bad name} has an @, which no host name has", "", []check{
 		say("Leave out what is before the @: the user and the password go to the protocol's client."), source}},
 	{"name-zone", redial.Invalid, all(nameFault(dnsname.Colon), func(f *facts) bool { return strings.Contains(f.name(), "%") }),
@@ -231,11 +231,13 @@ func textOf(e *net.AddrError) string {
 
 // bad returns the address that is wrong. Package net may report only a part of it, such as the port.
 func (f *facts) bad() string {
-	bad := f.asked.address
-	if f.badAddr != nil && !strings.Contains(bad, f.badAddr.Addr) {
-		bad = f.badAddr.Addr
+	switch {
+	case f.asked.address == "" && strings.HasPrefix(f.badPort(), "//"):
+		return "...:" + f.badPort() // package net does not tell the scheme
+	case f.badAddr != nil && !strings.Contains(f.asked.address, f.badAddr.Addr):
+		return f.badAddr.Addr
 	}
-	return bad
+	return f.asked.address
 }
 
 // badAddress fits if package net reported that text about an address.

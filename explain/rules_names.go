@@ -14,7 +14,7 @@ import (
 
 var dnsRules = []rule{
 	{"gone", redial.DNS, all((*facts).isDoubted, (*facts).isServerless),
-		"{Name} has resolved before, and now the DNS server says that there is no such name",
+		"{name} has resolved before, and now the DNS server says that there is no such name",
 		"Likely the record was removed, or is being replaced.", []check{
 			ask("Does it exist by now?", here, resolve),
 			say("Was the service or the container moved, renamed or stopped?"),
@@ -23,8 +23,8 @@ var dnsRules = []rule{
 	{"partial", redial.DNS, (*facts).isDoubted,
 		"The look-up of {name} found no address, but {dns} did not answer every query",
 		"Likely it fails for the domain of the name, and another domain of the search list has no such name.", []check{
-			ask("Does it answer for the full name?", here, query),
-			ask("Which domains are searched, and which DNS servers are asked?", here, resolvers),
+			ask("Which domains does the search list have?", here, resolvers),
+			ask("For which of them does the DNS server fail (SERVFAIL, or no answer)?", here, querySearched),
 		}},
 	{"one-family", redial.DNS, (*facts).isHalfAnswered,
 		"The look-up of {name} did not end{within}: {dns} did not answer the {unanswered} query, and answered the other",
@@ -44,7 +44,7 @@ var dnsRules = []rule{
 		"{Dns} had to be asked for {name} over TCP, which failed ({dns error})",
 		"Its answer over UDP was likely too long, and a firewall or the server itself refuses TCP on port 53.", []check{
 			ask("Does it answer over TCP?", here, queryTCP),
-			ask("Does a firewall drop or reject TCP on port 53?", onBoth, firewall),
+			ask("Does a firewall drop or reject TCP on port 53?", onBothDNS, firewall),
 			ask("Does the program or this file ask for TCP (use-vc)?", here, resolvers),
 		}},
 	{"silent-resolved", redial.DNS, all((*facts).isUnansweredInTime, (*facts).isResolved),
@@ -63,7 +63,7 @@ var dnsRules = []rule{
 	{"silent", redial.DNS, (*facts).isUnansweredInTime,
 		"{Dns} did not answer the query for {name} in time", "Likely it is down or overloaded, or a firewall drops port 53.", []check{
 			ask("Does it answer when asked directly, also for another name?", here, query),
-			ask("Does a firewall, here or there, drop port 53?", here, firewall),
+			ask("Does a firewall drop port 53?", onBothDNS, firewall),
 			ask("Is it up?", here, pingServer),
 			ask("Is it the right DNS server, after a change of network, VPN or container?", here, resolvers),
 		}},
@@ -113,13 +113,13 @@ var dnsRules = []rule{
 	{"closed", redial.DNS, (*facts).isQueryRefused,
 		"{Dns} refused the query for {name}: nothing receives on its port", "Likely it is not running, or a firewall rejects port 53.", []check{
 			ask("Is it running, and listening on {server}?", onDNSServer, listeningDNS),
-			ask("Does a firewall, here or there, reject port 53?", here, firewall),
+			ask("Does a firewall reject port 53?", onBothDNS, firewall),
 			ask("Is it still the right DNS server, after a change of network, VPN or container?", here, resolvers),
 		}},
 	{"unreachable", redial.DNS, func(f *facts) bool { return strings.HasPrefix(f.queryPhase(), "read") },
 		"The query for {name} did not get through to {dns} ({dns error})",
 		"Likely it is down, or a firewall or router on the way rejects the query.", []check{
-			ask("Does a firewall, here or there, reject port 53?", here, firewall),
+			ask("Does a firewall reject port 53?", onBothDNS, firewall),
 			ask("Is the server up?", here, pingServer),
 			ask("Is there a route to it?", here, routeToServer),
 			ask("Is it still the right DNS server, after a change of network, VPN or container?", here, resolvers),
