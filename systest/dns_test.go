@@ -220,7 +220,7 @@ func TestDNSNestedDialer(t *testing.T) {
 		OnAttempt: func(_ context.Context, a redial.Attempt) {
 			nested.Add(1)
 			assert.Equal(t, 1, a.Number)
-			assert.NotEqual(t, a.Err == nil, a.Stop != nil)
+			assert.NotEqual(t, a.Err == nil, a.Stop != 0)
 		},
 	}
 	d := redial.Dialer{

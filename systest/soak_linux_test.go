@@ -167,10 +167,10 @@ func (s *soak) dialer(resolver *net.Resolver) *redial.Dialer {
 				s.shared.Add(1)
 			}
 		},
-		OnDial: func(ctx context.Context, _, _ string) (context.Context, func(error)) {
+		OnDial: func(ctx context.Context, _, _ string) (context.Context, func(redial.Result)) {
 			s.operations.Add(1)
-			return ctx, func(err error) {
-				if err != nil {
+			return ctx, func(r redial.Result) {
+				if r.Err != nil {
 					s.failed.Add(1)
 				}
 			}
@@ -381,8 +381,8 @@ func (s *soak) crashing(d *redial.Dialer) *redial.Dialer {
 	case 2:
 		c.Classifier = func(error) redial.Class { crash(); return redial.Unknown }
 	case 3:
-		c.OnDial = func(ctx context.Context, _, _ string) (context.Context, func(error)) {
-			return ctx, func(error) { crash() }
+		c.OnDial = func(ctx context.Context, _, _ string) (context.Context, func(redial.Result)) {
+			return ctx, func(redial.Result) { crash() }
 		}
 	}
 	return &c

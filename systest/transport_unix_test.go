@@ -88,9 +88,9 @@ func TestTransportWaitingRequests(t *testing.T) {
 	var dials atomic.Int64 // that have begun and not ended
 	transport := redial.NewTransport(&redial.Dialer{
 		Logger: zap.NewNop(),
-		OnDial: func(ctx context.Context, _, _ string) (context.Context, func(error)) {
+		OnDial: func(ctx context.Context, _, _ string) (context.Context, func(redial.Result)) {
 			dials.Add(1)
-			return ctx, func(error) { dials.Add(-1) }
+			return ctx, func(redial.Result) { dials.Add(-1) }
 		},
 	}, nil)
 	client := &http.Client{Transport: transport}
