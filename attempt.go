@@ -154,8 +154,9 @@ func (d *Dialer) unbound() (net.Dialer, *guard) {
 }
 
 // A guard calls Control. Package net closes its socket if Control returns an error, but not if
-// Control panics or exits. So the guard turns both into an error, and repeats them when package
-// net has returned.
+// Control panics. So the guard turns the panic into an error, and repeats it when package net has
+// returned. Control runs in package net's goroutine, because it may need the thread: the network
+// namespace and the capabilities are properties of a thread.
 type guard struct{ again func() }
 
 // wrap makes d call its Control, or its ControlContext, which comes first, through the guard.
@@ -176,15 +177,16 @@ func (g *guard) call(control func() error) (err error) {
 	if g.again != nil {
 		return errUnwound
 	}
-	done := make(chan func())
-	go carry(func() { err = control() }, func(again func()) { done <- again })
-	if g.again = <-done; g.again != nil {
-		return errUnwound
-	}
-	return err
+	defer func() {
+		if v := recover(); v != nil {
+			g.again = func() { panic(v) }
+			err = errUnwound
+		}
+	}()
+	return control()
 }
 
-// repeat panics or exits if Control has.
+// repeat panics if Control has.
 func (g *guard) repeat() {
 	if g != nil && g.again != nil {
 		g.again()
