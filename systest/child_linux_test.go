@@ -19,11 +19,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-33f8b841/redial/internal/dnstest"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 // childVariable is the environment variable that tells a child which test's body to run.
-const childVariable = "REDIAL_TEST_CHILD"
+const childVariable = dnstest.ChildVariable
 
 // childTimeout is when a child that hangs is ended. The child then prints the stacks of its
 // goroutines.
