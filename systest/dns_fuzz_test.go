@@ -159,7 +159,22 @@ func (packets) WriteTo([]byte, net.Addr) (int, error)  { panic("not called") }
 
 const largestPacket = 1232 // that Go's resolver reads
 
+// servePackets answers each query, once or more often, in time or late. It reads all the time, because a
+// client never waits to send a packet.
 func (m *mangler) servePackets(server *dnstest.Server, conn net.Conn) {
+	answers := make(chan []byte, 100)
+	gone := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case answer := <-answers:
+				conn.Write(answer[:min(len(answer), largestPacket)])
+			case <-gone:
+				return
+			}
+		}
+	}()
+	defer close(gone)
 	defer conn.Close()
 	query := make([]byte, 1<<12)
 	for {
@@ -167,17 +182,26 @@ func (m *mangler) servePackets(server *dnstest.Server, conn net.Conn) {
 		if err != nil {
 			return
 		}
-		for {
-			answer := m.mangle(server.Answer(query[:n]))
-			time.Sleep(m.upTo(3 * time.Second))
-			if _, err := conn.Write(answer[:min(len(answer), largestPacket)]); err != nil && !m.again() {
-				break
+		good := server.Answer(query[:n])
+		go func() {
+			for range m.times() {
+				time.Sleep(m.upTo(3 * time.Second))
+				select {
+				case answers <- m.mangle(good):
+				default: // lost
+				}
 			}
-			if !m.again() {
-				break
-			}
-		}
+		}()
 	}
+}
+
+// times returns how often a query is answered. Some are never answered, and some without an end.
+func (m *mangler) times() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.data.Pick(1, 1, 1, 1, 1, 2, 0, 1000)
+	m.touched = m.touched || n != 1
+	return n
 }
 
 func (m *mangler) serveStream(server *dnstest.Server, conn net.Conn) {

@@ -43,24 +43,25 @@ func suspend(t *testing.T) (resumed func() time.Time) {
 type boundary struct {
 	name  string
 	bound func(ctx context.Context, d *redial.Dialer, limit time.Duration) (context.Context, context.CancelFunc)
-	stop  error
+	stop  redial.Stop
+	cause error // nil: not checked
 }
 
 var boundaries = []boundary{
 	{"context's deadline", func(ctx context.Context, _ *redial.Dialer, limit time.Duration) (context.Context, context.CancelFunc) {
 		return context.WithTimeout(ctx, limit)
-	}, redial.ErrDeadline},
+	}, redial.ErrDeadline, nil},
 	{"context's deadline with a cause", func(ctx context.Context, _ *redial.Dialer, limit time.Duration) (context.Context, context.CancelFunc) {
 		return context.WithTimeoutCause(ctx, limit, errOperator)
-	}, errOperator},
+	}, redial.ErrDeadline, errOperator},
 	{"Deadline", func(ctx context.Context, d *redial.Dialer, limit time.Duration) (context.Context, context.CancelFunc) {
 		d.Deadline = time.Now().Add(limit)
 		return ctx, func() {}
-	}, redial.ErrDeadline},
+	}, redial.ErrDeadline, nil},
 	{"MaxElapsed", func(ctx context.Context, d *redial.Dialer, limit time.Duration) (context.Context, context.CancelFunc) {
 		d.MaxElapsed = limit
 		return ctx, func() {}
-	}, redial.ErrMaxElapsed},
+	}, redial.ErrMaxElapsed, nil},
 }
 
 // A process is stopped for 3 s. Its dials' time is up after 1 s. When the process continues, each of
@@ -113,13 +114,14 @@ func TestFaultSuspended(t *testing.T) {
 							failed, ok := errors.AsType[*redial.Error](err)
 							require.True(t, ok, "%v", err)
 							assert.Equal(t, 1, failed.Attempts)
-							stop := b.stop
-							if stop == errOperator && failed.Stop == redial.ErrDeadline {
-								stop = redial.ErrDeadline // the context's timer was late, and a dial waits only 10 ms for it
-								late++
+							assert.Equal(t, b.stop, failed.Stop)
+							assert.ErrorIs(t, err, b.stop)
+							if b.cause != nil && failed.Cause == nil {
+								late++ // the context's timer was late, and a dial waits only 10 ms for it
+							} else if b.cause != nil {
+								assert.Equal(t, b.cause, failed.Cause)
+								assert.ErrorIs(t, err, b.cause)
 							}
-							assert.Equal(t, stop, failed.Stop)
-							assert.ErrorIs(t, err, stop)
 							assert.Equal(t, state.class, failed.Class, "%v", err)
 							assert.Equal(t, state.class, redial.Classify(err))
 							if b.stop != redial.ErrMaxElapsed {
