@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -153,10 +154,10 @@ func (d *Dialer) unbound() (net.Dialer, *guard) {
 	return inner, g
 }
 
-// A guard calls Control. Package net closes its socket if Control returns an error, but not if
-// Control panics. So the guard turns the panic into an error, and repeats it when package net has
-// returned. Control runs in package net's goroutine, because it may need the thread: the network
-// namespace and the capabilities are properties of a thread.
+// A guard calls Control, in the goroutine of package net, because Control may need the thread:
+// the network namespace and the capabilities are properties of a thread. Package net closes its
+// socket if Control returns an error, but not if Control panics or exits. So the guard turns a
+// panic into an error, and repeats it when package net has returned.
 type guard struct{ again func() }
 
 // wrap makes d call its Control, or its ControlContext, which comes first, through the guard.
@@ -164,26 +165,35 @@ func (g *guard) wrap(d *net.Dialer) {
 	control, controlContext := d.Control, d.ControlContext
 	if controlContext != nil {
 		d.ControlContext = func(ctx context.Context, network, address string, c syscall.RawConn) error {
-			return g.call(func() error { return controlContext(ctx, network, address, c) })
+			return g.call(c, func() error { return controlContext(ctx, network, address, c) })
 		}
 		return
 	}
 	d.Control = func(network, address string, c syscall.RawConn) error {
-		return g.call(func() error { return control(network, address, c) })
+		return g.call(c, func() error { return control(network, address, c) })
 	}
 }
 
-func (g *guard) call(control func() error) (err error) {
+func (g *guard) call(c syscall.RawConn, control func() error) (err error) {
 	if g.again != nil {
 		return errUnwound
 	}
+	returned := false
 	defer func() {
+		if returned {
+			return
+		}
 		if v := recover(); v != nil {
 			g.again = func() { panic(v) }
 			err = errUnwound
+			return
 		}
+		// Nothing stops a runtime.Goexit. Package net does not use the socket any more.
+		c.Control(func(fd uintptr) { os.NewFile(fd, "socket").Close() })
 	}()
-	return control()
+	err = control()
+	returned = true
+	return err
 }
 
 // repeat panics if Control has.
@@ -195,21 +205,6 @@ func (g *guard) repeat() {
 
 // errUnwound is the error of what a panic or runtime.Goexit has ended.
 var errUnwound = errors.New("redial: a panic or runtime.Goexit ended the dial")
-
-// carry calls f and then ended, with nil if f has returned. If f panics or calls
-// runtime.Goexit, ended gets a function that does the same in the goroutine that calls it.
-// Call carry in a goroutine of its own, because nothing stops a runtime.Goexit.
-func carry(f func(), ended func(again func())) {
-	again := runtime.Goexit // unless f returns or panics
-	defer func() {
-		if v := recover(); v != nil {
-			again = func() { panic(v) }
-		}
-		ended(again)
-	}()
-	f()
-	again = nil
-}
 
 // check returns an error if conn is connected to itself, or if Verify refuses it. Then, or
 // if Verify panics, it closes conn.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -336,14 +337,17 @@ func (r *racer) start() {
 	r.seen = append(r.seen, AddrResult{Addr: addr, Start: time.Now()})
 	r.running = append(r.running, run)
 	go func() {
-		e := event{run: run}
-		carry(func() {
-			e.conn, e.err = r.connectTo(ctx, addr, func() { r.send(event{run: run, connected: true}) })
-		}, func(again func()) {
-			if e.again = again; !r.send(e) {
+		e := event{run: run, again: runtime.Goexit} // unless connectTo returns or panics
+		defer func() {
+			if v := recover(); v != nil {
+				e.again = func() { panic(v) }
+			}
+			if !r.send(e) {
 				r.abandon(e)
 			}
-		})
+		}()
+		e.conn, e.err = r.connectTo(ctx, addr, func() { r.send(event{run: run, connected: true}) })
+		e.again = nil
 	}()
 }
 
