@@ -343,7 +343,7 @@ func (v *visit) finish(a *Attempt) {
 func (t *target) succeedLocked() {
 	if t.window == 0 {
 		t.comeBackLocked()
-	} else if t.inFlight >= t.window || t.line.Len() > 0 {
+	} else if t.inFlight+t.line.Len() >= t.window {
 		t.window++
 	}
 	t.doubted = false
