@@ -66,6 +66,7 @@ const (
 	descriptors               // which a process has open
 	systemFiles               // how many the system has open
 	openFiles                 // which processes have them open
+	sockets                   // how many there are
 	ports                     // which are chosen for the local end
 	unprivilegedPorts         // which everybody may use
 	reservedPorts             // which only the system may use
@@ -161,6 +162,7 @@ var table = [numCommands][numColumns]string{
 	unprivilegedPorts: {"sysctl net.ipv4.ip_unprivileged_port_start", "", "sysctl net.inet.ip.portrange.reservedhigh", ""},
 	ports: {"sysctl net.ipv4.ip_local_port_range", "sysctl net.inet.ip.portrange.first net.inet.ip.portrange.last",
 		"sysctl net.inet.ip.portrange.first net.inet.ip.portrange.last", "netsh int ipv4 show dynamicport tcp"},
+	sockets:       {"ss -s", "netstat -s", "netstat -s", "netstat -s"},
 	reservedPorts: {"", "", "", "netsh interface ipv4 show excludedportrange protocol=tcp"},
 	localPort:     {"ss -tanp 'sport = :{local port}'", "lsof -nP -iTCP:{local port}", "netstat -an | grep '[.:]{local port} '", "netstat -ano | findstr :{local port}"},
 	connections:   {"ss -tan dst {ip:port}", "netstat -an | grep -F {ip}", "netstat -an | grep -F {ip}", "netstat -ano | findstr {ip}"},

@@ -138,10 +138,10 @@ var resetRules = []rule{
 	}},
 	{"connecting", redial.Reset, not((*facts).isConnected),
 		"The connection to {where} was reset while it was being made, or right after",
-		"Likely the server's accept queue is full, or a firewall or proxy in front of it resets.", []check{
+		"Likely the server closes at once, or its accept queue is full.", []check{
+			say("Does the server accept and close at once: a crash, a restart, too many clients, a client not allowed? See its log."),
 			ask("Is the server's accept queue full{full?}?", onServer, queue),
 			ask("Does a firewall, proxy or load balancer reset it?", onServer, firewall),
-			say("Does the server accept and close at once: a crash, a restart, too many clients, a client not allowed? See its log."),
 		}},
 	{"closed", redial.Reset, reported(errno.Unknown, errno.GracefulDisconnect), "{Where} accepted the connection and then closed it",
 		"Likely it does not want this client or this protocol, or is a proxy without a backend.", []check{
@@ -313,8 +313,8 @@ var unreachableRules = []rule{
 			ask("Is that the right address?", here, resolve),
 			ask("If the host is behind a router, where does the trace end?", here, trace),
 		}},
-	{"host-at-once", redial.Unreachable, all(hostUnreachable, func(f *facts) bool { return 0 < f.took && f.took < 500*time.Millisecond }),
-		"{Where} was reported unreachable at once", "Likely a firewall, a router or a route of this machine says so.", []check{
+	{"host-at-once", redial.Unreachable, all(hostUnreachable, (*facts).isTooSoon),
+		"{Where} was reported unreachable after {took}, before {resolution} gave up", "Likely a firewall, a router or a route of this machine says so.", []check{
 			ask("Does an unreachable route of this machine forbid it?", here, unreachables),
 			ask("Does a firewall reject it (host or admin prohibited)?", onBoth, firewall),
 			ask("Which router on the way says so? (\"!H\", or the last that shows up; a loop repeats itself.)", here, trace),
@@ -368,6 +368,12 @@ var icmpChecks = []check{
 // second apart; a router does the same; and a route, a router or a firewall that forbids reports
 // it at once.
 var hostUnreachable = reported(errno.HostUnreachable, errno.HostDown)
+
+// isTooSoon reports whether the failure came before ARP or neighbor discovery gave up. Linux waits
+// for the next SYN before it reports what a router says about an IPv6 address.
+func (f *facts) isTooSoon() bool {
+	return 0 < f.took && (f.took < 500*time.Millisecond || f.isIPv6() && f.took < 2*time.Second)
+}
 
 func (f *facts) isMulticast() bool {
 	return f.remote.Addr().IsMulticast() || f.ip() == "255.255.255.255"
@@ -456,7 +462,7 @@ var deniedRules = []rule{
 			say("Is it sandboxed by Landlock, which shows nowhere? See how it is started."),
 		}},
 	{"not-permitted", redial.Denied, not(reported(errno.Unknown)),
-		"This machine does not permit the connection to {where}", "Likely a firewall rule for output, an eBPF program or a sandbox forbids it.", []check{
+		"This machine does not permit the connection to {where}", "Likely an eBPF program or a sandbox forbids it.", []check{
 			ask("Does an eBPF program forbid it? See the service's or container's cgroup (systemd, Cilium).", here, cgroups),
 			ask("Does a seccomp filter (2) restrict the program?", here, seccomp),
 			ask("Does a firewall of this machine forbid it?", here, firewall),
@@ -514,6 +520,7 @@ var exhaustedRules = []rule{
 	{"try-again", redial.Exhausted, reported(errno.WouldBlock),
 		"This machine cannot connect to {where} right now: the system returned \"try again\" (EAGAIN)",
 		"Likely no local port is left, or IPsec has no keys for it yet.", []check{
+			ask("How many sockets are there?", here, sockets),
 			ask("How many ports may be chosen?", here, ports),
 			ask("Does an IPsec policy cover the address?", here, ipsec),
 		}},
@@ -568,11 +575,16 @@ var unknownRules = []rule{
 		}},
 	{"not-a-dial", redial.Unknown, func(f *facts) bool { return f.address() == "" && f.dial == nil && f.op == nil },
 		"This error does not look like a failed dial: {text}", "", unknownChecks},
+	{"control", redial.Unknown, func(f *facts) bool { return f.op != nil && f.op.Op == "dial" && f.remote.IsValid() },
+		"The dial of {where} failed before it connected, with an error that redial does not know: {text}", "", []check{
+			say("Does the program set Dialer.Control or ControlContext, or wrap the dialer? The error is likely from there."),
+			say("Is it an error of this system that redial does not know? Please report it."),
+		}},
 	{"other", redial.Unknown, nil, "The dial of {where} failed with an error that redial does not know: {text}", "", unknownChecks},
 }
 
 var unknownChecks = []check{
+	say("Whose text is it? The program's own dial or verify function, its client, or a proxy: look for the cause there."),
 	say("Is it a protocol's, such as a wrong password or a status? Then the connection itself was made."),
 	say("Does a proxy or a tunnel lead there? Its log says more. A proxy's refusal comes as its text only."),
-	say("Does the program have a dial or verify function of its own? The error is from there (Dialer.Classifier can classify it)."),
 }

@@ -133,8 +133,13 @@ var invalidRules = []rule{
 			say("Has it moved to another host, as a virtual IP does, or is its interface not up yet?"),
 			say("Is it needed? Without it, the system chooses the right one."),
 		}},
+	{"local-zone-gone", redial.Invalid, all(by("bind"), reported(errno.NoDevice, errno.NoDeviceOrAddress)),
+		"The local address {local} (LocalAddr) names an interface (zone) that does not exist", "", []check{
+			ask("Is the interface there, by that name?", here, links),
+			say("Is it needed? Without it, the system chooses the right one."),
+		}},
 	{"local-zone", redial.Invalid, all(by("bind"), (*facts).isLinkLocalSource),
-		"The local address {local} (LocalAddr) is link-local, and lacks its interface (zone), or names one that does not exist", "", []check{
+		"The local address {local} (LocalAddr) is link-local, and lacks its interface (zone)", "", []check{
 			ask("Which interface does it belong to? Add it, as in fe80::1%eth0.", here, links),
 			say("Is it needed? Without it, the system chooses the right one."),
 		}},

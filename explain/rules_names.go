@@ -35,9 +35,10 @@ var dnsRules = []rule{
 		}},
 	{"slow", redial.DNS, func(f *facts) bool { return f.isServerless() && f.dns.IsTimeout },
 		"The look-up of {name} did not end{within}: the host itself was not dialed",
-		"Likely the DNS server is silent or cannot be reached.", []check{
+		"Likely the DNS server is silent or cannot be reached, or the time was too short.", []check{
 			ask("Which DNS servers are asked? Ask each of them: dig {name} @SERVER.", here, resolvers),
-			ask("If none answers, does a firewall drop port 53, or is the network down?", here, firewall),
+			ask("If none answers, does a firewall drop port 53?", onBothDNS, firewall),
+			ask("Is the network up, and the loopback interface?", here, addresses),
 			ask("Does the name resolve by now, and how long does it take?", here, resolve),
 		}},
 	{"tcp", redial.DNS, func(f *facts) bool { return strings.HasSuffix(f.queryPhase(), "tcp") },
@@ -67,12 +68,11 @@ var dnsRules = []rule{
 			ask("Is it up?", here, pingServer),
 			ask("Is it the right DNS server, after a change of network, VPN or container?", here, resolvers),
 		}},
-	{"not-sent-loopback", redial.DNS, all((*facts).isUnsent, (*facts).isLoopbackServer),
-		"The query for {name} could not be sent to {dns} ({dns error})",
-		"Likely the loopback interface is down, or a rule here forbids it.", []check{
-			ask("Is the loopback interface UP, with that address? A new network namespace has it down: ip link set lo up.", here, loopback),
-			ask("Does a firewall of this machine forbid it?", here, firewall),
-			ask("Is a DNS server meant to run here? If that file names none, Go asks 127.0.0.1 and ::1.", here, resolvers),
+	{"no-socket", redial.DNS, func(f *facts) bool { return f.isUnsent() && strings.Contains(f.dns.Err, ": socket: ") },
+		"This machine opened no socket for the query for {name} ({dns error})", "Likely a sandbox forbids it.", []check{
+			ask("Does a seccomp filter (2) restrict the program, as systemd's RestrictAddressFamilies= and containers do?", here, seccomp),
+			ask("Does SELinux forbid it?", here, securityLog),
+			ask("Is this machine out of memory?", here, kernelLog),
 		}},
 	{"not-permitted", redial.DNS, all((*facts).isUnsent, queryReported(errno.NotPermitted)),
 		"This machine did not permit the query for {name} to {dns}: nothing was sent", "Likely its own firewall drops it, or a sandbox forbids it.", []check{
@@ -84,6 +84,13 @@ var dnsRules = []rule{
 			ask("Does a prohibit route forbid it? (Permission denied: yes.)", here, routeToServer),
 			ask("Does a firewall of this machine forbid it?", here, firewall),
 			ask("Is it the right DNS server?", here, resolvers),
+		}},
+	{"not-sent-loopback", redial.DNS, all((*facts).isUnsent, (*facts).isLoopbackServer),
+		"The query for {name} could not be sent to {dns} ({dns error})",
+		"Likely the loopback interface is down, or a rule here forbids it.", []check{
+			ask("Is the loopback interface UP, with that address? A new network namespace has it down: ip link set lo up.", here, loopback),
+			ask("Does a firewall of this machine forbid it?", here, firewall),
+			ask("Is a DNS server meant to run here? If that file names none, Go asks 127.0.0.1 and ::1.", here, resolvers),
 		}},
 	{"no-route", redial.DNS, all((*facts).isUnsent, queryReported(errno.NetworkUnreachable)),
 		"The query for {name} could not be sent: this machine has no route to {dns}", "", []check{
@@ -217,6 +224,11 @@ var notFoundRules = []rule{
 		"{Known} no address of {name}: no such name, or no {records}", "", []check{
 			ask("Does it resolve for other programs? Names under .local are mDNS's: Avahi must run on both machines.", here, resolve),
 			say("Is the program built with cgo? Go asks mDNS only by way of the system's resolver (GODEBUG=netdns=cgo)."),
+		}},
+	{"other-family", redial.NotFound, func(f *facts) bool { return f.badAddr != nil },
+		"{name} has addresses of the other family only: no {records}", "", []check{
+			say("Dial {either network}, which takes both IPv4 and IPv6."),
+			ask("If it should have one, where does its address come from: the hosts file or the DNS?", here, hostsFile),
 		}},
 	{"family", redial.NotFound, func(f *facts) bool { return strings.TrimRight(f.asked.network, "46") != f.asked.network },
 		"{Known} no address of {name}: no such name, or no {records}", "", []check{
