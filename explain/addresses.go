@@ -101,7 +101,7 @@ func (f *facts) canceled() Advice {
 	if before.isZero() {
 		return a
 	}
-	a.Code = "canceled.after"
+	a.Code = "canceled." + before.Code
 	a.Likely = strings.TrimSpace("Until then: " + lowered(before.Observed) + " " + a.Likely)
 	a.Checks = append(before.Checks[:min(len(before.Checks), mostChecks-1)], a.Checks[0])
 	return a

@@ -646,9 +646,9 @@ func testCanceled(t *testing.T) {
 	}
 	dial := redial.Error{Network: "tcp", Address: "192.0.2.1:5432", Attempts: 3, Elapsed: 22800 * time.Millisecond,
 		Class: redial.Canceled, Err: attempts[2].Err, Stop: redial.ErrCanceled, Cause: context.Canceled, History: attempts}
-	assertGolden(t, "canceled.after", &dial)
+	assertGolden(t, "canceled.timeout.remote", &dial)
 	dial.Class, dial.Err = redial.Timeout, slow // the caller gave up between two attempts
-	assertGolden(t, "canceled.after", &dial)
+	assertGolden(t, "canceled.timeout.remote", &dial)
 	dial.Class, dial.Err = redial.Canceled, attempts[2].Err
 	dial.Attempts, dial.Elapsed, dial.Cause, dial.History = 1, 2500*time.Millisecond, errors.New("got signal interrupt"), attempts[2:]
 	assertGolden(t, "canceled.during-cause", &dial)

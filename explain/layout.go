@@ -150,9 +150,10 @@ func rounded(d time.Duration) string {
 	return d.String()
 }
 
-// list joins names by commas and an "and". Of more than most names it counts the rest.
+// list joins names by commas and an "and". If there are more than most names, and not just one
+// more, it counts the rest.
 func list(names []string, most int) string {
-	if n := len(names) - most; n > 0 {
+	if n := len(names) - most; n > 1 {
 		names = append(names[:most:most], strconv.Itoa(n)+" more")
 	}
 	if len(names) < 2 {

@@ -24,6 +24,7 @@ type (
 		HTTP        *jsonHTTP     `json:"http,omitempty"`
 		Note        string        `json:"note,omitempty"` // of udp and ip: nothing was sent
 		Attempts    []jsonAttempt `json:"attempts"`       // in order
+		Code        string        `json:"code,omitempty"` // of the explanation: stable, for scripts
 		Explanation string        `json:"explanation,omitempty"`
 	}
 	jsonTLS struct {
@@ -48,7 +49,7 @@ type (
 	}
 	jsonAddr struct {
 		Addr      string  `json:"addr"`
-		Connected bool    `json:"connected"`
+		Connected bool    `json:"connected"` // even if TLS or HTTP then failed
 		Duration  float64 `json:"duration"`
 		Class     string  `json:"class,omitempty"`
 		Error     string  `json:"error,omitempty"`
@@ -104,10 +105,11 @@ func (r *jsonReport) end(all []*series) error {
 }
 
 func newJSONLook(l *look) jsonLook {
+	advice := l.advice()
 	j := jsonLook{
 		Target: l.target.Name, Network: l.target.Network, Address: l.target.Address,
 		Connected: l.err == nil, Elapsed: l.elapsed().Seconds(),
-		Attempts: make([]jsonAttempt, 0, len(l.attempts)), Explanation: l.explanation(),
+		Attempts: make([]jsonAttempt, 0, len(l.attempts)), Code: advice.Code, Explanation: advice.String(),
 	}
 	for i := range l.attempts {
 		j.Attempts = append(j.Attempts, newJSONAttempt(&l.attempts[i]))
@@ -141,7 +143,7 @@ func newJSONAttempt(a *attempt) jsonAttempt {
 		j.Stop = a.Stop.Error()
 	}
 	for _, addr := range a.Addrs {
-		one := jsonAddr{Addr: written(addr.Addr), Connected: addr.Err == nil, Duration: addr.Duration.Seconds()}
+		one := jsonAddr{Addr: written(addr.Addr), Connected: addr.Connected, Duration: addr.Duration.Seconds()}
 		if addr.Err != nil {
 			one.Class, one.Error = addr.Class.String(), addr.Err.Error()
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/examples/internal/target"
+	"github.com/seed-33f8b841/redial/explain"
 )
 
 // A look is one dial, and what there was to see.
@@ -120,22 +121,22 @@ func sendsNothing(t target.Target) bool {
 	return strings.HasPrefix(t.Network, "udp") || strings.HasPrefix(t.Network, "ip")
 }
 
-// explanation explains the failure by all that the attempts show. The error of a
+// advice explains the failure by all that the attempts show. The error of a
 // single attempt is net.Dialer's own, which knows less: neither the name that was
 // dialed nor the result of each address.
-func (l *look) explanation() string {
+func (l *look) advice() explain.Advice {
 	a := l.last()
 	if l.err == nil || l.interrupted() {
-		return "" // that is nobody's fault
+		return explain.Advice{} // that is nobody's fault
 	}
 	if _, ok := errors.AsType[*redial.Error](l.err); ok || a == nil {
-		return explain(l.err)
+		return explain.For(l.err)
 	}
 	history := make([]redial.Attempt, len(l.attempts))
 	for i := range l.attempts {
 		history[i] = l.attempts[i].Attempt
 	}
-	return explain(&redial.Error{
+	return explain.For(&redial.Error{
 		Network: a.Network, Address: a.Address, Attempts: a.Number, Elapsed: a.Elapsed,
 		Class: a.Class, Err: a.Err, Stop: a.Stop, Cause: a.Cause, History: history,
 	})

@@ -112,7 +112,7 @@ func TestJSON(t *testing.T) {
 	assert.Equal(t, "MaxAttempts reached", j.Attempts[1].Stop)
 	assert.True(t, strings.HasPrefix(j.Explanation, "127.0.0.1:"))
 	for _, field := range []string{`{"target":"` + missing + `","network":"tcp","address":"` + missing + `","connected":false,"class":"refused","error":"`,
-		`"elapsed":`, `"attempts":[{"attempt":1,"duration":`, `"delay":`, `"stop":`, `"explanation":"`} {
+		`"elapsed":`, `"attempts":[{"attempt":1,"duration":`, `"delay":`, `"stop":`, `"code":"refused.loopback"`, `"explanation":"`} {
 		assert.Contains(t, out, field)
 	}
 

@@ -49,7 +49,6 @@ import (
 	"time"
 
 	"github.com/seed-33f8b841/redial/examples/internal/cli"
-	explanation "github.com/seed-33f8b841/redial/explain"
 )
 
 func main() {
@@ -139,6 +138,3 @@ func sleep(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	}
 }
-
-// explain says what most likely happened, and what to check.
-func explain(err error) string { return explanation.Error(err) }

@@ -52,7 +52,7 @@ func TestRefused(t *testing.T) {
 	assert.Contains(t, out, " refused ")
 	assert.Contains(t, out, "\nerror: dial tcp ")
 	assert.Contains(t, out, "\nlocalhost:"+port+" (", "the explanation knows the name")
-	assert.Contains(t, out, "\n  - Is the server running")
+	assert.Contains(t, out, "\n  - Is a server listening")
 	assert.Empty(t, errOut)
 	assert.NotContains(t, out, "\x1b", "colors, though it is no terminal")
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-33f8b841/redial/examples/internal/cli"
 	"github.com/seed-33f8b841/redial/examples/internal/target"
+	"github.com/seed-33f8b841/redial/explain"
 )
 
 const usage = `usage: probe [flags] target...
@@ -108,7 +109,7 @@ func parseTargets(args []string) ([]target.Target, error) {
 // net can't take apart.
 func explained(name string, err error) error {
 	if _, ok := errors.AsType[*net.AddrError](err); ok {
-		return fmt.Errorf("%s: %s", name, explain(err))
+		return fmt.Errorf("%s: %s", name, explain.Error(err))
 	}
 	return err
 }

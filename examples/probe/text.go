@@ -82,7 +82,7 @@ func (r *stepsReport) look(l *look) error {
 	if l.interrupted() {
 		b.WriteString("\ninterrupted\n")
 	} else if l.err != nil {
-		fmt.Fprintf(&b, "\n%s\n\n%s\n", r.paint(red, "error: "+l.err.Error()), l.explanation())
+		fmt.Fprintf(&b, "\n%s\n\n%s\n", r.paint(red, "error: "+l.err.Error()), l.advice())
 	} else if sendsNothing(l.target) {
 		fmt.Fprintf(&b, "\n%s\n", nothingSent(l.target))
 	}
@@ -271,7 +271,7 @@ func (r *linesReport) end(all []*series) error {
 	for _, s := range all {
 		fmt.Fprintf(&b, "\n%s: %s\n", s.target.Name, s.summary())
 		if s.failure != nil {
-			fmt.Fprintf(&b, "%s\n", s.failure.explanation())
+			fmt.Fprintf(&b, "%s\n", s.failure.advice())
 		} else if len(s.times) > 0 && sendsNothing(s.target) {
 			fmt.Fprintf(&b, "%s\n", nothingSent(s.target))
 		}

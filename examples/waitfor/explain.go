@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"os"
 	"slices"
 	"strings"
 
@@ -20,10 +18,8 @@ const few = 5
 
 // A kind is what failures have in common that need the same advice.
 type kind struct {
-	class   redial.Class
-	network string
-	detail  string // what the class leaves open
-	local   bool   // on this machine: the advice differs
+	code   string // of the advice
+	detail string // what the code leaves open
 }
 
 // explainFailures explains the failure of each target that failed. If classes are
@@ -35,7 +31,7 @@ func (o *options) explainFailures(errOut io.Writer, failures []error, only ...re
 		if err == nil || len(only) > 0 && !slices.Contains(only, redial.Classify(err)) {
 			continue
 		}
-		k := kindOf(o.targets[i].Network, err)
+		k := kindOf(err)
 		if members[k] == nil {
 			kinds = append(kinds, k)
 		}
@@ -65,41 +61,25 @@ func (o *options) explainKind(errOut io.Writer, failures []error, k kind, member
 	}
 }
 
-// kindOf decides by structure, because the messages of the same failure differ by
-// addresses and times.
-func kindOf(network string, err error) kind {
-	k := kind{class: redial.Classify(err), network: network}
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		if addr, ok := op.Addr.(*net.TCPAddr); ok && addr != nil {
-			k.local = addr.IP.IsLoopback()
-		}
-	}
+// kindOf does not look at messages where the library knows the failure, because the messages of the
+// same failure differ by addresses and times.
+func kindOf(err error) kind {
+	k := kind{code: explanation.For(err).Code}
 	root := err
 	if failed, ok := errors.AsType[*redial.Error](err); ok {
-		root, k.class = failed.Err, failed.Class
+		root = failed.Err
 	}
 	for next := errors.Unwrap(root); next != nil; next = errors.Unwrap(root) {
 		root = next
 	}
-	switch k.class {
-	case redial.Timeout, redial.DNS, redial.NotFound: // their texts name queries and addresses
-	case redial.Unknown, redial.TLS, redial.Invalid:
+	if strings.Contains(k.code, "unknown.") || strings.Contains(k.code, "tls.") {
 		k.detail = root.Error()
-	default:
-		if system, ok := errors.AsType[*os.SyscallError](err); ok {
-			k.detail = system.Err.Error()
-		}
 	}
 	return k
 }
 
 // what says in a few words what failures of the kind have in common.
-func (k kind) what() string {
-	if k.class == redial.Unknown || k.detail == "" {
-		return cmp.Or(k.detail, k.class.String())
-	}
-	return k.class.String() + ": " + k.detail
-}
+func (k kind) what() string { return cmp.Or(k.detail, k.code) }
 
 // lineLength is how long a line of names may be.
 const lineLength = 100

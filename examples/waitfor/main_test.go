@@ -178,7 +178,7 @@ func TestTimedOut(t *testing.T) {
 	assert.Empty(t, p.stdout.String())
 	assert.Contains(t, errOut, "\n"+closed+": dial tcp "+closed+": ")
 	assert.Contains(t, errOut, "\n"+closed+" refused the connection")
-	assert.Contains(t, errOut, "\n  - Is the server running")
+	assert.Contains(t, errOut, "\n  - Is a server listening")
 	assert.Contains(t, errOut, "\nThe server is there and answers, but says that it can't serve: it answered 502 Bad Gateway.\n")
 	assert.NotContains(t, errOut, "\n"+there+": ", "explained, though it was there")
 }
