@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/dialtest"
+	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
 const (
@@ -109,3 +110,5 @@ func observed() (*zap.Logger, *observer.ObservedLogs) {
 }
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+func TestMain(m *testing.M) { testutil.Main(m) }
