@@ -76,17 +76,32 @@ func (d *dial) attempt(end time.Time) result {
 
 // connect makes one connection and checks it.
 func (d *dial) connect(ctx context.Context) result {
-	if d.name != nil {
+	var conn net.Conn
+	var err error
+	switch {
+	case d.dialsPortZero():
+		err = &net.OpError{Op: "dial", Net: d.network, Err: &net.AddrError{Err: "port 0 cannot be dialed", Addr: d.address}}
+	case d.name != nil:
 		return d.connectByName(ctx)
-	}
-	conn, err := d.connectOnce(ctx)
-	if err == nil {
-		err = d.check(ctx, conn)
+	default:
+		if conn, err = d.connectOnce(ctx); err == nil {
+			err = d.check(ctx, conn)
+		}
 	}
 	if err != nil {
 		return result{err: err, class: d.dialer.classify(err)}
 	}
 	return result{conn: conn}
+}
+
+// dialsPortZero reports whether package net would connect to TCP port 0, or without a port. No
+// server can listen there, but some systems say "connection refused", as if one could come.
+func (d *dial) dialsPortZero() bool {
+	if d.isDo || d.method == nil && d.dialer.DialFunc != nil || !strings.HasPrefix(d.network, "tcp") {
+		return false
+	}
+	_, port, err := net.SplitHostPort(d.address)
+	return err == nil && strings.Trim(port, "0") == ""
 }
 
 // These are the failures of a DialFunc that broke its contract.
@@ -98,12 +113,10 @@ var (
 // connectOnce connects in the way that the dial was called with.
 func (d *dial) connectOnce(ctx context.Context) (conn net.Conn, err error) {
 	switch {
-	case d.method == nil && d.dialer.DialFunc != nil:
-		conn, err = d.dialer.DialFunc(ctx, d.network, d.address)
-	case !d.isDo && dialsPortZero(d.network, d.address):
-		err = errPortZero(d.network, d.address)
 	case d.method != nil:
 		conn, err = d.method(ctx)
+	case d.dialer.DialFunc != nil:
+		conn, err = d.dialer.DialFunc(ctx, d.network, d.address)
 	default:
 		inner, guard := d.dialer.unbound()
 		conn, err = inner.DialContext(ctx, d.network, d.address)
@@ -122,20 +135,6 @@ func (d *dial) connectOnce(ctx context.Context) (conn net.Conn, err error) {
 		return nil, err
 	}
 	return conn, nil
-}
-
-// dialsPortZero reports whether a TCP address has port 0, or no port. No server can listen
-// there, but some systems say "connection refused", as if one could come.
-func dialsPortZero(network, address string) bool {
-	if !strings.HasPrefix(network, "tcp") {
-		return false
-	}
-	_, port, err := net.SplitHostPort(address)
-	return err == nil && strings.Trim(port, "0") == ""
-}
-
-func errPortZero(network, address string) error {
-	return &net.OpError{Op: "dial", Net: network, Err: &net.AddrError{Err: "port 0 cannot be dialed", Addr: address}}
 }
 
 // unbound returns the embedded dialer without its bounds in time, which the attempt's context

@@ -223,3 +223,108 @@ func dialTyped[C net.Conn](d *Dialer, ctx context.Context, network string, remot
 	}
 	return conn.(C), nil
 }
+
+// newDial returns the dial that connects to address by method; a nil method means as
+// DialContext does. Local is the address that method binds to, if it is known.
+func (d *Dialer) newDial(ctx context.Context, network, address string, local net.Addr, method func(context.Context) (net.Conn, error)) *dial {
+	one := &dial{dialer: d, network: network, address: address, waitCtx: ctx, attemptCtx: ctx, local: local, method: method}
+	if method != nil || d.DialFunc != nil {
+		return one
+	}
+	one.local = d.LocalAddr
+	switch network {
+	case "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6":
+		if host, port, err := net.SplitHostPort(address); err == nil && isName(host) {
+			one.name = &name{host: host, port: port}
+		} else if _, err := netip.ParseAddrPort(address); err == nil {
+			one.literal = true
+		}
+	}
+	return one
+}
+
+// run makes the whole dial. If a hook panics or exits, run closes the connection, because
+// nobody gets it.
+func (d *dial) run() (net.Conn, error) {
+	if d.waitCtx == nil {
+		panic("nil context")
+	}
+	d.start = time.Now()
+	returned := false
+	defer func() {
+		d.leaveNames()
+		if d.conn != nil && !returned {
+			d.discard(d.conn)
+		}
+	}()
+	err := d.observed()
+	returned = true
+	if err != nil {
+		return nil, err
+	}
+	return d.conn, nil
+}
+
+// observed makes the dial between the two calls of OnDial's functions.
+func (d *dial) observed() (err error) {
+	hook := d.dialer.OnDial
+	if hook == nil {
+		return d.withContexts()
+	}
+	ctx, ended := hook(d.attemptCtx, d.network, d.address)
+	if ended != nil {
+		err = errUnwound // until the dial returns
+		defer func() { ended(d.result(err)) }()
+	}
+	if ctx != nil {
+		defer d.continueWith(ctx)()
+	}
+	return d.withContexts()
+}
+
+// result returns what the dial that ends with err came to.
+func (d *dial) result(err error) Result {
+	r := Result{Err: err, Attempts: d.attempts, Elapsed: time.Since(d.start), Nested: d.outer != nil}
+	if err != nil && err != errUnwound {
+		r.Class, r.Stop = d.class, d.stop
+	}
+	return r
+}
+
+// continueWith makes ctx, which OnDial has derived from attemptCtx, the context of the dial. A
+// request still ends the dial's waits. The function returned must be called when the dial has
+// ended.
+func (d *dial) continueWith(ctx context.Context) (leave func()) {
+	d.attemptCtx = ctx
+	if d.request == nil {
+		d.waitCtx = ctx
+		return func() {}
+	}
+	d.waitCtx, leave = join(d.waitCtx, ctx)
+	return leave
+}
+
+// withContexts makes the dial once its contexts are known: it ends with the context that it is
+// attached to, and is nested if its context is that of an attempt.
+func (d *dial) withContexts() error {
+	if attached := attachedTo(d.attemptCtx); attached != nil && d.request == nil {
+		ctx, leave := join(d.attemptCtx, attached)
+		defer leave()
+		d.waitCtx, d.attemptCtx = ctx, ctx
+	}
+	if d.outer = outerAttempt(d.attemptCtx); d.outer != nil {
+		d.route = d.outer.route
+		if d.name != nil {
+			d.name = d.outer.kept.take(d.nameKey(), d.name)
+		}
+	}
+	d.setBounds()
+	if gate := d.dialer.Gate; gate != nil && d.outer == nil {
+		d.visit = gate.enter(targetKey{d.network, d.address, d.isDo}, d.end, d.waitCtx.Done(), d.dialer.Cancel)
+		defer d.visit.leave()
+		if d.request == nil {
+			d.route = d.visit.route
+		}
+	}
+	return d.keepTrying()
+}

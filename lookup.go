@@ -82,11 +82,8 @@ func (l *lookup) end() {
 // waits for the dial's look-up until ctx ends, and begins one if none is running.
 func (d *dial) resolve(ctx context.Context) (ips []netip.Addr, port uint16, unanswered string, err error) {
 	number, err := d.dialer.resolver().LookupPort(ctx, d.network, d.name.port)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, 0, "", err
-	case number == 0 && strings.HasPrefix(d.network, "tcp"):
-		return nil, 0, "", &net.AddrError{Err: "port 0 cannot be dialed", Addr: d.address}
 	}
 	ips, unanswered, err = d.lookUp(ctx)
 	return ips, uint16(number), unanswered, err
@@ -237,6 +234,21 @@ func (k *keptNames) end() {
 		n.endLookup()
 	}
 }
+
+// leaveNames ends the look-ups that still run. A nested dial leaves its own to the outer dial, whose
+// next attempt may dial again.
+func (d *dial) leaveNames() {
+	d.kept.end()
+	switch {
+	case d.name == nil:
+	case d.outer != nil:
+		d.outer.kept.keep(d.nameKey(), d.name)
+	default:
+		d.name.endLookup()
+	}
+}
+
+func (d *dial) nameKey() nameKey { return nameKey{d.dialer.Resolver, d.network, d.address} }
 
 // judge returns what the look-up found, in the light of the dial's earlier look-ups. A name
 // that has resolved exists: a temporary failure brings back its earlier addresses, and a later

@@ -3,7 +3,6 @@ package redial
 import (
 	"context"
 	"net"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -12,8 +11,8 @@ import (
 
 // One dial is a loop: wait for its turn, make an attempt, classify what came of it, record
 // it, and ask the policy whether and when to try again. This file knows the bounds of the dial
-// and decides when it ends. It does not know how an attempt is made (attempt.go), nor how
-// dials wait for each other (gate.go).
+// and decides when it ends. It does not know how the dial began (dial.go), how an attempt is
+// made (attempt.go), nor how dials wait for each other (gate.go).
 
 // The default bounds of a dial.
 const (
@@ -58,126 +57,6 @@ type dial struct {
 	conn  net.Conn // what the dial has connected to
 	class Class    // why the dial has failed
 	stop  Stop     // why it has stopped
-}
-
-// newDial returns the dial that connects to address by method; a nil method means as
-// DialContext does. Local is the address that method binds to, if it is known.
-func (d *Dialer) newDial(ctx context.Context, network, address string, local net.Addr, method func(context.Context) (net.Conn, error)) *dial {
-	one := &dial{dialer: d, network: network, address: address, waitCtx: ctx, attemptCtx: ctx, local: local, method: method}
-	if method != nil || d.DialFunc != nil {
-		return one
-	}
-	one.local = d.LocalAddr
-	switch network {
-	case "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6":
-		if host, port, err := net.SplitHostPort(address); err == nil && isName(host) {
-			one.name = &name{host: host, port: port}
-		} else if _, err := netip.ParseAddrPort(address); err == nil {
-			one.literal = true
-		}
-	}
-	return one
-}
-
-// run makes the whole dial. If a hook panics or exits, run closes the connection, because
-// nobody gets it.
-func (d *dial) run() (net.Conn, error) {
-	if d.waitCtx == nil {
-		panic("nil context")
-	}
-	d.start = time.Now()
-	returned := false
-	defer func() {
-		d.leaveNames()
-		if d.conn != nil && !returned {
-			d.discard(d.conn)
-		}
-	}()
-	err := d.observed()
-	returned = true
-	if err != nil {
-		return nil, err
-	}
-	return d.conn, nil
-}
-
-// observed makes the dial between the two calls of OnDial's functions.
-func (d *dial) observed() (err error) {
-	hook := d.dialer.OnDial
-	if hook == nil {
-		return d.withContexts()
-	}
-	ctx, ended := hook(d.attemptCtx, d.network, d.address)
-	if ended != nil {
-		err = errUnwound // until the dial returns
-		defer func() { ended(d.result(err)) }()
-	}
-	if ctx != nil {
-		defer d.continueWith(ctx)()
-	}
-	return d.withContexts()
-}
-
-// leaveNames ends the look-ups that still run. A nested dial leaves its own to the outer dial, whose
-// next attempt may dial again.
-func (d *dial) leaveNames() {
-	d.kept.end()
-	switch {
-	case d.name == nil:
-	case d.outer != nil:
-		d.outer.kept.keep(d.nameKey(), d.name)
-	default:
-		d.name.endLookup()
-	}
-}
-
-func (d *dial) nameKey() nameKey { return nameKey{d.dialer.Resolver, d.network, d.address} }
-
-// result returns what the dial that ends with err came to.
-func (d *dial) result(err error) Result {
-	r := Result{Err: err, Attempts: d.attempts, Elapsed: time.Since(d.start), Nested: d.outer != nil}
-	if err != nil && err != errUnwound {
-		r.Class, r.Stop = d.class, d.stop
-	}
-	return r
-}
-
-// continueWith makes ctx, which OnDial has derived from attemptCtx, the context of the dial. A
-// request still ends the dial's waits. The function returned must be called when the dial has
-// ended.
-func (d *dial) continueWith(ctx context.Context) (leave func()) {
-	d.attemptCtx = ctx
-	if d.request == nil {
-		d.waitCtx = ctx
-		return func() {}
-	}
-	d.waitCtx, leave = join(d.waitCtx, ctx)
-	return leave
-}
-
-// withContexts makes the dial once its contexts are known: it ends with the context that it is
-// attached to, and is nested if its context is that of an attempt.
-func (d *dial) withContexts() error {
-	if attached := attachedTo(d.attemptCtx); attached != nil && d.request == nil {
-		ctx, leave := join(d.attemptCtx, attached)
-		defer leave()
-		d.waitCtx, d.attemptCtx = ctx, ctx
-	}
-	if d.outer = outerAttempt(d.attemptCtx); d.outer != nil {
-		d.route = d.outer.route
-		if d.name != nil {
-			d.name = d.outer.kept.take(d.nameKey(), d.name)
-		}
-	}
-	d.setBounds()
-	if gate := d.dialer.Gate; gate != nil && d.outer == nil {
-		d.visit = gate.enter(targetKey{d.network, d.address, d.isDo}, d.end, d.waitCtx.Done(), d.dialer.Cancel)
-		defer d.visit.leave()
-		if d.request == nil {
-			d.route = d.visit.route
-		}
-	}
-	return d.keepTrying()
 }
 
 // setBounds sets the bounds of the dial, in time and in attempts.
