@@ -257,7 +257,12 @@ func (d *dial) run() (net.Conn, error) {
 			d.discard(d.conn)
 		}
 	}()
-	err := d.observed()
+	var err error
+	if d.dialer.OnDial == nil {
+		err = d.withContexts()
+	} else {
+		err = d.observed()
+	}
 	returned = true
 	if err != nil {
 		return nil, err
@@ -267,11 +272,7 @@ func (d *dial) run() (net.Conn, error) {
 
 // observed makes the dial between the two calls of OnDial's functions.
 func (d *dial) observed() (err error) {
-	hook := d.dialer.OnDial
-	if hook == nil {
-		return d.withContexts()
-	}
-	ctx, ended := hook(d.attemptCtx, d.network, d.address)
+	ctx, ended := d.dialer.OnDial(d.attemptCtx, d.network, d.address)
 	if ended != nil {
 		err = errUnwound // until the dial returns
 		defer func() { ended(d.result(err)) }()
@@ -304,27 +305,43 @@ func (d *dial) continueWith(ctx context.Context) (leave func()) {
 	return leave
 }
 
-// withContexts makes the dial once its contexts are known: it ends with the context that it is
-// attached to, and is nested if its context is that of an attempt.
+// withContexts makes the dial once OnDial has been called, at its Gate if it has one.
 func (d *dial) withContexts() error {
 	if attached := attachedTo(d.attemptCtx); attached != nil && d.request == nil {
-		ctx, leave := join(d.attemptCtx, attached)
-		defer leave()
-		d.waitCtx, d.attemptCtx = ctx, ctx
+		defer d.attach(attached)()
 	}
-	if d.outer = outerAttempt(d.attemptCtx); d.outer != nil {
-		d.route = d.outer.route
-		if d.name != nil {
-			d.name = d.outer.kept.take(d.nameKey(), d.name)
-		}
-	}
+	d.nest()
 	d.setBounds()
-	if gate := d.dialer.Gate; gate != nil && d.outer == nil {
-		d.visit = gate.enter(targetKey{d.network, d.address, d.isDo}, d.end, d.waitCtx.Done(), d.dialer.Cancel)
+	if d.dialer.Gate != nil && d.outer == nil {
+		d.enterGate()
 		defer d.visit.leave()
-		if d.request == nil {
-			d.route = d.visit.route
-		}
 	}
 	return d.keepTrying()
+}
+
+// attach makes the dial end with attached, too. The function returned must be called when the
+// dial has ended.
+func (d *dial) attach(attached context.Context) (leave func()) {
+	d.attemptCtx, leave = join(d.attemptCtx, attached)
+	d.waitCtx = d.attemptCtx
+	return leave
+}
+
+// nest finds out whether the dial is within another dial's attempt, with which it shares what it
+// learns.
+func (d *dial) nest() {
+	if d.outer = outerAttempt(d.attemptCtx); d.outer == nil {
+		return
+	}
+	d.route = d.outer.route
+	if d.name != nil {
+		d.name = d.outer.kept.take(d.nameKey(), d.name)
+	}
+}
+
+func (d *dial) enterGate() {
+	d.visit = d.dialer.Gate.enter(targetKey{d.network, d.address, d.isDo}, d.end, d.waitCtx.Done(), d.dialer.Cancel)
+	if d.request == nil { // a Transport has a route of its own
+		d.route = d.visit.route
+	}
 }

@@ -152,15 +152,15 @@ func (d *dial) awaitTurn() (verdict, *Attempt) {
 	if delay <= 0 {
 		return goes, nil
 	}
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
+	turn, timer := ends, time.NewTimer(delay)
 	select {
 	case <-timer.C:
-		return goes, nil
+		turn = goes
 	case <-d.waitCtx.Done():
 	case <-d.dialer.Cancel:
 	}
-	return ends, nil
+	timer.Stop()
+	return turn, nil
 }
 
 // An ending says why a dial ends before it has connected. The zero value means that
