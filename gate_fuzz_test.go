@@ -58,6 +58,7 @@ type modelTarget struct {
 	halved   time.Time // the first failure since then; zero: none
 	downAt   time.Time // since when it is certainly down; zero: it may answer
 	failedAt time.Time
+	doubtAt  time.Time // the latest failure, also one that may not count
 }
 
 type modelAttempt struct {
@@ -221,7 +222,7 @@ func (m *gateModel) attempt(ctx context.Context, d *modelDial, end attemptEnd) (
 	case isDown:
 		err = &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", sysRefused)}
 	}
-	m.ended(d, a, err, end.how != asLocal && ctx.Err() == nil)
+	m.ended(d, a, err, end.how != asLocal && (err == nil || ctx.Err() == nil))
 	if err != nil {
 		return nil, err
 	}
@@ -246,10 +247,10 @@ func (m *gateModel) began(name string, reached bool) (_ *modelAttempt, isDown bo
 		}
 		assert.GreaterOrEqual(m.t, now.Sub(last.start), least, "%s: two attempts at once", name)
 	}
-	if t.failedAt.IsZero() || t.failedAt.Before(t.answered) { // certainly not down
+	if t.doubtAt.IsZero() || t.doubtAt.Before(t.answered) { // certainly not down
 		inFlight := len(t.attempts)
 		if t.endedAt.Equal(now) {
-			inFlight += t.ended
+			inFlight += 2 * t.ended // each may have raised the limit
 		}
 		if inFlight >= t.limit && last != nil && now.Sub(last.start) >= time.Second {
 			t.limit++ // in place of a silent one
@@ -276,7 +277,7 @@ func (m *gateModel) ended(d *modelDial, a *modelAttempt, err error, counts bool)
 	t.ended++
 	switch {
 	case err != nil:
-		m.failures[err] = d
+		m.failures[err], t.doubtAt = d, now
 		if counts {
 			t.failed(a, now)
 		}

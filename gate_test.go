@@ -194,21 +194,6 @@ func TestGateSharedAttempt(t *testing.T) {
 	})
 }
 
-// Every receiver of a shared attempt has addresses of its own, so it may change them.
-func TestGateSharedAddrs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		names := dialtest.Script(dialtest.Refuse.After(10 * ms).Forever())
-		d := gateDialer(names, &redial.Gate{Burst: 1})
-		d.MaxAttempts = 2
-		d.OnAttempt = func(_ context.Context, a redial.Attempt) {
-			for i := range a.Addrs {
-				a.Addrs[i].Class = redial.Unknown // the race detector finds two receivers of one slice
-			}
-		}
-		crowd(50, func(int) error { _, err := d.Dial("tcp", address); return err })
-	})
-}
-
 // A dial's last attempt is its own, if its turn comes soon. A crowd does not queue for it: after
 // a second, the failure of an attempt that has begun meanwhile is as good.
 func TestGateLastAttemptIsOwn(t *testing.T) {

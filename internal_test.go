@@ -236,6 +236,19 @@ func TestGateForgets(t *testing.T) {
 	})
 }
 
+// The Gate's record of a failure has addresses of its own, because OnAttempt may change the dial's.
+func TestGateKeepsItsOwnAddrs(t *testing.T) {
+	g := new(Gate)
+	failed, shares := g.enter(targetKey{}, time.Time{}, nil, nil), g.enter(targetKey{}, time.Time{}, nil, nil)
+	failed.acquire(time.Now(), false)
+	a := &Attempt{Err: errNoConn, Class: Refused, Addrs: []AddrResult{{Class: Refused}}}
+	failed.finish(a)
+	a.Addrs[0].Class = Unknown
+	answer, failure := shares.acquire(time.Now(), false)
+	assert.Equal(t, hears, answer)
+	assert.Equal(t, []AddrResult{{Class: Refused}}, failure.Addrs)
+}
+
 func TestGateDefaults(t *testing.T) {
 	for _, n := range []int{-1, 0, 1, 17} {
 		target := visitOnce(&Gate{Burst: n, MinInterval: time.Duration(n)}, "", false)
