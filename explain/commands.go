@@ -43,6 +43,7 @@ const (
 	resolveOther              // a name that surely exists
 	querySearched             // the same with each domain of the search list
 	query                     // the addresses of a name, from the DNS server
+	queryAnyServer            // the same from the machine's DNS server
 	queryOther                // the same of a name that surely exists
 	queryUnanswered           // the same of the family that had no answer
 	queryTCP                  // the same over TCP
@@ -134,6 +135,7 @@ var table = [numCommands][numColumns]string{
 	resolve:          {"getent ahosts {host}", "dscacheutil -q host -a name {host}", "getent hosts {host}", "nslookup {host}"},
 	resolveOther:     {"getent ahosts example.org", "dscacheutil -q host -a name example.org", "getent hosts example.org", "nslookup example.org"},
 	query:            {"dig {record} {name} @{server}", "dig {record} {name} @{server}", "", "nslookup -type={record} {name} {server}"},
+	queryAnyServer:   {"dig {host}", "dig {host}", "", "nslookup {host}"},
 	queryOther:       {"dig example.org @{server}", "dig example.org @{server}", "", "nslookup example.org {server}"},
 	queryUnanswered:  {"dig {unanswered} {name}", "dig {unanswered} {name}", "", "nslookup -type={unanswered} {name}"},
 	querySearched:    {"dig +search +showsearch {record} {name} @{server}", "dig +search +showsearch {record} {name} @{server}", "", "nslookup {name} {server}"},

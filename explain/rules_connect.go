@@ -80,7 +80,7 @@ var refusedRules = []rule{
 		"{asked} resolves to {addresses}, which means this machine itself, and nothing listens here",
 		"Likely a DNS server that blocks names, or the hosts file, gave that address.", []check{
 			ask("Is the name in the hosts file?", here, hostsFile),
-			ask("Does the DNS server give that address (0.0.0.0 or ::)? Another DNS server may give the real one.", here, query),
+			ask("Does the DNS server give that address (0.0.0.0 or ::)? Another DNS server may give the real one.", here, queryAnyServer),
 			ask("Which DNS server is asked? Blockers are Pi-hole, AdGuard and some providers.", here, resolvers),
 		}},
 	{"no-host", redial.Refused, (*facts).isHostless,

@@ -21,7 +21,7 @@ var dnsRules = []rule{
 			ask("Which DNS servers are asked? One of several may be behind the others.", here, resolvers),
 		}},
 	{"partial", redial.DNS, (*facts).isDoubted,
-		"The look-up of {name} found no address, but {dns} did not answer every query",
+		"The look-up of {name} found no address, but {dns} failed for one query, or did not answer it",
 		"Likely it fails for the domain of the name, and another domain of the search list has no such name.", []check{
 			ask("Which domains does the search list have?", here, resolvers),
 			ask("For which of them does the DNS server fail (SERVFAIL, or no answer)?", here, querySearched),

@@ -4,6 +4,7 @@ package systest_test
 // namespace if it needs a network of its own.
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -180,6 +181,53 @@ func TestExplainElsewhere(t *testing.T) {
 	})
 }
 
+// What the DNS has said leads to the cause, beyond the class of the failure.
+func TestExplainNames(t *testing.T) {
+	inNamespace(t, updateEnv(), func(t *testing.T) {
+		server := dnstest.Start(t, "127.0.0.1:53")
+		writeEtc(t, "resolv.conf", "nameserver 127.0.0.1\nsearch corp.test\noptions timeout:1 attempts:1\n")
+		server.Set("blocked.test", dnstest.Addrs("0.0.0.0"))
+		server.Set("gone.test", dnstest.Addrs("127.0.0.1"), dnstest.Addrs("127.0.0.1"), dnstest.NoSuchName) // of A and AAAA
+		server.Set("db.corp.test", dnstest.ServFail)
+		server.Set("half.test", dnstest.NoData)
+		server.Set("long.test", dnstest.Addrs("127.0.0.1"))
+		server.Mangle(func(answer []byte) []byte {
+			switch {
+			case bytes.Contains(answer, []byte("\x04half\x04test\x00\x00\x1c")): // AAAA
+				return nil
+			case bytes.Contains(answer, []byte("\x04long\x04test\x00")):
+				answer[2] |= 2 // truncated
+			}
+			return answer
+		})
+		onlyUDP := dnstest.ResolverBy(func(ctx context.Context, network, address string) (net.Conn, error) {
+			if network == "tcp" {
+				address = "127.0.0.1:1"
+			}
+			return new(net.Dialer).DialContext(ctx, network, address)
+		})
+		for _, c := range []struct {
+			code, name string
+			resolver   *net.Resolver
+			says       string
+		}{
+			{"refused.zero-address", "blocked.test", nil, "resolves to 0.0.0.0"},
+			{"dns.gone", "gone.test", nil, "has resolved before"},
+			{"dns.partial", "db", nil, "failed for one query"},
+			{"dns.one-family", "half.test", nil, "did not answer the AAAA query"},
+			{"dns.tcp", "long.test", onlyUDP, "over TCP"},
+		} {
+			t.Run(c.code, func(t *testing.T) {
+				d := redial.Dialer{Dialer: net.Dialer{Timeout: 700 * time.Millisecond, Resolver: c.resolver}}
+				err := dialRetried(t, d, "tcp", c.name+":5432")
+				assert.Equal(t, c.code, explain.For(err).Code, "%v", err)
+				assert.Contains(t, explain.Error(err), c.says)
+				assertForm(t, explain.Error(err))
+			})
+		}
+	})
+}
+
 // Each server accepts the connection, and then the TLS handshake fails.
 func TestExplainHandshake(t *testing.T) {
 	handshake := func(config *tls.Config) func(context.Context, net.Conn) error {
@@ -261,6 +309,6 @@ func TestExplainWithoutIO(t *testing.T) {
 		restore()
 		require.True(t, errors.Is(openErr, syscall.EMFILE))
 		assert.Equal(t, want, got)
-		assert.Contains(t, dns, "No address of db.example is known")
+		assert.Contains(t, dns, "The resolver knows no address of db.example")
 	})
 }
