@@ -24,6 +24,7 @@ type Reply struct {
 	rcode  byte         // RFC 1035, section 4.1.1
 	addrs  []netip.Addr // the answer has the addresses of the type asked for
 	silent bool         // the server sends no answer
+	cut    bool         // the answer has the flag TC and no records
 	delay  time.Duration
 }
 
@@ -34,7 +35,15 @@ var (
 	NoSuchName = Reply{rcode: 3}
 	Refused    = Reply{rcode: 5}
 	Silence    = Reply{silent: true}
+	Truncated  = Reply{cut: true} // ask again over TCP
 )
+
+// A Query is what a Server is asked.
+type Query struct {
+	Network string // "udp" or "tcp"; empty if Answer is called directly
+	Name    string // in lower case, without the last dot
+	Kind    string // "A", "AAAA", or empty for another type
+}
 
 // Addrs returns a reply with the given addresses.
 func Addrs(addrs ...string) Reply {
@@ -58,6 +67,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	mangle  func(answer []byte) []byte // nil: answers stay as they are
+	decide  func(Query) Reply          // nil: replies has them
 	replies map[string][]Reply         // not yet sent; the last one stays
 	queries map[string]int
 }
@@ -123,6 +133,13 @@ func (s *Server) Set(name string, replies ...Reply) {
 	s.replies[name] = replies
 }
 
+// Decide makes s take each reply from f, in place of those that are set. Many goroutines can call f at once.
+func (s *Server) Decide(f func(Query) Reply) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.decide = f
+}
+
 // Mangle makes s send f(answer) in place of each answer. If f returns nil, s sends no answer. Many
 // goroutines can call f at once.
 func (s *Server) Mangle(f func(answer []byte) []byte) {
@@ -138,10 +155,15 @@ func (s *Server) Asked(name string) int {
 	return s.queries[name]
 }
 
-func (s *Server) next(name string) Reply {
+func (s *Server) next(q Query) Reply {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	name := q.Name
 	s.queries[name]++
+	if decide := s.decide; decide != nil {
+		s.mu.Unlock()
+		return decide(q)
+	}
+	defer s.mu.Unlock()
 	replies, ok := s.replies[name]
 	if !ok {
 		name = "*"
@@ -169,7 +191,7 @@ func (s *Server) servePackets(conn net.PacketConn, serving *sync.WaitGroup) {
 		}
 		own := slices.Clone(query[:n])
 		serving.Go(func() {
-			if answer := s.mangled(own); answer != nil {
+			if answer := s.mangled("udp", own); answer != nil {
 				conn.WriteTo(answer, from)
 			}
 		})
@@ -202,7 +224,7 @@ func (s *Server) serveStream(conn net.Conn) {
 	if _, err := io.ReadFull(conn, query); err != nil {
 		return
 	}
-	if answer := s.mangled(query); answer != nil {
+	if answer := s.mangled("tcp", query); answer != nil {
 		conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...))
 	}
 }
@@ -214,8 +236,8 @@ const (
 )
 
 // mangled returns what s sends in answer to a query, or nil.
-func (s *Server) mangled(query []byte) []byte {
-	answer := s.Answer(query)
+func (s *Server) mangled(network string, query []byte) []byte {
+	answer := s.answer(network, query)
 	s.mu.Lock()
 	mangle := s.mangle
 	s.mu.Unlock()
@@ -227,7 +249,9 @@ func (s *Server) mangled(query []byte) []byte {
 
 // Answer returns the answer to a query, before Mangle's function changes it. It returns nil if query is
 // not a query, or must not be answered.
-func (s *Server) Answer(query []byte) []byte {
+func (s *Server) Answer(query []byte) []byte { return s.answer("", query) }
+
+func (s *Server) answer(network string, query []byte) []byte {
 	const headerLen = 12
 	if len(query) < headerLen {
 		return nil
@@ -237,7 +261,8 @@ func (s *Server) Answer(query []byte) []byte {
 		return nil
 	}
 	question := query[headerLen : end+4] // with the type and the class
-	reply := s.next(name)
+	kind := map[uint16]string{dnsTypeA: "A", dnsTypeAAAA: "AAAA"}[binary.BigEndian.Uint16(query[end:])]
+	reply := s.next(Query{network, name, kind})
 	time.Sleep(reply.delay)
 	if reply.silent {
 		return nil
@@ -260,8 +285,12 @@ func (s *Server) Answer(query []byte) []byte {
 		records = binary.BigEndian.AppendUint16(records, uint16(addr.BitLen()/8))
 		records = append(records, addr.AsSlice()...)
 	}
-	answer := append([]byte{}, query[:2]...)  // the query's ID
-	answer = append(answer, 0x80|0x01)        // a response; recursion was desired
+	answer := append([]byte{}, query[:2]...) // the query's ID
+	flags := byte(0x80 | 0x01)               // a response; recursion was desired
+	if reply.cut {
+		flags |= 0x02
+	}
+	answer = append(answer, flags)
 	answer = append(answer, 0x80|reply.rcode) // recursion is available; otherwise resolvers ignore an empty answer
 	for _, n := range [...]uint16{1, count, 0, 0} {
 		answer = binary.BigEndian.AppendUint16(answer, n)
