@@ -152,7 +152,7 @@ func patienceOf(ctx context.Context) time.Duration {
 func (d *dial) startLookup(patience time.Duration) *lookup {
 	l := &lookup{canceled: make(chan struct{}), done: make(chan struct{})}
 	l.Context = withoutTrace(d.attemptCtx)
-	l.ownLog.Patience = patience
+	l.ownLog.Patience, l.ownLog.Family = patience, familyFor(d.dialer.LocalAddr)
 	key := resolver.Lookup{Resolver: resolver.For(d.dialer.Resolver), Family: d.network[len("tcp"):], Host: d.name.host} // or of udp
 	l.log = l.ownLog.Join(key)
 	d.name.running = l

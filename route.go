@@ -174,6 +174,18 @@ func fits(local net.Addr, remote netip.Addr) bool {
 	return len(ip) == 0 || ip.IsUnspecified() || remote.IsUnspecified() || (ip.To4() != nil) == remote.Is4()
 }
 
+// familyFor returns "4" or "6" if a connection from local can go to addresses of that family only.
+func familyFor(local net.Addr) string {
+	four, six := fits(local, netip.AddrFrom4([4]byte{127, 0, 0, 1})), fits(local, netip.IPv6Loopback())
+	switch {
+	case four && !six:
+		return "4"
+	case six && !four:
+		return "6"
+	}
+	return ""
+}
+
 // interleave returns addrs with the two families in turn, starting with the
 // family of the first address (RFC 8305, section 4, with a First Address
 // Family Count of 1). Within a family it keeps the order.

@@ -36,6 +36,7 @@ const resendAfter = 350 * time.Millisecond
 // share it.
 type Log struct {
 	Patience time.Duration // how long the look-up waits for one family when it has addresses of the other
+	Family   string        // "4" or "6": the look-up waits for this one, because the other is of no use; empty: either will do
 	users    int           // look-ups that share the log
 
 	mu        sync.Mutex // guards the fields below, and those of the questions and connections
@@ -95,6 +96,10 @@ func (l *Log) Leave(lookup Lookup) {
 	if l.users--; l.users == 0 {
 		delete(logs.running, lookup)
 	}
+}
+
+func (l *Log) isOfUse(q *question) bool {
+	return l.Family == "" || (l.Family == "4") == (q.kind() == recordA)
 }
 
 // Unanswered returns the types of records whose queries have no answer: "A", "AAAA", "A and AAAA" or "".
@@ -344,7 +349,7 @@ func (c *queryConn) heard(b []byte, err error) {
 			break // truncated: the resolver asks again over TCP
 		}
 		q.outcome = judge(message, q)
-		if q.outcome == answerYes {
+		if q.outcome == answerYes && l.isOfUse(q) {
 			l.found, l.foundAt = q, time.Now()
 		}
 	case complete && !c.packets:
