@@ -198,8 +198,7 @@ func (s *Server) servePackets(conn net.PacketConn, serving *sync.WaitGroup) {
 	}
 }
 
-// serveStreams serves queries that are preceded by their length (RFC 1035, section 4.2.2). It
-// serves one query per connection, because Go's resolver sends one.
+// serveStreams serves queries that are preceded by their length (RFC 1035, section 4.2.2).
 func (s *Server) serveStreams(listener net.Listener, serving *sync.WaitGroup) {
 	for {
 		conn, err := listener.Accept()
@@ -209,24 +208,26 @@ func (s *Server) serveStreams(listener net.Listener, serving *sync.WaitGroup) {
 		serving.Go(func() {
 			defer conn.Close()
 			conn.SetDeadline(time.Now().Add(10 * time.Second))
-			s.serveStream(conn)
+			for s.serveStream(conn) { // the C library sends two queries
+			}
 		})
 	}
 }
 
-// serveStream serves one query.
-func (s *Server) serveStream(conn net.Conn) {
+// serveStream serves one query. It returns false at the end of the stream.
+func (s *Server) serveStream(conn net.Conn) bool {
 	var length [2]byte
 	if _, err := io.ReadFull(conn, length[:]); err != nil {
-		return
+		return false
 	}
 	query := make([]byte, binary.BigEndian.Uint16(length[:]))
 	if _, err := io.ReadFull(conn, query); err != nil {
-		return
+		return false
 	}
 	if answer := s.mangled("tcp", query); answer != nil {
 		conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...))
 	}
+	return true
 }
 
 const (
