@@ -66,8 +66,26 @@ func (r AddrResult) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	return nil
 }
 
-// connectByName resolves the dial's name and connects to one of its addresses.
-func (d *dial) connectByName(ctx context.Context) (r result) {
+// connectByName resolves the dial's name and connects to one of its addresses. If all have failed, those
+// of a family that has not answered may still work. The next attempt looks them up again and waits
+// longer; where no attempt follows, connectByName does.
+func (d *dial) connectByName(ctx context.Context) result {
+	r := d.connectToFound(ctx)
+	for d.isSingle() && r.err != nil && r.addrs != nil && r.unanswered != "" && ctx.Err() == nil {
+		d.name.known = nil // they have failed
+		next := d.connectToFound(ctx)
+		if next.addrs == nil {
+			break
+		}
+		next.resolve += r.resolve
+		next.addrs = append(r.addrs, next.addrs...)
+		r = next
+	}
+	return r
+}
+
+// connectToFound connects to one of the addresses that a look-up finds.
+func (d *dial) connectToFound(ctx context.Context) (r result) {
 	start := time.Now()
 	ips, port, unanswered, err := d.resolve(ctx)
 	r.resolve, r.unanswered = time.Since(start), unanswered
