@@ -35,6 +35,7 @@ type nameCase struct {
 	local   string        // the IP address to dial from; empty: any
 	timeout time.Duration // redial's, for each attempt; 0: the default. net.Dialer has none
 	gate    bool          // redial's dials share a Gate
+	once    bool          // redial makes one attempt
 	dials   int           // at once; 0: one
 	oneName bool          // all dials dial the same name
 	only    string        // the resolver; empty: both
@@ -43,6 +44,7 @@ type nameCase struct {
 	fails  redial.Class  // of the last failure; 0: redial connects
 	within time.Duration // each dial of redial ends within this time; 0: not checked. Only for Go's resolver
 	late   int           // but for so many
+	slower bool          // than net.Dialer, because redial asks again
 	prompt bool          // a server answers all its queries soon: redial asks it no more than net.Dialer does
 }
 
@@ -65,6 +67,7 @@ var (
 	local4   = dnstest.Addrs("127.0.0.1")
 	local6   = dnstest.Addrs("::1")
 	bothKind = dnstest.Addrs("127.0.0.1", "::1")
+	noRoute  = dnstest.Addrs(noRoute6)
 )
 
 // byKind answers the queries for A and AAAA in different ways.
@@ -143,6 +146,11 @@ var lostNames = []nameCase{
 	{title: "A late by 2 s", decide: byKind(always(local4.After(2*time.Second)), always(local6)), within: 1500 * time.Millisecond},
 	{title: "A late by 1.5 s, AAAA of no use to the LocalAddr", local: "127.0.0.1",
 		decide: byKind(always(local4.After(1500*time.Millisecond)), always(local6)), within: 2 * time.Second},
+	{title: "A late by 1.7 s, AAAA without a route", decide: byKind(always(local4.After(1700*time.Millisecond)), always(noRoute)),
+		within: 3500 * time.Millisecond, slower: true},
+	{title: "A late by 1.7 s, AAAA without a route, one attempt", once: true,
+		decide: byKind(always(local4.After(1700*time.Millisecond)), always(noRoute)), within: 3500 * time.Millisecond, slower: true},
+	{title: "A lost, AAAA refused, one attempt", once: true, only: "go", decide: byKind(lost, always(dnstest.Addrs("::2"))), fails: redial.Refused},
 	{title: "A late by 2 s, no AAAA", decide: byKind(always(local4.After(2*time.Second)), always(dnstest.NoData)), within: 2500 * time.Millisecond},
 	{title: "A lost twice, no AAAA", only: "go", decide: byKind(after(2, dnstest.Silence, local4), always(dnstest.NoData)), within: 1500 * time.Millisecond},
 	{title: "AAAA lost twice, no A", only: "go", decide: byKind(always(dnstest.NoData), after(2, dnstest.Silence, local6)), within: 1500 * time.Millisecond},
@@ -284,6 +292,7 @@ func testNames(t *testing.T, w nameWorld) {
 		s := &nameServer{world: w, seen: map[string]int{}, asked: map[string]int{}, since: map[string]time.Time{}}
 		dnstest.Start(t, dnsPort53).Decide(s.reply)
 		listenBoth(t)
+		addAddress(t, "::2/128")
 		for _, host := range []string{"127.0.0.9", "127.0.1.70"} {
 			testutil.Listen(t, "tcp", net.JoinHostPort(host, targetPort), testutil.Echo)
 		}
@@ -357,6 +366,9 @@ func (c nameCase) test(t *testing.T, s *nameServer, i int, resolver string) {
 	go func() {
 		d := &redial.Dialer{}
 		d.LocalAddr, d.Timeout = local, c.timeout
+		if c.once {
+			d.MaxAttempts = 1
+		}
 		if c.gate {
 			d.Gate = new(redial.Gate)
 		}
@@ -383,7 +395,7 @@ func (c nameCase) test(t *testing.T, s *nameServer, i int, resolver string) {
 	case resolver == "go" || len(want.failures) == 0:
 		assert.Empty(t, got.failures)
 	}
-	if len(want.failures) == 0 {
+	if len(want.failures) == 0 && !c.slower {
 		const overhead = 500 * time.Millisecond // of a busy machine, and of the wait before a second attempt
 		assert.Less(t, got.worst(), want.worst()+overhead, "net.Dialer connected sooner")
 	}
