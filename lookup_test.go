@@ -463,3 +463,48 @@ func TestLookupIsRecorded(t *testing.T) {
 		assert.Equal(t, []redial.AddrResult{{Addr: netip.MustParseAddrPort("127.0.0.1:80"), Start: a.Start.Add(200 * ms), Duration: 300 * ms, Connected: true}}, a.Addrs)
 	})
 }
+
+// Where one attempt is made, no other one waits longer for the family that has not answered. So this one
+// does, once the addresses of the other family have failed.
+func TestLookupOfTheOnlyAttempt(t *testing.T) {
+	six := netip.MustParseAddr("2001:db8::1")
+	for _, test := range []struct {
+		name    string
+		answers time.Duration // A's; negative: never
+		ends    time.Duration
+		addrs   []string
+	}{
+		{"A late", 1700 * ms, 2700 * ms, []string{"[2001:db8::1]:80", "127.0.0.1:80"}},
+		{"A never", -1, 10 * time.Second, []string{"[2001:db8::1]:80", "[2001:db8::1]:80", "[2001:db8::1]:80"}},
+	} {
+		testutil.Bubble(t, test.name, func(t *testing.T) {
+			tr := newTrack(t, connects(0))
+			tr.fates[six] = unreachable
+			tr.MaxAttempts = 1
+			tr.dns.Decide(func(q dnstest.Query) dnstest.Reply {
+				switch {
+				case q.Kind == "AAAA":
+					return dnstest.Addrs(six.String())
+				case test.answers < 0:
+					return dnstest.Silence
+				}
+				return dnstest.Addrs("127.0.0.1").After(test.answers)
+			})
+			start := time.Now()
+			conn, err := tr.DialContext(t.Context(), "udp", trackName+":80")
+			assert.Equal(t, test.ends, time.Since(start))
+			if test.answers < 0 {
+				assert.Equal(t, redial.Unreachable, redial.Classify(err), "%v", err)
+			} else {
+				require.NoError(t, err)
+				conn.Close()
+			}
+			require.Len(t, tr.attempts, 1)
+			var addrs []string
+			for _, a := range tr.attempts[0].Addrs {
+				addrs = append(addrs, a.Addr.String())
+			}
+			assert.Equal(t, test.addrs, addrs)
+		})
+	}
+}
