@@ -19,8 +19,9 @@
 // and the reason for stopping, and errors.Is finds the last errno. Package explain says what
 // was observed, what is likely, and what to check.
 //
-// The addresses of a name are raced (RFC 8305). [NewTransport] ends HTTP dials with
-// the requests that wanted them. [Attach] does so for the dials of other pools, and [Do]
-// retries any other way to connect. A [Gate] shares one backoff among all goroutines that
-// dial the same server. Package dialtest is for tests of programs that dial.
+// The addresses of a name are raced (RFC 8305), and a lost DNS packet costs a third of a
+// second. [NewTransport] ends HTTP dials with the requests that wanted them. [Attach] does so
+// for the dials of other pools, [Do] retries any other way to connect, and [Reconnect] keeps a
+// connection. At a [Gate], all goroutines that dial the same server share what they learn.
+// Package dialtest is for tests of programs that dial; package redialslog logs with log/slog.
 package redial
