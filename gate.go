@@ -30,8 +30,7 @@ import (
 // has been silent for a second does not hold up the next one.
 //
 // When an attempt connects, all dials that wait go at once, whether they are due or not: two at first,
-// and two more for each success. A Gate forgets a healthy target with its last dial, and a target that
-// is down a minute later.
+// and two more for each success. A Gate forgets a target a minute after its last dial.
 //
 // The zero value is ready to use, also concurrently. Do not copy or change a Gate once it is in use.
 type Gate struct {
