@@ -68,10 +68,10 @@ func (r AddrResult) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 
 // connectByName resolves the dial's name and connects to one of its addresses. If all have failed, those
 // of a family that has not answered may still work. The next attempt looks them up again and waits
-// longer; where no attempt follows, connectByName does.
+// longer; where neither this dial nor an outer one makes another attempt, connectByName does.
 func (d *dial) connectByName(ctx context.Context) result {
 	r := d.connectToFound(ctx)
-	for d.isSingle() && r.err != nil && r.addrs != nil && r.unanswered != "" && ctx.Err() == nil {
+	for d.isSingle() && d.outer == nil && r.err != nil && r.addrs != nil && r.unanswered != "" && ctx.Err() == nil {
 		d.name.known = nil // they have failed
 		next := d.connectToFound(ctx)
 		if next.addrs == nil {
