@@ -77,6 +77,9 @@ func (d *dial) connectByName(ctx context.Context) result {
 		if next.addrs == nil {
 			break
 		}
+		if next.err != nil && next.class.weight() < r.class.weight() {
+			next.err, next.class = r.err, r.class
+		}
 		next.resolve += r.resolve
 		next.addrs = append(r.addrs, next.addrs...)
 		r = next
