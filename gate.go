@@ -9,28 +9,27 @@ import (
 	"time"
 )
 
-// A Gate lets dials to the same target share what they learn, so that a server that comes back is
-// not stormed. Put the same Gate into the Gate field of all Dialers whose goroutines dial the target.
-// A Gate tells targets apart by network and address, as dialed; the dials of [Do] have their own.
+// A Gate lets dials to the same target share what they learn, so that a server that comes back is not
+// stormed. Put the same Gate into the Gate field of all Dialers whose goroutines dial the target. A Gate
+// tells targets apart by network and address, as dialed; the dials of [Do] have their own.
 //
-// Each dial keeps its own schedule, limits and count of attempts. When an attempt is due, the Gate
-// lets the dial make it, or makes the dial wait for its turn, or gives it the failure of another
-// dial's attempt. Such a failure counts as an attempt ([Attempt].Shared), and the dial's own Policy
-// decides what follows.
+// Each dial keeps its own schedule, limits and count of attempts. When an attempt is due, the Gate lets
+// the dial make it, makes the dial wait for its turn, or gives it the failure of another dial's attempt,
+// which counts as its own ([Attempt].Shared). The dial's own Policy decides what follows.
 //
-// While a target answers, up to Burst attempts may be in flight. Each success admits two more, as in
-// TCP slow start (RFC 5681, section 3.1). A failure halves their number; a second failure without a
-// success between them means that the target is down. So does the first failure of a target that has
-// not answered yet. Exhausted, Canceled and Invalid say nothing about the target, and do not count.
+// While a target answers, up to Burst attempts may be in flight. Each success admits two more, as in TCP
+// slow start (RFC 5681, section 3.1). A failure halves their number; a second failure without a success
+// between them means that the target is down. So does the first failure of a target that has not answered
+// yet. Exhausted, Canceled and Invalid say nothing about the target, and do not count.
 //
-// While a target is down, one dial at a time makes an attempt, MinInterval after the latest failure
-// or later. A dial that is due during the attempt waits for the result. A dial that is due within
-// MinInterval of a failure takes the failure, unless it knows it. A dial's last attempt is its own,
-// if its time allows and other dials do not keep it waiting for more than a second. An attempt that
-// has been silent for a second does not hold up the next one.
+// While a target is down, one dial at a time makes an attempt, MinInterval after the latest failure or
+// later. A dial that is due during the attempt waits for the result. A dial that is due within MinInterval
+// of a failure takes the failure, unless it knows it. A dial's last attempt is its own, if its time allows
+// and it does not wait in line for more than a second. A silent attempt holds up the next one for a
+// second.
 //
-// When an attempt connects, all dials that wait go at once, whether they are due or not: two at first,
-// and two more for each success. A Gate forgets a target a minute after its last dial.
+// When an attempt connects, all dials that wait go at once, due or not: two at first, and two more for
+// each success. A Gate forgets a target a minute after its last dial.
 //
 // The zero value is ready to use, also concurrently. Do not copy or change a Gate once it is in use.
 type Gate struct {
@@ -68,7 +67,7 @@ type target struct {
 	state
 	line list.List     // of *visit: those that wait for their turn
 	news chan struct{} // closed and replaced when an attempt has failed and the target is down
-	back chan struct{} // closed and replaced when the target comes back
+	back chan struct{} // closed and replaced when the target comes back; both are nil until a dial waits
 }
 
 // A state is what is known about a target at one time. Its attempts are numbered from 1.
@@ -78,11 +77,12 @@ type state struct {
 	inFlight int           // attempts
 	doubted  bool          // the next failure means that the target is down
 	settled  int           // the latest attempt when the window was halved or the target came back
+	returns  int           // how often the target has come back
 	latest   int           // the attempt that has begun last
 	latestAt time.Time     // its start; zero if it did not reach the target
 	holdsTo  time.Time     // until when it holds up the next one; zero: it has ended
 	failures int           // so far, that showed that the target is down
-	failure  Attempt       // the latest of them
+	failure  *Attempt      // the latest of them
 	failedAt time.Time
 }
 
@@ -98,8 +98,7 @@ type ask struct {
 	first        bool            // no other dial is before it in the line
 }
 
-// A verdict is the Gate's answer.
-type verdict int
+type verdict int // the Gate's answer
 
 const (
 	sleeps verdict = iota // wait until the attempt is due
@@ -128,9 +127,8 @@ func (s *state) decide(a *ask, now time.Time) (verdict, time.Time) {
 	return goes, time.Time{}
 }
 
-// isNews reports whether a takes the latest failure, if the next attempt may begin at next. A last
-// attempt needs a reason: there is no time for it, or it has been due for a second, and the failed
-// attempt has begun since then.
+// isNews reports whether a takes a failure, if the next attempt may begin at next. A last attempt needs
+// a reason: there is no time for it, or the failed attempt has begun since it was due, a second ago.
 func (s *state) isNews(a *ask, next, now time.Time) bool {
 	hasTime := !s.holdsTo.IsZero() || a.end.IsZero() || next.Before(a.end)
 	waited := now.Sub(a.since) >= silence && !s.failure.Start.Before(a.since)
@@ -152,17 +150,18 @@ func (s *state) nextAt() time.Time {
 // Attempts that were in flight together halve the window once.
 func (s *state) fail(number int, a *Attempt, now time.Time) bool {
 	switch {
-	case s.window > 0 && number <= s.settled:
+	case s.window == 0:
+	case number <= s.settled:
 		return false
-	case s.window > 0 && !s.doubted:
+	case !s.doubted:
 		s.window, s.doubted, s.settled = max(s.window/2, 1), true, s.latest
 		return false
-	}
-	if s.window > 0 {
+	default:
 		s.window, s.holdsTo = 0, time.Time{} // attempts of before do not hold up the next one
 	}
-	s.failures, s.failure, s.failedAt = s.failures+1, *a, now
-	s.failure.Addrs = slices.Clone(a.Addrs) // OnAttempt may change a's
+	failure := *a
+	failure.Addrs = slices.Clone(a.Addrs) // OnAttempt may change a's
+	s.failures, s.failure, s.failedAt = s.failures+1, &failure, now
 	return true
 }
 
@@ -182,8 +181,7 @@ func (g *Gate) findLocked(key targetKey) *target {
 	return cmp.Or(g.active[key], g.idle[0][key], g.idle[1][key])
 }
 
-// enter begins a dial, whose time is up at end and whose caller gives up by done or cancel. The dial
-// must call leave when it has ended.
+// enter begins a dial with the end, done and cancel of an ask. The dial must call leave when it has ended.
 func (g *Gate) enter(key targetKey, end time.Time, done, cancel <-chan struct{}) *visit {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -191,31 +189,30 @@ func (g *Gate) enter(key targetKey, end time.Time, done, cancel <-chan struct{})
 	if now.Sub(g.turned) >= forgetAfter {
 		g.idle, g.turned = [2]map[targetKey]*target{{}, g.idle[0]}, now
 	}
-	if g.active == nil {
-		g.active = make(map[targetKey]*target)
-	}
 	t := g.findLocked(key)
 	if t == nil || t.dials == 0 && now.Sub(t.leftAt) >= forgetAfter {
-		t = &target{gate: g, key: key, route: new(route), news: make(chan struct{}), back: make(chan struct{})}
+		t = &target{gate: g, key: key, route: new(route)}
 		t.interval, t.window, t.doubted = cmp.Or(max(g.MinInterval, 0), 100*time.Millisecond), cmp.Or(max(g.Burst, 0), 16), true
+	}
+	if g.active == nil {
+		g.active = make(map[targetKey]*target)
 	}
 	delete(g.idle[0], key)
 	delete(g.idle[1], key)
 	g.active[key] = t
 	t.dials++
-	return &visit{target: t, ask: ask{end: end, done: done, cancel: cancel}}
+	return &visit{target: t, ask: ask{end: end, done: done, cancel: cancel}, seen: t.returns}
 }
 
 // leave ends the dial. The Gate keeps the target if there is something to remember.
 func (v *visit) leave() {
-	g, t := v.gate, v.target
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if t.dials--; t.dials > 0 {
+	v.gate.mu.Lock()
+	defer v.gate.mu.Unlock()
+	if v.dials--; v.dials > 0 {
 		return
 	}
-	if delete(g.active, t.key); t.window == 0 || t.route.knows() {
-		t.leftAt, g.idle[0][t.key] = time.Now(), t
+	if delete(v.gate.active, v.key); v.window == 0 || v.route.knows() {
+		v.leftAt, v.gate.idle[0][v.key] = time.Now(), v.target
 	}
 }
 
@@ -223,29 +220,27 @@ func (v *visit) leave() {
 type visit struct {
 	*target
 	ask
-	seen   chan struct{} // target.back when the latest attempt began
+	seen   int           // state.returns when the latest attempt began
 	number int           // of the attempt in flight; 0: none is
 	place  *list.Element // in target.line; nil: not there
 	wake   chan struct{} // sent to when the dial may go; buffered
 }
 
-// acquire waits until the next attempt is due or the target comes back, and then for the dial's turn.
-// It returns goes, after which the dial must call finish; or hears and the failure, whose Addrs the
-// dial must clone; or ends, if the dial's time is up or its caller has given up.
+// acquire waits until the next attempt is due or the target comes back, and then for the dial's turn. It
+// returns goes: the dial must call finish; or hears and the failure: the dial must clone its Addrs; or ends.
 func (v *visit) acquire(due time.Time, last bool) (verdict, *Attempt) {
 	v.gate.mu.Lock()
 	defer v.gate.mu.Unlock()
 	defer v.stepOutLocked()
-	v.due, v.last, v.since = due, last, later(due, time.Now())
-	for {
-		now := time.Now()
-		v.first, v.invited = v.line.Len() == 0 || v.place == v.line.Front(), v.seen != v.back
+	now := time.Now()
+	v.due, v.last, v.since = due, last, later(due, now)
+	for ; ; now = time.Now() {
+		v.first, v.invited = v.line.Len() == 0 || v.place == v.line.Front(), v.seen != v.returns
 		answer, until := v.decide(&v.ask, now)
 		switch {
 		case answer == hears:
-			failure := v.failure
-			v.heard, v.seen = v.failures, v.back
-			return hears, &failure
+			v.heard, v.seen = v.failures, v.returns
+			return hears, v.failure
 		case answer == ends || isClosed(v.done) || isClosed(v.cancel):
 			return ends, nil
 		case answer == goes:
@@ -255,7 +250,7 @@ func (v *visit) acquire(due time.Time, last bool) (verdict, *Attempt) {
 			v.latest++
 			v.inFlight++
 			v.latestAt, v.holdsTo = now, now.Add(silence)
-			v.number, v.seen = v.latest, v.back
+			v.number, v.seen = v.latest, v.returns
 			return goes, nil
 		}
 		v.waitLocked(answer, until.Sub(now))
@@ -264,6 +259,9 @@ func (v *visit) acquire(due time.Time, last bool) (verdict, *Attempt) {
 
 // waitLocked waits for up to the time given; less than zero means for any time.
 func (v *visit) waitLocked(answer verdict, limit time.Duration) {
+	if v.news == nil {
+		v.news, v.back = make(chan struct{}), make(chan struct{})
+	}
 	event := v.back
 	if answer == sleeps {
 		v.stepOutLocked()
@@ -305,9 +303,18 @@ func (t *target) wakeFirstLocked() {
 // comeBackLocked notes that the target may be back. One more attempt may go; all dials line up.
 func (t *target) comeBackLocked() {
 	t.window, t.doubted, t.settled = t.inFlight+1, true, t.latest
-	close(t.back)
-	t.back = make(chan struct{})
+	t.returns++
+	t.back = replace(t.back)
 	t.wakeFirstLocked()
+}
+
+// replace closes an event's channel, unless nobody has waited for it, and returns the next one.
+func replace(event chan struct{}) (next chan struct{}) {
+	if event != nil {
+		close(event)
+		next = make(chan struct{})
+	}
+	return next
 }
 
 // finish reports the result of the attempt: a is its failure, or has no Err if it has connected, or
@@ -315,35 +322,29 @@ func (t *target) comeBackLocked() {
 func (v *visit) finish(a *Attempt) {
 	v.gate.mu.Lock()
 	defer v.gate.mu.Unlock()
-	if v.number == 0 {
-		return
-	} else if v.number == v.latest {
+	if v.number == v.latest {
 		v.holdsTo = time.Time{}
 	}
 	switch {
+	case v.number == 0:
+		return
 	case a == nil:
 	case a.Err == nil:
-		v.succeedLocked()
+		if v.window == 0 {
+			v.comeBackLocked()
+		} else if v.inFlight+v.line.Len() >= v.window {
+			v.window++ // two take the place of one
+		}
+		v.doubted = false
 	case a.Class == Exhausted || a.Class == Canceled || a.Class == Invalid:
 		if v.number == v.latest {
 			v.latestAt = time.Time{} // it did not reach the target
 		}
 	case v.fail(v.number, a, time.Now()):
 		v.heard = v.failures
-		close(v.news)
-		v.news = make(chan struct{})
+		v.news = replace(v.news)
 	}
 	v.number = 0
 	v.inFlight--
 	v.wakeFirstLocked()
-}
-
-// succeedLocked notes that an attempt has connected. If the window was full, two take its place.
-func (t *target) succeedLocked() {
-	if t.window == 0 {
-		t.comeBackLocked()
-	} else if t.inFlight+t.line.Len() >= t.window {
-		t.window++
-	}
-	t.doubted = false
 }

@@ -95,7 +95,7 @@ func TestGateDecides(t *testing.T) {
 	answers := state{interval: interval, window: 2, inFlight: 1, latest: 5, latestAt: in(-10 * ms), holdsTo: in(990 * ms)}
 	full := answers
 	full.inFlight = 2
-	down := state{interval: interval, latest: 5, latestAt: in(-70 * ms), failures: 3, failedAt: in(-60 * ms), failure: Attempt{Start: in(-70 * ms)}}
+	down := state{interval: interval, latest: 5, latestAt: in(-70 * ms), failures: 3, failedAt: in(-60 * ms), failure: &Attempt{Start: in(-70 * ms)}}
 	old := down
 	old.latestAt, old.failedAt = in(-5*time.Second), in(-5*time.Second)
 	tried := old // an attempt is in flight
