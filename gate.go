@@ -336,7 +336,7 @@ func (v *visit) finish(a *Attempt) {
 			v.window++ // two take the place of one
 		}
 		v.doubted = false
-	case a.Class == Exhausted || a.Class == Canceled || a.Class == Invalid:
+	case !isOfTarget(a.Class):
 		if v.number == v.latest {
 			v.latestAt = time.Time{} // it did not reach the target
 		}

@@ -486,7 +486,7 @@ func TestGateLocalTrouble(t *testing.T) {
 
 			script := dialtest.Script(outcome, dialtest.OK.Forever())
 			d := gateDialer(script, &redial.Gate{Burst: 1})
-			d.Policy = redial.Policy{redial.Exhausted: every(time.Second), redial.Invalid: every(time.Second), redial.Canceled: every(time.Second)}
+			d.Policy = redial.Policy{redial.Exhausted: every(20 * ms), redial.Invalid: every(20 * ms), redial.Canceled: every(20 * ms)}
 			begin, took := time.Now(), make(chan time.Duration, 1)
 			go func() { d.Dial("tcp", address); took <- time.Since(begin) }()
 			synctest.Wait()
@@ -495,7 +495,7 @@ func TestGateLocalTrouble(t *testing.T) {
 			require.NoError(t, err)
 			assert.Zero(t, time.Since(begin))
 			if redial.Classify(errorOf(outcome)) != redial.Canceled { // which is never retried
-				assert.Equal(t, time.Second, <-took)
+				assert.Equal(t, 20*ms, <-took)
 			}
 		})
 	}

@@ -335,7 +335,7 @@ func (d *dial) newAttempt(start time.Time, r result) Attempt {
 }
 
 // next decides at now how long to wait for the next attempt after the failed attempt a, or why
-// there is none. At a Gate, no attempt is due within MinInterval of a's failure.
+// there is none. At a Gate, no attempt is due within MinInterval of a failure of the target.
 func (d *dial) next(a *Attempt, now time.Time) (time.Duration, Stop) {
 	switch {
 	case d.policy[a.Class] == nil || a.Class == Canceled:
@@ -355,7 +355,7 @@ func (d *dial) next(a *Attempt, now time.Time) (time.Duration, Stop) {
 		return 0, d.endReason
 	}
 	least := minDelay
-	if d.visit != nil {
+	if d.visit != nil && isOfTarget(a.Class) {
 		least = max(least, d.visit.interval-now.Sub(a.Start.Add(a.Duration)))
 	}
 	delay = max(delay, least)
