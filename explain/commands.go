@@ -22,6 +22,7 @@ const (
 	process                   // the state of a process
 	firewall                  // the rules
 	route                     // how an address is reached
+	routes                    // all
 	routeFrom                 // the same from a local address
 	routeToServer             // how the DNS server is reached
 	blackholes                // the blackhole routes
@@ -114,12 +115,13 @@ var table = [numCommands][numColumns]string{
 	process:        {"ps -o pid,stat,wchan,cmd -p PID", "ps -o pid,stat,wchan,command -p PID", "ps -o pid,stat,wchan,command -p PID", ""},
 	firewall:       {root + "nft list ruleset", root + "pfctl -s rules", root + "pfctl -s rules", "netsh advfirewall show currentprofile"},
 	route:          {"ip route get {ip}", "route -n get {ip}", "route -n get {ip}", "powershell Find-NetRoute -RemoteIPAddress {ip}"},
+	routes:         {"ip route", "netstat -rn", "netstat -rn", "route print"},
 	routeFrom:      {"ip route get {ip} from {local ip}", "route -n get {ip}", "route -n get {ip}", "powershell Find-NetRoute -RemoteIPAddress {ip}"},
 	routeToServer:  {"ip route get {server}", "route -n get {server}", "route -n get {server}", "powershell Find-NetRoute -RemoteIPAddress {server}"},
 	blackholes:     {"ip -{family} route show table all type blackhole", "netstat -rn", "netstat -rn", "route print"},
 	unreachables:   {"ip -{family} route show table all type unreachable", "netstat -rn", "netstat -rn", "route print"},
-	neighbors:      {"ip neigh show {ip}", "arp -an", "arp -an", "arp -a"},
-	neighbors6:     {"ip neigh show {ip}", "ndp -an", "ndp -an", "netsh interface ipv6 show neighbors"},
+	neighbors:      {"ip neigh", "arp -an", "arp -an", "arp -a"},
+	neighbors6:     {"ip -6 neigh", "ndp -an", "ndp -an", "netsh interface ipv6 show neighbors"},
 	links:          {"ip -br link", "ifconfig -a", "ifconfig -a", "ipconfig /all"},
 	loopback:       {"ip -br addr show lo", "ifconfig lo0", "ifconfig lo0", ""},
 	addresses:      {"ip -br addr", "ifconfig -a", "ifconfig -a", "ipconfig"},

@@ -240,7 +240,7 @@ func (f *facts) noNeighbor() string {
 	if column == linux {
 		state = "FAILED"
 	}
-	return " (" + state + ": no answer to " + f.resolution() + ")"
+	return " (" + state + ")"
 }
 
 // text quotes the message of the innermost error. Errors that are nil pointers

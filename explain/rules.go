@@ -34,9 +34,8 @@ type place string
 const (
 	here        place = "Here"
 	onServer    place = "On the server" // or Here, if this machine was dialed
-	onBoth      place = "Here and on the server"
+	onWay       place = "Here, there and between"
 	onDNSServer place = "On the DNS server"
-	onBothDNS   place = "Here and on the DNS server"
 	onHost      place = "On the host of the container"
 )
 

@@ -71,10 +71,10 @@ var refusedRules = []rule{
 		say("Is the port missing in the setting that it comes from?"),
 		say("Is it the address that a listener was configured with? Port 0 stands for any; Listener.Addr has the real one."),
 	}},
-	{"udp", redial.Refused, (*facts).isUDP, "{Where} reported that nothing receives on that UDP port (ICMP port unreachable)",
+	{"udp", redial.Refused, (*facts).isUDP, "{Where} reported by ICMP that nothing receives on that UDP port",
 		"A firewall's reject rule reports the same.", []check{
 			ask("Is the server running, and receiving on {listens}?", onServer, listeningUDP),
-			ask("If so, does a firewall reject the packets?", onBoth, firewall),
+			ask("If so, does a firewall reject the packets?", onWay, firewall),
 		}},
 	{"zero-address", redial.Refused, all((*facts).isName, (*facts).isUnspecified),
 		"{asked} resolves to {addresses}, which means this machine itself, and nothing listens here",
@@ -98,14 +98,14 @@ var refusedRules = []rule{
 	{"several", redial.Refused, (*facts).isSeveral,
 		"{Where} refused the connection", "Since all addresses refused, likely the port is wrong, or the server is down.", []check{
 			ask("Is the server running, and listening on that port of every address?", onServer, listening),
-			ask("If it listens, does a firewall reject the connection?", onBoth, firewall),
+			ask("If it listens, does a firewall reject the connection?", onWay, firewall),
 			ask("Are those the right addresses, and is the port right?", here, resolve),
 			say("Is it a container's port that is not published, or a Kubernetes Service without ready pods?"),
 		}},
 	{"remote", redial.Refused, nil,
 		"{Where} refused the connection", "Likely no server listens there, or a firewall rejects it.", []check{
 			ask("Does a server listen on {listens}, not just {loopback}?", onServer, listening),
-			ask("If it listens, does a firewall reject the connection?", onBoth, firewall),
+			ask("If it listens, does a firewall reject the connection?", onWay, firewall),
 			ask("Is that the right address, and is the port right?", here, resolve),
 			say("Is it a container's port that is not published, or a Kubernetes Service without ready pods?"),
 		}},
@@ -152,7 +152,7 @@ var resetRules = []rule{
 	{"after", redial.Reset, nil, "{Where} accepted the connection, which was then reset",
 		"Likely the server closed it with data unread, or a firewall or proxy cut it off.", []check{
 			say("Does the server's log say why: a crash, too many clients, a client not allowed, another protocol (TLS or not)?"),
-			ask("Does a firewall cut it off? (A rule that rejects with tcp reset.)", onBoth, firewall),
+			ask("Does a firewall cut it off? (A rule that rejects with tcp reset.)", onWay, firewall),
 			ask("Which program listens? A proxy (docker-proxy, ssh) accepts even if the server behind it is down.", onServer, listening),
 		}},
 }
@@ -182,7 +182,7 @@ var timeoutRules = []rule{
 		}},
 	{"udp", redial.Timeout, (*facts).isUDP, "Nothing came back from {where}{within}", "UDP does not say whether anything arrived.", []check{
 		ask("Is the server running, and receiving on {listens}?", onServer, listeningUDP),
-		ask("Does a firewall drop the packets, or the answers?", onBoth, firewall),
+		ask("Does a firewall drop the packets, or the answers?", onWay, firewall),
 		ask("Is the route right?", here, route),
 	}},
 	{"client", redial.Timeout, (*facts).isClientsTimeout, "The client's time ran out while it waited for {where}",
@@ -195,7 +195,7 @@ var timeoutRules = []rule{
 		"The connection to {where} was made, and then its packets were no longer acknowledged",
 		"Likely the host or the network on the way went down, or a firewall forgot the connection.", []check{
 			ask("Is the host still up, and how far do packets get?", here, trace),
-			ask("Does a firewall on the way drop the connection's packets, or forget idle connections?", onBoth, firewall),
+			ask("Does a firewall on the way drop the connection's packets, or forget idle connections?", onWay, firewall),
 			say("Did the address or the route of this machine change (VPN, roaming)?"),
 		}},
 	{"silent", redial.Timeout, (*facts).isConnected,
@@ -203,7 +203,7 @@ var timeoutRules = []rule{
 		"Likely the server hangs or is too busy, or waits for another protocol.", []check{
 			ask("Does the server hang{waiting?}? The kernel accepts for it.", onServer, queue),
 			say("Do both sides wait, one for TLS and one for plain text? Does a proxy wait for its backend?"),
-			ask("Does a firewall drop what comes after the handshake?", onBoth, firewall),
+			ask("Does a firewall drop what comes after the handshake?", onWay, firewall),
 			ask("Do only small packets get through (pmtu), as in some VPNs?", here, pathMTU),
 		}},
 	{"socket", redial.Timeout, (*facts).isUnix, "No answer from {where}{within}", "Likely its server hangs, or is too busy to accept.", []check{
@@ -212,28 +212,27 @@ var timeoutRules = []rule{
 	}},
 	{"loopback", redial.Timeout, (*facts).isLocal, "No answer from {where}{within}", "Likely the server hangs with a full accept queue.", []check{
 		ask("Is the accept queue full{full?}?", here, queue),
-		ask("If not, does a firewall here drop the packets?", here, firewall),
-		ask("Is the loopback interface UP? A new network namespace has it down.", here, loopback),
+		ask("If not, is the loopback interface UP? A new network namespace has it down.", here, loopback),
+		ask("Does a firewall here drop the packets?", here, firewall),
 	}},
 	{"several", redial.Timeout, (*facts).isSeveral, "No answer from {where}{within}",
 		"Since all addresses are silent, likely the network or a firewall fails, not one host.", []check{
 			ask("Is the network up at all? How far do packets get?", here, trace),
-			ask("Does a firewall drop them?", onBoth, firewall),
+			ask("Does a firewall drop them?", onWay, firewall),
 			ask("Are those the right addresses?", here, resolve),
 			ask("If the hosts are up, is the accept queue full{full?}?", onServer, queue),
 		}},
 	{"brief", redial.Timeout, func(f *facts) bool { return 0 < f.took && f.took < time.Second }, "No answer from {where}{within}",
 		"Likely a firewall drops the packets, or the time is too short: one lost packet costs 1 s.", []check{
-			ask("Does it answer in time? How far do packets get?", here, trace),
-			ask("Does a firewall drop them?", onBoth, firewall),
-			ask("Is the accept queue full{full?}?", onServer, queue),
-			ask("Is that the right address?", here, resolve),
+			ask("Is that the right address, and does it answer in time? How far do packets get?", here, trace),
+			ask("Does a firewall drop them?", onWay, firewall),
+			ask("Is the server's accept queue full{full?}?", onServer, queue),
 		}},
 	{"remote", redial.Timeout, nil, "No answer from {where}{within}", "Likely a firewall drops the packets, or the host is down.", []check{
-		ask("Is the host up? How far do packets get, and is that the way they should take?", here, trace),
-		ask("Does a firewall drop them?", onBoth, firewall),
+		ask("Is that the right address, and the host up? How far do packets get?", here, trace),
+		ask("Does a firewall drop them?", onWay, firewall),
 		ask("Is the server's accept queue full{full?}?", onServer, queue),
-		ask("Is that the right address?", here, resolve),
+		ask("Does the server have a route back to this machine?", onServer, routes),
 	}},
 }
 
@@ -306,24 +305,24 @@ var unreachableRules = []rule{
 	{"isolated", redial.Unreachable, reported(errno.HostIsolated),
 		"A router or firewall on the way to {where} reported that this machine is isolated (ICMP source host isolated)", "", icmpChecks},
 	{"host-slow", redial.Unreachable, all(hostUnreachable, func(f *facts) bool { return f.took >= 2500*time.Millisecond }),
-		"{Where} was reported unreachable after {took}",
-		"Likely no host has that address: {resolution} takes so long without an answer.", []check{
-			ask("Is the host up{no neighbor?}?", here, neighbors),
-			ask("Is its network the right one: the route's interface, VLAN and prefix length?", here, route),
+		"{Where} was reported unreachable after {took}, as long as {resolution} takes without an answer",
+		"Likely the host, or a router that leads to it, is down or has another address.", []check{
+			ask("Which neighbor does not answer{no neighbor?}? If all do, a router further on reports it.", here, neighbors),
+			ask("Are its router and interface right? (Too short a prefix leaves out the router.)", here, route),
 			ask("Is that the right address?", here, resolve),
 			ask("If the host is behind a router, where does the trace end?", here, trace),
 		}},
 	{"host-at-once", redial.Unreachable, all(hostUnreachable, (*facts).isTooSoon),
 		"{Where} was reported unreachable after {took}, before {resolution} gave up", "Likely a firewall, a router or a route of this machine says so.", []check{
 			ask("Does an unreachable route of this machine forbid it?", here, unreachables),
-			ask("Does a firewall reject it (host or admin prohibited)?", onBoth, firewall),
-			ask("Which router on the way says so? (\"!H\", or the last that shows up; a loop repeats itself.)", here, trace),
+			ask("Which router says so? Is there a loop? (If the trace arrives, a firewall rejects the port.)", here, trace),
+			ask("Does a firewall reject it (host or admin prohibited)?", onWay, firewall),
 		}},
 	{"host", redial.Unreachable, hostUnreachable,
 		"{Where} is unreachable: no host answers there, or a firewall, a router or a route forbids it", "", []check{
-			ask("Is the host up{no neighbor?}?", here, neighbors),
+			ask("Is the host, or the router that leads to it, up{no neighbor?}?", here, neighbors),
 			ask("Does an unreachable route of this machine forbid it?", here, unreachables),
-			ask("Does a firewall reject it (host or admin prohibited)?", onBoth, firewall),
+			ask("Does a firewall reject it (host or admin prohibited)?", onWay, firewall),
 			ask("Which router on the way says so?", here, trace),
 		}},
 	{"no-route-from", redial.Unreachable, (*facts).isBound, "{Where} is unreachable from the local address {local} (LocalAddr)", "", []check{
@@ -345,22 +344,22 @@ var unreachableRules = []rule{
 			ask("If there is a route, which router or firewall rejects it?", here, trace),
 		}},
 	{"no-route-ipv6", redial.Unreachable, (*facts).isIPv6, "{Where} is unreachable: no IPv6 route leads there, or a router or firewall says so", "", []check{
-		ask("Is there an IPv6 route? (Network is unreachable: there is none, as in many containers.)", here, route),
-		ask("If there is, does a firewall reject it (no-route)?", onBoth, firewall),
-		ask("If not, which router on the way rejects it?", here, trace),
+		ask("Is there an IPv6 route, or is it \"unreachable\"?", here, route),
+		ask("If so, which router rejects it? (If the trace arrives, a firewall rejects the port.)", here, trace),
+		ask("Does a firewall reject it (no-route)?", onWay, firewall),
 		say("Is IPv4 enough? Give the name an IPv4 address (A record), or dial IPv4 only (tcp4)."),
 	}},
 	{"no-route", redial.Unreachable, nil, "{Where} is unreachable: no route leads there, or a router or firewall says so", "", []check{
-		ask("Is there a route, and its interface up? (Network is unreachable: there is no route.)", here, route),
-		ask("If there is, does a firewall reject it (net unreachable or net prohibited)?", onBoth, firewall),
-		ask("If not, which router on the way rejects it?", here, trace),
+		ask("Is there a route, or is it \"unreachable\"?", here, route),
+		ask("If so, which router rejects it? (If the trace arrives, a firewall rejects the port.)", here, trace),
+		ask("Does a firewall reject it (net unreachable or prohibited)?", onWay, firewall),
 		say("Is the VPN connected? Is this in a container or a sandbox without a network?"),
 	}},
 }
 
 // icmpChecks are for what a router, a firewall or the host sent in place of a connection.
 var icmpChecks = []check{
-	ask("Does a firewall reject the connection in this way?", onBoth, firewall),
+	ask("Does a firewall reject the connection in this way?", onWay, firewall),
 	ask("Which router or host answers? (The last one that shows up.)", here, trace),
 }
 
@@ -451,7 +450,7 @@ var deniedRules = []rule{
 		"The connection to {where} is prohibited, by this machine, a router or a firewall",
 		"Likely a prohibit route here, or a reject rule (admin prohibited).", []check{
 			ask("Does a prohibit route forbid it? (Permission denied: yes.)", here, route),
-			ask("If not, does a firewall reject it (admin prohibited)?", onBoth, firewall),
+			ask("If not, does a firewall reject it (admin prohibited)?", onWay, firewall),
 			ask("Does a Landlock or seccomp sandbox, or SELinux, restrict the program?", here, seccomp),
 		}},
 	{"prohibited", redial.Denied, reported(errno.AccessDenied),

@@ -37,15 +37,15 @@ var dnsRules = []rule{
 		"The look-up of {name} did not end{within}: the host itself was not dialed",
 		"Likely the DNS server is silent or cannot be reached, or the time was too short.", []check{
 			ask("Which DNS servers are asked? Ask each of them: dig {name} @SERVER.", here, resolvers),
-			ask("If none answers, does a firewall drop port 53?", onBothDNS, firewall),
+			ask("If none answers, does a firewall drop port 53?", onWay, firewall),
 			ask("Is the network up, and the loopback interface?", here, addresses),
 			ask("Does the name resolve by now, and how long does it take?", here, resolve),
 		}},
 	{"tcp", redial.DNS, func(f *facts) bool { return strings.HasSuffix(f.queryPhase(), "tcp") },
-		"{Dns} had to be asked for {name} over TCP, which failed ({dns error})",
+		"{Dns} had to be asked for {name} over TCP, which failed with {dns error}",
 		"Its answer over UDP was likely too long, and a firewall or the server itself refuses TCP on port 53.", []check{
 			ask("Does it answer over TCP?", here, queryTCP),
-			ask("Does a firewall drop or reject TCP on port 53?", onBothDNS, firewall),
+			ask("Does a firewall drop or reject TCP on port 53?", onWay, firewall),
 			ask("Does the program or this file ask for TCP (use-vc)?", here, resolvers),
 		}},
 	{"silent-resolved", redial.DNS, all((*facts).isUnansweredInTime, (*facts).isResolved),
@@ -64,12 +64,12 @@ var dnsRules = []rule{
 	{"silent", redial.DNS, (*facts).isUnansweredInTime,
 		"{Dns} did not answer the query for {name} in time", "Likely it is down or overloaded, or a firewall drops port 53.", []check{
 			ask("Does it answer when asked directly, also for another name?", here, query),
-			ask("Does a firewall drop port 53?", onBothDNS, firewall),
+			ask("Does a firewall drop port 53?", onWay, firewall),
 			ask("Is it up?", here, pingServer),
 			ask("Is it the right DNS server, after a change of network, VPN or container?", here, resolvers),
 		}},
 	{"no-socket", redial.DNS, func(f *facts) bool { return f.isUnsent() && strings.Contains(f.dns.Err, ": socket: ") },
-		"This machine opened no socket for the query for {name} ({dns error})", "Likely a sandbox forbids it.", []check{
+		"This machine opened no socket for the query for {name}: {dns error}", "Likely a sandbox forbids it.", []check{
 			ask("Does a seccomp filter (2) restrict the program, as systemd's RestrictAddressFamilies= and containers do?", here, seccomp),
 			ask("Does SELinux forbid it?", here, securityLog),
 			ask("Is this machine out of memory?", here, kernelLog),
@@ -86,7 +86,7 @@ var dnsRules = []rule{
 			ask("Is it the right DNS server?", here, resolvers),
 		}},
 	{"not-sent-loopback", redial.DNS, all((*facts).isUnsent, (*facts).isLoopbackServer),
-		"The query for {name} could not be sent to {dns} ({dns error})",
+		"The query for {name} could not be sent to {dns}: {dns error}",
 		"Likely the loopback interface is down, or a rule here forbids it.", []check{
 			ask("Is the loopback interface UP, with that address? A new network namespace has it down: ip link set lo up.", here, loopback),
 			ask("Does a firewall of this machine forbid it?", here, firewall),
@@ -99,7 +99,7 @@ var dnsRules = []rule{
 			ask("Is it still the right DNS server, after a change of network, VPN or container?", here, resolvers),
 		}},
 	{"not-sent", redial.DNS, (*facts).isUnsent,
-		"The query for {name} could not be sent to {dns} ({dns error})", "", []check{
+		"The query for {name} could not be sent to {dns}: {dns error}", "", []check{
 			ask("Is there a route to it that is not \"unreachable\"?", here, routeToServer),
 			ask("Is the interface of that route up?", here, links),
 			ask("Does a firewall of this machine forbid it?", here, firewall),
@@ -120,31 +120,31 @@ var dnsRules = []rule{
 	{"closed", redial.DNS, (*facts).isQueryRefused,
 		"{Dns} refused the query for {name}: nothing receives on its port", "Likely it is not running, or a firewall rejects port 53.", []check{
 			ask("Is it running, and listening on {server}?", onDNSServer, listeningDNS),
-			ask("Does a firewall reject port 53?", onBothDNS, firewall),
+			ask("Does a firewall reject port 53?", onWay, firewall),
 			ask("Is it still the right DNS server, after a change of network, VPN or container?", here, resolvers),
 		}},
 	{"unreachable", redial.DNS, func(f *facts) bool { return strings.HasPrefix(f.queryPhase(), "read") },
-		"The query for {name} did not get through to {dns} ({dns error})",
+		"The query for {name} did not get through to {dns}: {dns error}",
 		"Likely it is down, or a firewall or router on the way rejects the query.", []check{
-			ask("Does a firewall reject port 53?", onBothDNS, firewall),
+			ask("Does a firewall reject port 53?", onWay, firewall),
 			ask("Is the server up?", here, pingServer),
 			ask("Is there a route to it?", here, routeToServer),
 			ask("Is it still the right DNS server, after a change of network, VPN or container?", here, resolvers),
 		}},
 	{"failing-docker", redial.DNS, all((*facts).isTemporary, (*facts).isDocker, (*facts).isShort),
-		"{Dns} answered that it failed to resolve {name} (SERVFAIL)",
+		"{Dns} failed to resolve {name}, and answered SERVFAIL",
 		"Likely no container of that name runs on the same network, and the host's DNS servers failed for it.", []check{
 			ask("Is a container of that name running?", onHost, dockerContainers),
 			say("Is it on a network of this container? The default bridge has no names: give both a network of their own."),
 			ask("Does another name resolve, which the host's DNS servers know?", here, resolveOther),
 		}},
 	{"failing-resolved", redial.DNS, all((*facts).isTemporary, (*facts).isResolved),
-		"{Dns} answered that it failed to resolve {name} (SERVFAIL)", "Likely a DNS server that it asks itself fails, or DNSSEC is broken.", []check{
+		"{Dns} failed to resolve {name}, and answered SERVFAIL", "Likely a DNS server that it asks itself fails, or DNSSEC is broken.", []check{
 			ask("Does another name resolve? If so, this name's own DNS servers or its DNSSEC are broken.", here, resolveOther),
 			ask("Which DNS servers does systemd-resolved ask, and do they work?", here, resolved),
 		}},
 	{"failing", redial.DNS, (*facts).isTemporary,
-		"{Dns} answered that it failed to resolve {name} (SERVFAIL)",
+		"{Dns} failed to resolve {name}, and answered SERVFAIL",
 		"Likely a DNS server that it asks itself fails or is silent, or DNSSEC is broken.", []check{
 			ask("Does it answer for another name? (If so, this name's own DNS servers fail.)", here, queryOther),
 			ask("Which program is it? See its log, and which servers it asks.", onDNSServer, listeningDNS),
