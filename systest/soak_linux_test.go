@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -118,9 +119,13 @@ func newSoak(t *testing.T) *soak {
 	dns.Set("half.test", dnstest.Addrs("127.0.0.2", "127.0.0.3", "127.0.0.1"))
 	dns.Set("failing.test", dnstest.ServFail)
 	dns.Set("mute.test", dnstest.Silence)
+	dns.Set("changing.test", slices.Repeat([]dnstest.Reply{
+		dnstest.Addrs("127.0.0.1"), dnstest.NoSuchName, dnstest.Addrs("127.0.0.3"), dnstest.ServFail, dnstest.NoData, dnstest.Silence,
+	}, 10_000)...)
 	s.targets = []string{
 		echo, silent, s.flap(), testutil.RefusingAddress(t, "tcp"), "bad address",
 		"good.test:" + port, "half.test:" + port, "failing.test:80", "mute.test:80", "nobody.test:80",
+		"changing.test:" + port,
 	}
 	s.sockets = []string{listenUnix(t, testutil.SocketPath(t)).Addr().String(), filepath.Join(s.dir, "missing")}
 
@@ -132,12 +137,14 @@ func newSoak(t *testing.T) *soak {
 	s.url = "http://" + listener.Addr().String()
 
 	gate := &redial.Gate{MinInterval: 10 * time.Millisecond}
-	for _, g := range []*redial.Gate{nil, gate} {
-		for _, verify := range []func(context.Context, net.Conn) error{nil, s.verify} {
-			for _, once := range []int{0, 0, 1} {
-				d := s.dialer(dns.Resolver())
-				d.Gate, d.Verify, d.MaxAttempts = g, verify, once
-				s.dialers = append(s.dialers, d)
+	for _, resolver := range []*net.Resolver{dns.Resolver(), lyingResolver(t, dns)} {
+		for _, g := range []*redial.Gate{nil, gate} {
+			for _, verify := range []func(context.Context, net.Conn) error{nil, s.verify} {
+				for _, once := range []int{0, 0, 1} {
+					d := s.dialer(resolver)
+					d.Gate, d.Verify, d.MaxAttempts = g, verify, once
+					s.dialers = append(s.dialers, d)
+				}
 			}
 		}
 	}
@@ -153,6 +160,46 @@ func newSoak(t *testing.T) *soak {
 	s.http = &http.Client{Transport: redial.NewTransport(s.dialers[3], nil)}
 	t.Cleanup(s.http.CloseIdleConnections)
 	return s
+}
+
+// lyingResolver returns a resolver that asks dns by a server in between. It loses answers, sends them late,
+// often, or mangled, each time in another way. What is asked over TCP reaches dns.
+func lyingResolver(t *testing.T, dns *dnstest.Server) *net.Resolver {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		query := make([]byte, 1<<12)
+		for {
+			n, from, err := conn.ReadFrom(query)
+			if err != nil {
+				return
+			}
+			asked := slices.Clone(query[:n])
+			go func() {
+				m := &mangler{data: testutil.RandomBytes(rand.Int(), 60)}
+				for range m.times() {
+					select {
+					case <-t.Context().Done():
+						return
+					case <-time.After(rand.N(time.Millisecond) * time.Duration(1<<rand.N(10))):
+					}
+					if good := dns.Answer(asked); good != nil {
+						conn.WriteTo(m.mangle(good), from)
+					}
+				}
+			}()
+		}
+	}()
+	t.Cleanup(func() { conn.Close(); <-done })
+	return dnstest.ResolverBy(func(ctx context.Context, network, _ string) (net.Conn, error) {
+		address := dns.Addr
+		if network == "udp" {
+			address = conn.LocalAddr().String()
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	})
 }
 
 // dialer returns a Dialer whose attempts are counted.
