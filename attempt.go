@@ -62,12 +62,10 @@ type nameResult struct {
 func (d *dial) attempt(end time.Time) result {
 	ctx, mark := d.attemptContext(end)
 	defer mark.end()
-	existed := d.socketExists()
 	r := d.connect(ctx)
 	if r.err == nil {
 		return r
 	}
-	d.unbind(r.err, existed)
 	if ctx.Err() != context.Canceled { // what the caller gave up says nothing
 		mark.failed()
 	}
@@ -84,8 +82,12 @@ func (d *dial) connect(ctx context.Context) result {
 	case d.name != nil:
 		return d.connectByName(ctx)
 	default:
+		existed := d.socketExists()
 		if conn, err = d.connectOnce(ctx); err == nil {
 			err = d.check(ctx, conn)
+		}
+		if err != nil {
+			d.unbind(err, existed) // before Classifier, which may panic
 		}
 	}
 	if err != nil {

@@ -273,6 +273,19 @@ func TestLocalAddrWithoutFile(t *testing.T) {
 	}
 }
 
+// The file of a failed attempt is removed before Classifier is asked, which can panic.
+func TestLocalFileAndPanic(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("not all systems bind before they find that nobody listens")
+	}
+	path := filepath.Join(t.TempDir(), "local")
+	d := &redial.Dialer{Classifier: func(error) redial.Class { panic("boom") }}
+	d.LocalAddr = &net.UnixAddr{Name: path, Net: "unix"}
+	_, recovered := struckBy(func() { d.Dial("unix", path+".missing") })
+	assert.Equal(t, "boom", recovered)
+	assert.NoFileExists(t, path)
+}
+
 // An attempt whose time runs out after its bind removes the file that the bind has made. If the attempt fails before its bind,
 // the file is another's.
 func TestLocalFileOfSlowAttempt(t *testing.T) {
