@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -28,62 +29,104 @@ func addresses() *measurement {
 		{"three dead, Timeout 3 s", "three.test", 3 * time.Second},
 		{"a dead IPv6, then a good IPv4", "six.test", 10 * time.Second},
 	}
-	const patience = 12 * time.Second
 	t := newTable("", names(dialers))
 	for _, c := range cases {
 		t.columns = append(t.columns, less(c.title, nanoseconds, "redial"))
 	}
-	once := func(scope, int) error {
-		var mu sync.Mutex
-		return inLab(t, func(l *lab) error {
+	lost := newLostPackets(dialers)
+	once := func(s scope, round int) error {
+		err := inLab(t, func(l *lab) error {
 			port, resolver, err := deadAddresses(l)
 			if err != nil {
 				return err
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
-			defer cancel()
-			var all sync.WaitGroup
-			var failure error
+			var all race
 			for i, c := range cases {
-				for _, d := range dialers { // at the same time, because a wait costs nothing
-					all.Go(func() {
-						var o bench.Options
-						o.Net.Resolver, o.Net.Timeout = resolver, c.timeout
-						start := time.Now()
-						err := dialAndDrop(ctx, d.New(o), net.JoinHostPort(c.host, port))
-						took := since(start)
-						mu.Lock()
-						defer mu.Unlock()
-						timeout, ok := errors.AsType[net.Error](err)
-						switch {
-						case err == nil:
-							t.columns[i].add(d.Name, took)
-						case ok && timeout.Timeout():
-							t.columns[i].absent[d.Name] = "timed out after " + nanoseconds(took)
-						default:
-							failure = errors.Join(failure, fmt.Errorf("%s, %s: %w", d.Name, c.title, err))
-						}
-					})
+				for _, d := range dialers {
+					all.dial(t.columns[i], d, resolver, c.timeout, net.JoinHostPort(c.host, port))
 				}
 			}
-			all.Wait()
-			return failure
+			return all.wait()
 		})
+		if err != nil {
+			return err
+		}
+		return lost.once(s, round)
 	}
 	return &measurement{
-		title: "Dead first addresses",
+		title: "Names whose first addresses or DNS packets are dead",
 		about: "The time to connect to a name whose first addresses do not answer. At these addresses, sockets on loopback listen with a full backlog, so the kernel drops the packets. " +
-			"The report's own DNS server resolves the name. An attempt may take 10 s, or 3 s where the column says so, and a dial 12 s.",
+			"The report's own DNS server resolves the name. An attempt may take 10 s, or 3 s where the column says so, and a dial 12 s. " + lost.about,
 		once:   once,
-		tables: []*table{t},
+		tables: []*table{t, lost.table},
 		plots: func() map[string]string {
 			return map[string]string{
 				"dead-addresses.svg": plot.Bars("A name with three dead addresses before a good one", "time to connect, seconds (logarithmic)", true, t.bars(t.columns[1], 1e9)),
 			}
 		},
 		after: "`net.Dialer` tries one address after the other and divides its `Timeout` among them, 2 s each at least. It races only IPv6 against IPv4. " +
-			"The peers leave the addresses to `net.Dialer`, so with a short `Timeout` they make the same attempt again and again. redial starts the next address after 300 ms of silence (RFC 8305), and each further one sooner.",
+			"The peers leave the addresses to `net.Dialer`, so with a short `Timeout` they make the same attempt again and again. redial starts the next address after 300 ms of silence (RFC 8305), and each further one sooner. " +
+			"Go's resolver sends a query once in 5 s, and waits 10 s for a family of addresses that never answers, so an attempt of 10 s ends just before it has the other family. A retry asks anew. " +
+			"redial sends a query again after 350 ms, waits a second for a silent family, and keeps a look-up from one attempt to the next.",
 	}
+}
+
+// dialPatience is how long a dial may take.
+const dialPatience = 12 * time.Second
+
+// A race makes dials at the same time, because a wait costs nothing.
+type race struct {
+	all     sync.WaitGroup
+	mu      sync.Mutex // guards failure, and the columns
+	failure error
+}
+
+// dial adds to the column how long d takes to connect to the addresses, on average.
+func (r *race) dial(c *column, d bench.Dialer, resolver *net.Resolver, timeout time.Duration, addresses ...string) {
+	r.all.Go(func() {
+		var o bench.Options
+		o.Net.Resolver, o.Net.Timeout = resolver, timeout
+		dial := d.New(o)
+		took, timedOut := make([]float64, len(addresses)), make([]bool, len(addresses))
+		errs := testutil.Crowd(len(addresses), func(i int) error {
+			ctx, cancel := context.WithTimeout(context.Background(), dialPatience)
+			defer cancel()
+			start := time.Now()
+			err := dialAndDrop(ctx, dial, addresses[i])
+			took[i] = since(start)
+			if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+				timedOut[i] = true
+				return nil
+			}
+			return err
+		})
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if err := errors.Join(errs...); err != nil {
+			r.failure = errors.Join(r.failure, fmt.Errorf("%s, %s: %w", d.Name, c.name, err))
+			return
+		}
+		r.note(c, d.Name, took, timedOut)
+	})
+}
+
+// note writes the mean of the times, or that all dials have timed out.
+func (r *race) note(c *column, name string, took []float64, timedOut []bool) {
+	sum := 0.0
+	for _, t := range took {
+		sum += t
+	}
+	if mean := sum / float64(len(took)); slices.Contains(timedOut, false) {
+		c.add(name, mean)
+	} else {
+		c.absent[name] = "timed out after " + nanoseconds(mean)
+	}
+}
+
+// wait waits for the dials, and returns what went wrong.
+func (r *race) wait() error {
+	r.all.Wait()
+	return r.failure
 }
 
 // inLab calls f. If f is skipped, each cell of t says why.
