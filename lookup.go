@@ -125,7 +125,7 @@ func (d *dial) lookUp(ctx context.Context) (ips []netip.Addr, unanswered string,
 		err = lookupCutOff(ctx, d.name.host)
 	}
 	if trace != nil && trace.DNSDone != nil {
-		trace.DNSDone(httptrace.DNSDoneInfo{Addrs: ipAddrs(ips), Err: err})
+		trace.DNSDone(httptrace.DNSDoneInfo{Addrs: ipAddrs(ips), Err: err, Coalesced: l.log != &l.ownLog})
 	}
 	return ips, l.log.Unanswered(), err
 }

@@ -156,7 +156,7 @@ type racer struct {
 	*dial
 	ctx    context.Context
 	cancel context.CancelFunc
-	addrs  []netip.AddrPort // in the order in which to try them
+	left   []netip.AddrPort // to be started, in this order
 	delay  time.Duration    // between the starts of two addresses
 	limit  int              // on the number of addresses in flight
 	seen   []AddrResult     // of the addresses started so far
@@ -192,7 +192,7 @@ type event struct {
 func (d *dial) race(ctx context.Context, addrs []netip.AddrPort, r result) result {
 	race := racer{
 		dial:   d,
-		addrs:  addrs,
+		left:   addrs,
 		delay:  d.dialer.FallbackDelay,
 		limit:  maxInFlight,
 		seen:   make([]AddrResult, 0, len(addrs)),
@@ -225,7 +225,7 @@ func fixedPort(local net.Addr) bool {
 // address when one has failed, or when the method next says so.
 func (r *racer) run() (conn net.Conn, class Class, err error) {
 	defer func() { r.finish(conn) }()
-	r.start()
+	r.start(0)
 	for len(r.running) > 0 {
 		wait, act := r.next()
 		e, ok := r.await(wait, act != nil)
@@ -239,7 +239,7 @@ func (r *racer) run() (conn net.Conn, class Class, err error) {
 			r.cancelLosers()
 			return e.conn, Unknown, nil
 		default:
-			r.startNext()
+			r.startAfter(r.seen[e.run.i].Addr)
 		}
 	}
 	most := r.mostTelling()
@@ -270,7 +270,7 @@ func (r *racer) next() (time.Duration, func()) {
 		return 0, nil
 	case r.mayStart():
 		return r.nextDelay(), r.startNext
-	case r.left() > 0:
+	case len(r.left) > 0:
 		return r.makeRoom()
 	case (r.best == Refused || r.best == Reset) && r.mayRetry(r.best) && !r.isVerifying():
 		// A host is there and said no, and a retry may do better. Silent
@@ -284,12 +284,9 @@ func (r *racer) next() (time.Duration, func()) {
 	return 0, nil
 }
 
-// left returns the number of addresses that have not been started.
-func (r *racer) left() int { return len(r.addrs) - len(r.seen) }
-
 // mayStart reports whether another address may be started now.
 func (r *racer) mayStart() bool {
-	return r.left() > 0 && len(r.running) < r.limit && r.ctx.Err() == nil
+	return len(r.left) > 0 && len(r.running) < r.limit && r.ctx.Err() == nil
 }
 
 func (r *racer) isVerifying() bool {
@@ -311,7 +308,7 @@ func (r *racer) nextDelay() time.Duration {
 		delay = max(delay, verifyDelay)
 	}
 	if deadline, ok := r.ctx.Deadline(); ok {
-		delay = min(delay, time.Until(deadline)/time.Duration(r.left()+1))
+		delay = min(delay, time.Until(deadline)/time.Duration(len(r.left)+1))
 	}
 	return delay
 }
@@ -325,7 +322,7 @@ func (r *racer) makeRoom() (time.Duration, func()) {
 	if !ok || oldest.cutOff {
 		return 0, nil
 	}
-	rounds := 1 + (r.left()+r.limit-1)/r.limit // the addresses in flight are the first round
+	rounds := 1 + (len(r.left)+r.limit-1)/r.limit // the addresses in flight are the first round
 	start := r.seen[oldest.i].Start
 	end := start.Add(deadline.Sub(start) / time.Duration(rounds))
 	return time.Until(end), func() {
@@ -346,13 +343,29 @@ func (r *racer) giveUp() {
 // startNext starts the next address if it may be started.
 func (r *racer) startNext() {
 	if r.mayStart() {
-		r.start()
+		r.start(0)
 	}
 }
 
-// start starts the next address.
-func (r *racer) start() {
-	addr := r.addrs[len(r.seen)]
+// startAfter starts the next address, if it may be started, because failed has failed. While an
+// address of the other family is silent, it starts one of the same family: the silent family
+// must not hold up the other one.
+func (r *racer) startAfter(failed netip.AddrPort) {
+	if !r.mayStart() {
+		return
+	}
+	sameFamily := func(addr netip.AddrPort) bool { return addr.Addr().Is4() == failed.Addr().Is4() }
+	i := 0
+	if slices.ContainsFunc(r.running, func(run *runner) bool { return !sameFamily(r.seen[run.i].Addr) }) {
+		i = max(0, slices.IndexFunc(r.left, sameFamily))
+	}
+	r.start(i)
+}
+
+// start starts the i-th address of those that are left.
+func (r *racer) start(i int) {
+	addr := r.left[i]
+	r.left = slices.Delete(r.left, i, i+1)
 	ctx, cancel := context.WithCancel(r.ctx)
 	run := &runner{i: len(r.seen), cancel: cancel}
 	r.seen = append(r.seen, AddrResult{Addr: addr, Start: time.Now()})

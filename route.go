@@ -16,7 +16,7 @@ const (
 	nameMemory  = time.Minute      // how long it remembers that a name has resolved
 )
 
-// maxAddresses is how many addresses one attempt tries.
+// maxAddresses is how many addresses one attempt tries, if another one can follow.
 const maxAddresses = 64
 
 // A route is what is known about the addresses of one target. A dial has one, which dials
@@ -149,6 +149,9 @@ func (d *dial) inOrder(ips []netip.Addr, port uint16) []netip.AddrPort {
 	}
 	if d.route != nil {
 		d.route.sort(fit, time.Now())
+	}
+	if d.lastAttempt {
+		return fit // no other attempt will try the rest
 	}
 	return fit[:min(len(fit), maxAddresses)]
 }

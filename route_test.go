@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"syscall"
 	"testing"
@@ -303,6 +304,34 @@ func TestAddressesFitLocalAddr(t *testing.T) {
 			_, err := tr.DialContext(t.Context(), "tcp", trackName+":80")
 			require.Error(t, err)
 			assert.ElementsMatch(t, test.want, hostsOf(tr.attempts[0]), "net decides about their order")
+		})
+	}
+}
+
+// While the addresses of one family are silent, those of the other follow each other without a delay.
+func TestSilentFamilyDoesNotHoldUpTheOther(t *testing.T) {
+	for name, quiet := range map[string]bool{"IPv6": false, "IPv4": true} {
+		testutil.Bubble(t, name+" is silent", func(t *testing.T) {
+			tr := newTrack(t)
+			tr.dns.Set("name.test", dnstest.Addrs("192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::a", "2001:db8::b", "2001:db8::c"))
+			tr.ControlContext = func(ctx context.Context, _, address string, _ syscall.RawConn) error {
+				if netip.MustParseAddrPort(address).Addr().Is4() == quiet {
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				return errCustom
+			}
+			tr.MaxAttempts = 1
+			start := time.Now()
+			_, err := tr.DialContext(t.Context(), "tcp", trackName+":80")
+			require.Error(t, err)
+			last := start
+			for _, a := range tr.attempts[0].Addrs {
+				if a.Addr.Addr().Is4() != quiet {
+					last = a.Start
+				}
+			}
+			assert.LessOrEqual(t, last.Sub(start), 300*ms, "the family that answers is through")
 		})
 	}
 }

@@ -84,9 +84,24 @@ func (own *Log) Join(lookup Lookup) *Log {
 	if log == nil {
 		log = own
 		logs.running[lookup] = log
+	} else {
+		log.wait(own)
 	}
 	log.users++
 	return log
+}
+
+// wait makes the look-up wait for a silent family as long as each of two dials would.
+func (l *Log) wait(other *Log) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.Patience = max(l.Patience, other.Patience)
+	switch {
+	case l.Family == "":
+		l.Family = other.Family
+	case other.Family != "" && other.Family != l.Family:
+		l.Patience = math.MaxInt64 // each needs another one
+	}
 }
 
 // Leave forgets the log if no look-up uses it any more.
