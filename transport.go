@@ -80,6 +80,7 @@ func NewTransport(d *Dialer, base *http.Transport) *Transport {
 		}
 		defer r.attend(one)()
 		conn, err := one.run()
+		one.request.ended(err)
 		if err == nil && one.route != nil {
 			r.connected(one.route, ipPort(foreign.RemoteAddr(conn)))
 		}
@@ -141,6 +142,7 @@ type requestDial struct {
 	ctx     context.Context // ends the dial
 	stop    context.CancelCauseFunc
 	failed  *Error       // the dial's failures so far; nil if there were none or it has connected
+	err     error        // what the dial has returned; nil while it goes on
 	earlier *requestDial // the dial of the same request before this one, which may still go on; nil if there was none
 }
 
@@ -245,12 +247,22 @@ func (d *requestDial) report(failed *Error) {
 	d.failed = failed
 }
 
+// ended notes what the dial has returned.
+func (d *requestDial) ended(err error) {
+	d.request.mu.Lock()
+	defer d.request.mu.Unlock()
+	d.err = err
+}
+
 // withFailure adds the dial's last failure to err if the request ended during an
 // attempt or a wait. In that case net/http reports only that the request is over.
 func (r *request) withFailure(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, has := foreign.As[*Error](err); has || r.dial == nil || r.dial.failed == nil {
+	if r.dial == nil || r.dial.failed == nil {
+		return r.withEnd(err)
+	}
+	if foreign.Holds(err, r.dial.err) {
 		return err
 	}
 	now := time.Now()
@@ -266,3 +278,20 @@ func (r *request) withFailure(err error) error {
 	}
 	return e.asOpError()
 }
+
+// withEnd adds the error of the request's context to err if err is the cause of the context, and
+// another dial's failure. That is so for a request of an errgroup in which a dial has failed.
+// net/http returns the cause alone, as if this request had failed by it.
+func (r *request) withEnd(err error) error {
+	if _, isDial := foreign.As[*Error](err); isDial && r.Err() != nil && foreign.Holds(err, context.Cause(r.Context)) {
+		return &endedRequest{end: r.Err(), cause: err}
+	}
+	return err
+}
+
+// An endedRequest is the error of a request whose context has ended by another dial's failure.
+type endedRequest struct{ end, cause error }
+
+func (e *endedRequest) Error() string   { return e.end.Error() + ": " + foreign.Text(e.cause) }
+func (e *endedRequest) Unwrap() []error { return []error{e.end, e.cause} }
+func (e *endedRequest) Timeout() bool   { return e.end == context.DeadlineExceeded }

@@ -379,6 +379,56 @@ func TestTransportErrorHoldsTheLastFailure(t *testing.T) {
 	})
 }
 
+// A request whose context is canceled with another dial's failure as the cause, as an errgroup does, has been canceled: its
+// error is not the other dial's, wherever the request was.
+func TestTransportErrorIsNotAnotherDials(t *testing.T) {
+	server := func(script *dialtest.Dialer) *http.Server {
+		server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })}
+		go server.Serve(script)
+		return server
+	}
+	for _, test := range []struct {
+		name   string
+		script []dialtest.Outcome
+		dialed bool // the request's own dial has failed before
+	}{
+		{"in a wait", []dialtest.Outcome{dialtest.Refuse}, true},
+		{"in a later attempt", []dialtest.Outcome{dialtest.Refuse.Times(2), dialtest.Timeout}, true},
+		{"in the first attempt", []dialtest.Outcome{dialtest.Timeout}, false},
+		{"while it is served", []dialtest.Outcome{dialtest.OK}, false},
+	} {
+		testutil.Bubble(t, test.name, func(t *testing.T) {
+			_, others := (&redial.Dialer{DialFunc: dialtest.Script(dialtest.NXDomain).DialContext}).Dial("tcp", "other.test:80")
+			require.Equal(t, redial.NotFound, redial.Classify(others))
+			script := dialtest.Script(test.script...)
+			defer server(script).Close()
+			d := &redial.Dialer{DialFunc: script.DialContext, MaxElapsed: -1, Policy: redial.Policy{redial.Refused: every(400 * time.Millisecond)}}
+			if len(test.script) == 1 {
+				d.Policy = redial.Policy{redial.Refused: every(time.Hour)}
+			}
+			client := &http.Client{Transport: redial.NewTransport(d, nil)}
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Second, func() { cancel(others) })
+			_, _, err := testutil.Get(ctx, client, "http://a.test")
+			assert.ErrorIs(t, err, context.Canceled)
+			assert.ErrorIs(t, err, others)
+			assert.False(t, err.(*url.Error).Timeout())
+			assert.NotEqual(t, redial.NotFound, redial.Classify(err))
+			if test.dialed {
+				e := asError(t, err.(*url.Error).Err)
+				assert.Equal(t, "a.test:80", e.Address)
+				assert.Equal(t, redial.Refused, e.Class)
+				assert.Equal(t, redial.ErrCanceled, e.Stop)
+			} else {
+				assert.Equal(t, redial.Canceled, redial.Classify(err))
+				assert.ErrorContains(t, err, ": context canceled: dial tcp")
+			}
+			time.Sleep(time.Minute) // until the attempt in flight has ended
+			client.CloseIdleConnections()
+		})
+	}
+}
+
 // A failure after the dial does not hold the dial's failures: here, a TLS handshake that
 // fails. An error that is the dial's own is not wrapped a second time.
 func TestTransportDoesNotWrapOtherErrors(t *testing.T) {

@@ -116,6 +116,11 @@ func Is(err, target error) bool {
 	})
 }
 
+// Holds reports whether target itself is in err's tree. It does not ask Is methods.
+func Holds(err, target error) bool {
+	return target != nil && Find(err, func(node error) bool { return node == target }) // Find survives types that cannot be compared
+}
+
 // Timeout returns what the first error in err's tree that has a Timeout method says; false if none
 // has. It passes over an error whose method panics.
 func Timeout(err error) (timeout bool) {
