@@ -88,6 +88,14 @@ func Example_explain() {
 	//   - An address is host:port, such as db.example:5432, 192.0.2.1:80 or [2001:db8::1]:80.
 }
 
+func Example_code() {
+	logger := zap.NewExample()
+	_, err := net.DialTimeout("tcp", "db.example", time.Second)
+	advice := explain.For(err)
+	logger.Error("no database", zap.Error(err), zap.String("code", advice.Code))
+	// Output: {"level":"error","msg":"no database","error":"dial tcp: address db.example: missing port in address","code":"invalid.no-port"}
+}
+
 // retrying.md
 
 func Example_schedule() {

@@ -29,7 +29,7 @@ var root = os.DirFS(rootDir)
 //     <!-- example_test.go -->
 //   - each text block is real output. The comment names an Example, a golden file that a test compares, or a command of
 //     examples, which the test runs: <!-- ExampleError -->, <!-- dialtest/example_test.go ExampleScript_logs -->,
-//     <!-- explain/testdata/unknown.golden -->, <!-- go run ./examples/quickstart -->, <!-- probe localhost:5432 -->. Benchmarks
+//     <!-- explain/testdata/unknown.not-a-dial.golden -->, <!-- go run ./examples/quickstart -->, <!-- probe localhost:5432 -->. Benchmarks
 //     (<!-- go test -bench Dial . -->) are not run
 //   - each relative link leads somewhere, and its anchor to a heading
 //   - each go run command in a sh block names a program that exists
@@ -249,8 +249,8 @@ var pageTests = map[string]struct{ text, complaint string }{
 	"an Example's output":     {"<!-- ExampleDo -->\n```text\nready after 3 handshakes: <nil>\n```\n", ""},
 	"another output":          {"<!-- ExampleDo -->\n```text\nready after 4 handshakes: <nil>\n```\n", "not in the source"},
 	"no such Example":         {"<!-- ExampleNone -->\n```text\nhello\n```\n", "there is no ExampleNone"},
-	"a golden file":           {"<!-- explain/testdata/unknown.golden -->\n```text\n...\n  - Does a proxy or a tunnel lead there? Its log says more. A proxy's refusal comes as its text only.\n```\n", ""},
-	"another text":            {"<!-- explain/testdata/unknown.golden -->\n```text\nIt works.\n```\n", "not in the source"},
+	"a golden file":           {"<!-- explain/testdata/unknown.not-a-dial.golden -->\n```text\n...\n  - Does a proxy or a tunnel lead there? Its log says more. A proxy's refusal comes as its text only.\n```\n", ""},
+	"another text":            {"<!-- explain/testdata/unknown.not-a-dial.golden -->\n```text\nIt works.\n```\n", "not in the source"},
 	"output without a source": {"```text\nhello\n```\n", "must name an Example"},
 	"no such program":         {"```sh\ngo run ./examples/none\n```\n", "no program"},
 	"a program":               {"```sh\ncd examples/integrations\ngo run ./pgx\n```\n", ""},

@@ -345,13 +345,13 @@ var unreachableRules = []rule{
 		}},
 	{"no-route-ipv6", redial.Unreachable, (*facts).isIPv6, "{Where} is unreachable: no IPv6 route leads there, or a router or firewall says so", "", []check{
 		ask("Is there an IPv6 route, or is it \"unreachable\"?", here, route),
-		ask("If so, which router rejects it? (If the trace arrives, a firewall rejects the port.)", here, trace),
+		ask("Else, which router rejects it? (If the trace arrives, a firewall rejects the port.)", here, trace),
 		ask("Does a firewall reject it (no-route)?", onWay, firewall),
 		say("Is IPv4 enough? Give the name an IPv4 address (A record), or dial IPv4 only (tcp4)."),
 	}},
 	{"no-route", redial.Unreachable, nil, "{Where} is unreachable: no route leads there, or a router or firewall says so", "", []check{
 		ask("Is there a route, or is it \"unreachable\"?", here, route),
-		ask("If so, which router rejects it? (If the trace arrives, a firewall rejects the port.)", here, trace),
+		ask("Else, which router rejects it? (If the trace arrives, a firewall rejects the port.)", here, trace),
 		ask("Does a firewall reject it (net unreachable or prohibited)?", onWay, firewall),
 		say("Is the VPN connected? Is this in a container or a sandbox without a network?"),
 	}},
