@@ -64,8 +64,5 @@ func on(err error, goos string) Advice {
 	return f.advice()
 }
 
-// advice returns what the first rule that fits says.
-func (f *facts) advice() Advice { return f.ruleFor().advice(f) }
-
 // isZero reports whether a is the Advice of no failure.
 func (a Advice) isZero() bool { return a.Code == "" }

@@ -75,9 +75,9 @@ func TestGolden(t *testing.T) {
 	for _, code := range asserted {
 		codes[code] = true
 	}
-	for _, table := range rules {
+	for class, table := range rules {
 		for _, r := range table {
-			code := r.class.String() + "." + r.code
+			code := class.String() + "." + r.code
 			assert.True(t, codes[code], "no golden file has the code %s", code)
 		}
 	}

@@ -61,6 +61,9 @@ func factsOf(err error, goos string) *facts {
 		f.noteEnd()
 		f.noteResults()
 	}
+	if _, ok := rules[f.class]; !ok {
+		f.class = redial.Unknown
+	}
 	f.took = f.longest()
 	f.least = f.took
 	if literal := f.through; !f.remote.IsValid() && f.path == "" && !f.asked.isUnix() {

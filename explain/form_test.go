@@ -223,9 +223,9 @@ func TestEveryConditionOfEveryClassKeepsTheForm(t *testing.T) {
 func TestRules(t *testing.T) {
 	placeholder := regexp.MustCompile(`\{([^}]*)\}`)
 	codes := map[string]bool{}
-	for _, table := range rules {
+	for class, table := range rules {
 		for i, r := range table {
-			code := r.class.String() + "." + r.code
+			code := class.String() + "." + r.code
 			assert.False(t, codes[code], "two rules have the code %s", code)
 			codes[code] = true
 			assert.Equal(t, i == len(table)-1, r.when == nil, "%s: only the last rule of a class always fits", code)

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/seed-33f8b841/redial"
@@ -13,8 +14,7 @@ import (
 // Texts have placeholders in braces. Those in placeholders.go are the only ones. A
 // placeholder with a question mark at its end may be empty; it brings its own space.
 type rule struct {
-	code     string // without the class
-	class    redial.Class
+	code     string            // without the class
 	when     func(*facts) bool // nil: always
 	observed string            // a sentence without its full stop
 	likely   string            // sentences, or empty
@@ -43,25 +43,28 @@ const (
 func say(question string) check                           { return check{question: question} }
 func ask(question string, where place, run command) check { return check{question, where, run} }
 
-// rules has all rules in order. Each class ends with a rule that always fits.
-var rules = [][]rule{refusedRules, resetRules, dnsRules, notFoundRules, timeoutRules, unreachableRules, deniedRules,
-	exhaustedRules, tlsRules, invalidRules, canceledRules, unknownRules}
+// row makes a rule.
+func row(code string, when func(*facts) bool, observed, likely string, checks ...check) rule {
+	return rule{code, when, observed, likely, checks}
+}
 
-// ruleFor returns the first rule that fits.
-func (f *facts) ruleFor() *rule {
-	for _, table := range rules {
-		for i := range table {
-			if r := &table[i]; r.class == f.class && (r.when == nil || r.when(f)) {
-				return r
-			}
-		}
-	}
-	return &unknownRules[len(unknownRules)-1] // the class is none of redial's
+// rules has the rules of each class in order. The last one always fits.
+var rules = map[redial.Class][]rule{
+	redial.Unknown: unknownRules, redial.Refused: refusedRules, redial.Reset: resetRules, redial.DNS: dnsRules,
+	redial.NotFound: notFoundRules, redial.Timeout: timeoutRules, redial.Unreachable: unreachableRules, redial.Denied: deniedRules,
+	redial.Exhausted: exhaustedRules, redial.TLS: tlsRules, redial.Invalid: invalidRules, redial.Canceled: canceledRules,
+}
+
+// advice returns what the first rule that fits says.
+func (f *facts) advice() Advice {
+	table := rules[f.class]
+	i := slices.IndexFunc(table, func(r rule) bool { return r.when == nil || r.when(f) })
+	return table[i].advice(f)
 }
 
 // advice returns what the rule says about the failure.
-func (r *rule) advice(f *facts) Advice {
-	a := Advice{Code: r.class.String() + "." + r.code, Observed: f.fill(r.observed) + f.history() + ".", Likely: f.fill(r.likely)}
+func (r rule) advice(f *facts) Advice {
+	a := Advice{Code: f.class.String() + "." + r.code, Observed: f.fill(r.observed) + f.history() + ".", Likely: f.fill(r.likely)}
 	for _, c := range r.checks {
 		a.Checks = append(a.Checks, c.filled(f))
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
-	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/internal/dnsname"
 	"github.com/seed-33f8b841/redial/internal/errno"
 )
@@ -23,171 +22,169 @@ var remove = say("Remove that from the setting or the file that it comes from.")
 
 var invalidRules = []rule{
 	// An address that package net cannot take apart.
-	{"empty-port", redial.Invalid, all((*facts).dialsPortZero, func(f *facts) bool { return f.port() == "" }), "{Bad} has no port after its colon", "", []check{
-		say("Is the port missing in the setting that it comes from?"), form}},
-	{"port-0", redial.Invalid, (*facts).dialsPortZero, "{Bad} cannot be dialed: no server can listen on port 0", "", []check{
+	row("empty-port", all((*facts).dialsPortZero, func(f *facts) bool { return f.port() == "" }),
+		"{Bad} has no port after its colon", "",
+		say("Is the port missing in the setting that it comes from?"), form),
+	row("port-0", (*facts).dialsPortZero, "{Bad} cannot be dialed: no server can listen on port 0", "",
 		say("Is the port missing in the setting that it comes from?"),
-		say("Is it the address that a listener was configured with? Port 0 stands for any; Listener.Addr has the real one."),
-	}},
-	{"family", redial.Invalid, (*facts).isWrongFamily, "{bad host} is of another family than the network {network} takes", "", []check{
-		say("Dial {either network}, which takes both IPv4 and IPv6, or an address of the other family."),
-	}},
-	{"local-family", redial.Invalid, (*facts).isWrongLocal,
-		"The local address {bad local} (LocalAddr) and the address to dial are of different families or kinds", "", []check{
-			say("Leave LocalAddr out: the system chooses. Or give it an address of the same family, IPv4 or IPv6, as the target."),
-			say("Is the type of LocalAddr right, such as *net.TCPAddr for tcp?"),
-		}},
-	{"url", redial.Invalid, (*facts).isURL, "{Bad} is a URL, not host:port", "", []check{
-		say("Dial {host of url} instead, or give the URL to an HTTP client."), form}},
-	{"path", redial.Invalid, func(f *facts) bool { return f.badAddr != nil && strings.HasPrefix(f.bad(), "/") }, "{Bad} is a path, not host:port", "", []check{
-		say("Is it a unix socket? Then the network must be unix, not {network}."), form}},
-	{"odd-address", redial.Invalid, func(f *facts) bool { return f.badAddr != nil && oddity(f.bad()) != "" }, "{Bad} {odd bad}", "", []check{remove, form}},
-	{"user", redial.Invalid, func(f *facts) bool { return f.badAddr != nil && strings.Contains(f.bad(), "@") },
-		"{Bad} has a user in front of the host, which a dial does not take", "", []check{
-			say("Leave out what is before the last @: the user and the password go to the protocol's client."), form}},
-	{"brackets-missing", redial.Invalid, all(badAddress(tooManyColons), func(f *facts) bool { return bracketed(f.badAddr.Addr) != "" }),
-		"{Bad} is an IPv6 address without brackets", "", []check{
-			say("An IPv6 address needs brackets, and a port after them: did you mean {bracketed}?")}},
-	{"no-port", redial.Invalid, badAddress(missingPort), "{Bad} has no port", "", []check{
-		say("Add the port of the service, for example {with port}."), form}},
-	{"colons", redial.Invalid, badAddress(tooManyColons), "{Bad} has too many colons: only one may come before the port, unless the host is in brackets", "", []check{
-		say("Is there a second port, or an IPv6 address with a mistake? It needs brackets: [2001:db8::1]:80."), form}},
-	{"brackets", redial.Invalid, func(f *facts) bool { return f.badAddr != nil && strings.ContainsAny(f.badAddr.Err, "[]") },
-		"{Bad} has a bracket too few, too many or in the wrong place", "", []check{
-			say("Brackets go around an IPv6 address, and the port after them: [2001:db8::1]:80.")}},
-	{"odd-port", redial.Invalid, func(f *facts) bool { return f.badPort() != "" && oddity(f.badPort()) != "" }, "The port {bad port} {odd port}", "", []check{remove, form}},
-	{"port-range", redial.Invalid, func(f *facts) bool { return f.badPort() != "" && strings.Trim(f.badPort(), "-+0123456789") == "" },
-		"The port {bad port} is not from 0 to 65535", "", []check{
-			say("Is there a digit too many, or something else in the place of the port?"), form}},
-	{"port", redial.Invalid, func(f *facts) bool { return f.badPort() != "" },
-		"The port {bad port} is no number, and no service of that name is known here", "", []check{
-			say("Give the port as a number, for example 5432."),
-			say("Is the name spelt right, and in /etc/services? Small container images have no such file."),
-		}},
-	{"address", redial.Invalid, func(f *facts) bool { return f.badAddr != nil }, "{Bad} cannot be dialed: {address error}", "", []check{form}},
+		say("Is it the address that a listener was configured with? Port 0 stands for any; Listener.Addr has the real one.")),
+	row("family", (*facts).isWrongFamily, "{bad host} is of another family than the network {network} takes", "",
+		say("Dial {either network}, which takes both IPv4 and IPv6, or an address of the other family.")),
+	row("local-family", (*facts).isWrongLocal,
+		"The local address {bad local} (LocalAddr) and the address to dial are of different families or kinds", "",
+		say("Leave LocalAddr out: the system chooses. Or give it an address of the same family, IPv4 or IPv6, as the target."),
+		say("Is the type of LocalAddr right, such as *net.TCPAddr for tcp?")),
+	row("url", (*facts).isURL, "{Bad} is a URL, not host:port", "",
+		say("Dial {host of url} instead, or give the URL to an HTTP client."), form),
+	row("path", func(f *facts) bool { return f.badAddr != nil && strings.HasPrefix(f.bad(), "/") },
+		"{Bad} is a path, not host:port", "",
+		say("Is it a unix socket? Then the network must be unix, not {network}."), form),
+	row("odd-address", func(f *facts) bool { return f.badAddr != nil && oddity(f.bad()) != "" }, "{Bad} {odd bad}", "",
+		remove, form),
+	row("user", func(f *facts) bool { return f.badAddr != nil && strings.Contains(f.bad(), "@") },
+		"{Bad} has a user in front of the host, which a dial does not take", "",
+		say("Leave out what is before the last @: the user and the password go to the protocol's client."), form),
+	row("brackets-missing", all(badAddress(tooManyColons), func(f *facts) bool { return bracketed(f.badAddr.Addr) != "" }),
+		"{Bad} is an IPv6 address without brackets", "",
+		say("An IPv6 address needs brackets, and a port after them: did you mean {bracketed}?")),
+	row("no-port", badAddress(missingPort), "{Bad} has no port", "",
+		say("Add the port of the service, for example {with port}."), form),
+	row("colons", badAddress(tooManyColons),
+		"{Bad} has too many colons: only one may come before the port, unless the host is in brackets", "",
+		say("Is there a second port, or an IPv6 address with a mistake? It needs brackets: [2001:db8::1]:80."), form),
+	row("brackets", func(f *facts) bool { return f.badAddr != nil && strings.ContainsAny(f.badAddr.Err, "[]") },
+		"{Bad} has a bracket too few, too many or in the wrong place", "",
+		say("Brackets go around an IPv6 address, and the port after them: [2001:db8::1]:80.")),
+	row("odd-port", func(f *facts) bool { return f.badPort() != "" && oddity(f.badPort()) != "" },
+		"The port {bad port} {odd port}", "",
+		remove, form),
+	row("port-range", func(f *facts) bool { return f.badPort() != "" && strings.Trim(f.badPort(), "-+0123456789") == "" },
+		"The port {bad port} is not from 0 to 65535", "",
+		say("Is there a digit too many, or something else in the place of the port?"), form),
+	row("port", func(f *facts) bool { return f.badPort() != "" },
+		"The port {bad port} is no number, and no service of that name is known here", "",
+		say("Give the port as a number, for example 5432."),
+		say("Is the name spelt right, and in /etc/services? Small container images have no such file.")),
+	row("address", func(f *facts) bool { return f.badAddr != nil }, "{Bad} cannot be dialed: {address error}", "", form),
 
 	// A network that package net does not know.
-	{"network-empty", redial.Invalid, unknownNetwork(func(n string) bool { return n == "" }), "The network to dial is empty", "", []check{
-		say("Is the setting that it comes from not set? Most programs need tcp."), networks}},
-	{"network-spelling", redial.Invalid, unknownNetwork(isMisspelt), "{bad network} is not a network that Go can dial", "", []check{
-		say("Use {network lowered}: in small letters, and without spaces."), networks}},
-	{"network-scheme", redial.Invalid, unknownNetwork(isScheme), "{bad network} is not a network that Go can dial", "", []check{
-		say("Use tcp: {network lowered} is spoken on top of it."), networks}},
-	{"network-swapped", redial.Invalid, unknownNetwork(func(n string) bool { return strings.ContainsAny(n, ".:/") }),
-		"{bad network} is not a network that Go can dial", "", []check{
-			say("It looks like an address: the network comes first, as in Dial(\"tcp\", \"db.example:5432\")."), networks}},
-	{"network", redial.Invalid, unknownNetwork(func(string) bool { return true }), "{bad network} is not a network that Go can dial", "", []check{networks}},
+	row("network-empty", unknownNetwork(func(n string) bool { return n == "" }), "The network to dial is empty", "",
+		say("Is the setting that it comes from not set? Most programs need tcp."), networks),
+	row("network-spelling", unknownNetwork(isMisspelt), "{bad network} is not a network that Go can dial", "",
+		say("Use {network lowered}: in small letters, and without spaces."), networks),
+	row("network-scheme", unknownNetwork(isScheme), "{bad network} is not a network that Go can dial", "",
+		say("Use tcp: {network lowered} is spoken on top of it."), networks),
+	row("network-swapped", unknownNetwork(func(n string) bool { return strings.ContainsAny(n, ".:/") }),
+		"{bad network} is not a network that Go can dial", "",
+		say("It looks like an address: the network comes first, as in Dial(\"tcp\", \"db.example:5432\")."), networks),
+	row("network", unknownNetwork(func(string) bool { return true }), "{bad network} is not a network that Go can dial", "",
+		networks),
 
 	// A name that no DNS can hold. The input is pointed at, and where it comes from is asked.
-	{"name-odd", redial.Invalid, func(f *facts) bool { return f.dns != nil && oddity(f.name()) != "" }, "{bad name} {odd name}", "", []check{remove, say("A host name has letters, digits, hyphens and dots.")}},
-	{"name-user", redial.Invalid, nameFault(dnsname.Mailbox), "{bad name} has an @, which no host name has", "", []check{
-		say("Leave out what is before the @: the user and the password go to the protocol's client."), source}},
-	{"name-zone", redial.Invalid, all(nameFault(dnsname.Colon), func(f *facts) bool { return strings.Contains(f.name(), "%") }),
-		"{bad name} has a zone after %, but is no IPv6 address", "", []check{
-			say("An IPv6 address with a zone looks like fe80::1%eth0."), source}},
-	{"name-colon", redial.Invalid, nameFault(dnsname.Colon), "{bad name} has colons, but is no IPv6 address", "", []check{
-		say("An IPv6 address is up to eight groups of hexadecimal digits, such as 2001:db8::1."), source}},
-	{"name-ipv4", redial.Invalid, nameFault(dnsname.BadIPv4), "{bad name} is no IPv4 address: {ipv4 fault}", "", []check{
-		say("An IPv4 address is four numbers from 0 to 255 without leading zeros, such as 192.0.2.1."), source}},
-	{"name-empty-part", redial.Invalid, nameFault(dnsname.EmptyLabel), "{bad name} has an empty part: two dots side by side, or one in front", "", []check{
-		say("Is a variable empty that should fill the part?"), source}},
-	{"name-long", redial.Invalid, nameFault(dnsname.LongName), "{bad name} is too long for a name: {name length} characters, 253 at most", "", []check{
-		say("Is a token, a list or a whole text in the place of the host?"), source}},
-	{"name-long-part", redial.Invalid, nameFault(dnsname.LongLabel), "{bad name} has a part that is too long: {long part} characters, 63 at most", "", []check{
-		say("Is a key, a token or a whole path in the place of the host?"), source}},
+	row("name-odd", func(f *facts) bool { return f.dns != nil && oddity(f.name()) != "" }, "{bad name} {odd name}", "",
+		remove,
+		say("A host name has letters, digits, hyphens and dots.")),
+	row("name-user", nameFault(dnsname.Mailbox), "{bad name} has an @, which no host name has", "",
+		say("Leave out what is before the @: the user and the password go to the protocol's client."), source),
+	row("name-zone", all(nameFault(dnsname.Colon), func(f *facts) bool { return strings.Contains(f.name(), "%") }),
+		"{bad name} has a zone after %, but is no IPv6 address", "",
+		say("An IPv6 address with a zone looks like fe80::1%eth0."), source),
+	row("name-colon", nameFault(dnsname.Colon), "{bad name} has colons, but is no IPv6 address", "",
+		say("An IPv6 address is up to eight groups of hexadecimal digits, such as 2001:db8::1."), source),
+	row("name-ipv4", nameFault(dnsname.BadIPv4), "{bad name} is no IPv4 address: {ipv4 fault}", "",
+		say("An IPv4 address is four numbers from 0 to 255 without leading zeros, such as 192.0.2.1."), source),
+	row("name-empty-part", nameFault(dnsname.EmptyLabel), "{bad name} has an empty part: two dots side by side, or one in front",
+		"",
+		say("Is a variable empty that should fill the part?"), source),
+	row("name-long", nameFault(dnsname.LongName), "{bad name} is too long for a name: {name length} characters, 253 at most", "",
+		say("Is a token, a list or a whole text in the place of the host?"), source),
+	row("name-long-part", nameFault(dnsname.LongLabel),
+		"{bad name} has a part that is too long: {long part} characters, 63 at most", "",
+		say("Is a key, a token or a whole path in the place of the host?"), source),
 
 	// Neither the input nor the system: the program.
-	{"empty", redial.Invalid, func(f *facts) bool { return f.leaf() != nil && f.leaf() == errMissingAddress() },
-		"There is no address to dial: it is empty", "", []check{
-			say("Is the setting or the variable that it comes from not set, or its name misspelt?"), form}},
-	{"permanent", redial.Invalid, all(reported(errno.Unknown), (*facts).isPermanent),
-		"The program's own code says that the dial of {where} can never work: {text}", "", []check{
-			say("Its dial or verify function returned that by backoff.Permanent: what it says is what to correct.")}},
-	{"other", redial.Invalid, reported(errno.Unknown), "The dial of {where} can never work as it was asked for: {text}", "", []check{
+	row("empty", func(f *facts) bool { return f.leaf() != nil && f.leaf() == errMissingAddress() },
+		"There is no address to dial: it is empty", "",
+		say("Is the setting or the variable that it comes from not set, or its name misspelt?"), form),
+	row("permanent", all(reported(errno.Unknown), (*facts).isPermanent),
+		"The program's own code says that the dial of {where} can never work: {text}", "",
+		say("Its dial or verify function returned that by backoff.Permanent: what it says is what to correct.")),
+	row("other", reported(errno.Unknown), "The dial of {where} can never work as it was asked for: {text}", "",
 		say("Does the program have a dial function of its own? Then what it says is what to correct."),
-		say("Do the network, the address and the local address (LocalAddr) go together?"),
-	}},
+		say("Do the network, the address and the local address (LocalAddr) go together?")),
 
 	// What the system does not accept.
-	{"port-0-system", redial.Invalid, all((*facts).isPortZero, reported(errno.AddressNotAvailable)), "Port 0 of {where} cannot be dialed", "", []check{
-		say("Is the port missing in the setting that it comes from?"), form}},
-	{"option-interface", redial.Invalid, all((*facts).isAnyOption, reported(errno.NoDevice, errno.NoDeviceOrAddress)),
+	row("port-0-system", all((*facts).isPortZero, reported(errno.AddressNotAvailable)), "Port 0 of {where} cannot be dialed", "",
+		say("Is the port missing in the setting that it comes from?"), form),
+	row("option-interface", all((*facts).isAnyOption, reported(errno.NoDevice, errno.NoDeviceOrAddress)),
 		"The network interface that the program binds its socket to does not exist: nothing was sent to {where}",
-		"Likely the name given to SO_BINDTODEVICE (Dialer.Control) is wrong, or the interface is gone.", []check{
-			ask("Is the interface there, by that name?", here, links),
-			say("Was it removed, renamed or moved to another namespace, as a VPN's or a container's is?"),
-		}},
-	{"option", redial.Invalid, (*facts).isAnyOption,
+		"Likely the name given to SO_BINDTODEVICE (Dialer.Control) is wrong, or the interface is gone.",
+		ask("Is the interface there, by that name?", here, links),
+		say("Was it removed, renamed or moved to another namespace, as a VPN's or a container's is?")),
+	row("option", (*facts).isAnyOption,
 		"The system does not accept an option that the program sets on its socket: nothing was sent to {where}",
-		"Likely one that the program sets itself (Dialer.Control).", []check{
-			say("Does this kernel have the option, and does its value fit the socket (IPv4 or IPv6, TCP or UDP)?"),
-			ask("Does it name an address or an interface that this machine does not have?", here, addresses),
-		}},
-	{"bind-socket", redial.Invalid, all(by("bind"), (*facts).isUnix), "The unix socket of the program's own end (LocalAddr) cannot be made", "", []check{
+		"Likely one that the program sets itself (Dialer.Control).",
+		say("Does this kernel have the option, and does its value fit the socket (IPv4 or IPv6, TCP or UDP)?"),
+		ask("Does it name an address or an interface that this machine does not have?", here, addresses)),
+	row("bind-socket", all(by("bind"), (*facts).isUnix), "The unix socket of the program's own end (LocalAddr) cannot be made", "",
 		say("Does its directory exist, and is each part before the last a directory?"),
-		say("Is the path too long? It may have 107 bytes (103 on BSD and macOS)."),
-	}},
-	{"local-address", redial.Invalid, all(by("bind"), reported(errno.AddressNotAvailable)),
-		"The program asks for the local address {local} (LocalAddr), which this machine does not have", "", []check{
-			ask("Is it among this machine's addresses? (A \"tentative\" or \"dadfailed\" one does not count.)", here, addressFlags),
-			say("Has it moved to another host, as a virtual IP does, or is its interface not up yet?"),
-			say("Is it needed? Without it, the system chooses the right one."),
-		}},
-	{"local-zone-gone", redial.Invalid, all(by("bind"), reported(errno.NoDevice, errno.NoDeviceOrAddress)),
-		"The local address {local} (LocalAddr) names an interface (zone) that does not exist", "", []check{
-			ask("Is the interface there, by that name?", here, links),
-			say("Is it needed? Without it, the system chooses the right one."),
-		}},
-	{"local-zone", redial.Invalid, all(by("bind"), (*facts).isLinkLocalSource),
-		"The local address {local} (LocalAddr) is link-local, and lacks its interface (zone)", "", []check{
-			ask("Which interface does it belong to? Add it, as in fe80::1%eth0.", here, links),
-			say("Is it needed? Without it, the system chooses the right one."),
-		}},
-	{"bind", redial.Invalid, by("bind"), "The program asks for the local address {local} (LocalAddr), which the system cannot use for this dial", "", []check{
+		say("Is the path too long? It may have 107 bytes (103 on BSD and macOS).")),
+	row("local-address", all(by("bind"), reported(errno.AddressNotAvailable)),
+		"The program asks for the local address {local} (LocalAddr), which this machine does not have", "",
+		ask("Is it among this machine's addresses? (A \"tentative\" or \"dadfailed\" one does not count.)", here, addressFlags),
+		say("Has it moved to another host, as a virtual IP does, or is its interface not up yet?"),
+		say("Is it needed? Without it, the system chooses the right one.")),
+	row("local-zone-gone", all(by("bind"), reported(errno.NoDevice, errno.NoDeviceOrAddress)),
+		"The local address {local} (LocalAddr) names an interface (zone) that does not exist", "",
+		ask("Is the interface there, by that name?", here, links),
+		say("Is it needed? Without it, the system chooses the right one.")),
+	row("local-zone", all(by("bind"), (*facts).isLinkLocalSource),
+		"The local address {local} (LocalAddr) is link-local, and lacks its interface (zone)", "",
+		ask("Which interface does it belong to? Add it, as in fe80::1%eth0.", here, links),
+		say("Is it needed? Without it, the system chooses the right one.")),
+	row("bind", by("bind"),
+		"The program asks for the local address {local} (LocalAddr), which the system cannot use for this dial", "",
 		say("Is it of another family, IPv4 or IPv6, than the target?"),
-		ask("Is it among this machine's addresses?", here, addresses),
-	}},
-	{"socket-type", redial.Invalid, all((*facts).isUnix, reported(errno.WrongProtocolType)),
-		"The unix socket {where} is of another type than {network}", "", []check{
-			ask("Which type is it: u_str (dial unix), u_dgr (unixgram) or u_seq (unixpacket)?", here, allUnixSockets)}},
-	{"path-odd", redial.Invalid, all((*facts).isUnix, (*facts).isOddPath), "The path {where} {odd path}", "", []check{
-		say("Remove that from the setting or the file that the path comes from.")}},
-	{"path-long", redial.Invalid, all((*facts).isUnix, func(f *facts) bool { return len(f.address()) > longestPath || f.condition == errno.NameTooLong }),
-		"The path {where} is too long for a socket: {path length} bytes, 107 at most (103 on BSD and macOS)", "", []check{
-			say("Use a shorter path, or a symbolic link to the directory.")}},
-	{"path-not-directory", redial.Invalid, all((*facts).isUnix, reported(errno.NotDirectory)),
-		"The path {where} leads through something that is no directory", "", []check{ask("Which part of it is no directory?", here, directories)}},
-	{"path-loop", redial.Invalid, all((*facts).isUnix, reported(errno.LinkLoop)),
-		"The path {where} leads through symbolic links that go round in a circle", "", []check{ask("Which links are these?", here, directories)}},
-	{"socket-path", redial.Invalid, (*facts).isUnix, "The path {where} cannot be a socket's", "", []check{
-		ask("What is there?", here, file),
-		say("Do the network (unix, unixgram, unixpacket) and the local address (LocalAddr) fit the server's socket?"),
-	}},
-	{"no-family", redial.Invalid, reported(errno.FamilyNotSupported, errno.ProtocolFamilyNotSupported),
-		"This machine has no sockets of the family that {where} needs", "", []check{
-			ask("Is IPv6 switched off in the kernel (ipv6.disable=1)?", here, kernelCommand),
-			ask("Does a seccomp filter (2) restrict the program, as systemd's RestrictAddressFamilies= does?", here, seccomp),
-			say("Is IPv4 enough? Dial the IPv4 address, or IPv4 only (tcp4)."),
-		}},
-	{"loopback-source", redial.Invalid, all(reported(errno.InvalidArgument), (*facts).isLoopbackSource),
-		"The local address {local} (LocalAddr) is a loopback address, which cannot reach {where}", "", []check{
-			say("Leave LocalAddr out: the system chooses. Or give it an address of the interface that leads there."),
-			ask("Which address (src) leads there?", here, route),
-		}},
-	{"zone-gone", redial.Invalid, all(reported(errno.InvalidArgument), (*facts).isLinkLocal, func(f *facts) bool { return f.remote.Addr().Zone() != "" }),
-		"The link-local address {where} names the interface {zone}, which does not exist or does not lead there", "", []check{
-			ask("Is the interface there, by that name?", here, links)}},
-	{"zone", redial.Invalid, all(reported(errno.InvalidArgument), (*facts).isLinkLocal),
-		"The link-local address {where} lacks its interface (zone)", "", []check{
-			ask("Which interface leads there? Add it, as in {zoned}.", here, links)}},
-	{"argument", redial.Invalid, reported(errno.InvalidArgument), "The system cannot connect to {where} as it was asked to", "", []check{
+		ask("Is it among this machine's addresses?", here, addresses)),
+	row("socket-type", all((*facts).isUnix, reported(errno.WrongProtocolType)),
+		"The unix socket {where} is of another type than {network}", "",
+		ask("Which type is it: u_str (dial unix), u_dgr (unixgram) or u_seq (unixpacket)?", here, allUnixSockets)),
+	row("path-odd", all((*facts).isUnix, (*facts).isOddPath), "The path {where} {odd path}", "",
+		say("Remove that from the setting or the file that the path comes from.")),
+	row("path-long",
+		all((*facts).isUnix, func(f *facts) bool { return len(f.address()) > longestPath || f.condition == errno.NameTooLong }),
+		"The path {where} is too long for a socket: {path length} bytes, 107 at most (103 on BSD and macOS)", "",
+		say("Use a shorter path, or a symbolic link to the directory.")),
+	row("path-not-directory", all((*facts).isUnix, reported(errno.NotDirectory)),
+		"The path {where} leads through something that is no directory", "",
+		ask("Which part of it is no directory?", here, directories)),
+	row("path-loop", all((*facts).isUnix, reported(errno.LinkLoop)),
+		"The path {where} leads through symbolic links that go round in a circle", "",
+		ask("Which links are these?", here, directories)),
+	row("socket-path", (*facts).isUnix, "The path {where} cannot be a socket's", "", ask("What is there?", here, file),
+		say("Do the network (unix, unixgram, unixpacket) and the local address (LocalAddr) fit the server's socket?")),
+	row("no-family", reported(errno.FamilyNotSupported, errno.ProtocolFamilyNotSupported),
+		"This machine has no sockets of the family that {where} needs", "",
+		ask("Is IPv6 switched off in the kernel (ipv6.disable=1)?", here, kernelCommand),
+		ask("Does a seccomp filter (2) restrict the program, as systemd's RestrictAddressFamilies= does?", here, seccomp),
+		say("Is IPv4 enough? Dial the IPv4 address, or IPv4 only (tcp4).")),
+	row("loopback-source", all(reported(errno.InvalidArgument), (*facts).isLoopbackSource),
+		"The local address {local} (LocalAddr) is a loopback address, which cannot reach {where}", "",
+		say("Leave LocalAddr out: the system chooses. Or give it an address of the interface that leads there."),
+		ask("Which address (src) leads there?", here, route)),
+	row("zone-gone",
+		all(reported(errno.InvalidArgument), (*facts).isLinkLocal, func(f *facts) bool { return f.remote.Addr().Zone() != "" }),
+		"The link-local address {where} names the interface {zone}, which does not exist or does not lead there", "",
+		ask("Is the interface there, by that name?", here, links)),
+	row("zone", all(reported(errno.InvalidArgument), (*facts).isLinkLocal),
+		"The link-local address {where} lacks its interface (zone)", "",
+		ask("Which interface leads there? Add it, as in {zoned}.", here, links)),
+	row("argument", reported(errno.InvalidArgument), "The system cannot connect to {where} as it was asked to", "",
 		ask("Does a blackhole route lead there?", here, blackholes),
-		say("Do the local address (LocalAddr) and the socket options (Control) fit the target?"),
-	}},
-	{"unsupported", redial.Invalid, nil, "This system does not support what the dial of {where} asks for", "", []check{
+		say("Do the local address (LocalAddr) and the socket options (Control) fit the target?")),
+	row("unsupported", nil, "This system does not support what the dial of {where} asks for", "",
 		say("Is the network right for the address: tcp, udp, or a protocol that this system has?"),
-		ask("Does a seccomp filter (2) restrict the program? gVisor and container runtimes leave out calls, too.", here, seccomp),
-	}},
+		ask("Does a seccomp filter (2) restrict the program? gVisor and container runtimes leave out calls, too.", here, seccomp)),
 }
 
 var (

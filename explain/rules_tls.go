@@ -6,59 +6,50 @@ import (
 	"reflect"
 	"strings"
 	"time"
-
-	"github.com/seed-33f8b841/redial"
 )
 
 // The rules of TLS handshakes. The peer accepted, so firewalls and routes are no suspects.
 
 var tlsRules = []rule{
-	{"plain-http", redial.TLS, func(f *facts) bool { return f.firstBytes() == "HTTP/" },
-		"{Where} does not speak TLS on that port: it answered in plain HTTP", "", plainChecks},
-	{"plain-text", redial.TLS, func(f *facts) bool { return f.firstBytes() != "" },
-		"{Where} does not speak TLS on that port: it answered in plain text or another protocol", "", plainChecks},
-	{"name", redial.TLS, has[x509.HostnameError], "The certificate of {where} is for {names}, not for {expected name}", "", []check{
+	row("plain-http", func(f *facts) bool { return f.firstBytes() == "HTTP/" },
+		"{Where} does not speak TLS on that port: it answered in plain HTTP", "", plainChecks...),
+	row("plain-text", func(f *facts) bool { return f.firstBytes() != "" },
+		"{Where} does not speak TLS on that port: it answered in plain text or another protocol", "", plainChecks...),
+	row("name", has[x509.HostnameError], "The certificate of {where} is for {names}, not for {expected name}", "",
 		say("Is the server dialed by a name or an IP address that the certificate lacks? Dial a name that it has, or set ServerName."),
 		say("Is it the right server? A server that does not know the name asked for shows its default certificate."),
-		say("If both are right, the server needs a certificate with that name (subjectAltName; the common name does not count)."),
-	}},
-	{"self-signed", redial.TLS, (*facts).isSelfSigned,
-		"The certificate of {where} is self-signed ({issuer}), and this program does not trust it", "", []check{
-			say("Is it meant to be? Add it to the certificates trusted (SSL_CERT_FILE, tls.Config.RootCAs), or get one from an authority."),
-			ask("Is it the right server? A proxy or a default site may show a certificate of its own.", here, certificates),
-		}},
-	{"authority", redial.TLS, has[x509.UnknownAuthorityError],
-		"The certificate of {where} was issued by {issuer}, which this program does not trust", "", []check{
-			say("Is it a private authority's? Add the authority's certificate to those trusted (SSL_CERT_FILE, tls.Config.RootCAs)."),
-			ask("Does the server leave out an intermediate certificate? It must send all but the root.", here, certificates),
-			say("Are this machine's root certificates installed, and not too old? Container images often lack them (ca-certificates)."),
-			say("Does a proxy on the way terminate TLS? Then the issuer is the proxy."),
-		}},
-	{"expired", redial.TLS, (*facts).isExpired,
-		"A certificate of {where}{for names?} is valid from {valid from} until {valid until}; this machine's clock is outside that time", "", []check{
-			ask("Is that time over, or still to come? If neither, this machine's clock is wrong.", here, clock),
-			say("Has it expired? Renew it. If it is renewed already, the server must load the new one: many need a reload."),
-		}},
-	{"certificate", redial.TLS, has[x509.CertificateInvalidError], "The certificate of {where} is not valid for this use: {text}", "", []check{
+		say("If both are right, the server needs a certificate with that name (subjectAltName; the common name does not count).")),
+	row("self-signed", (*facts).isSelfSigned,
+		"The certificate of {where} is self-signed ({issuer}), and this program does not trust it", "",
+		say("Is it meant to be? Add it to the certificates trusted (SSL_CERT_FILE, tls.Config.RootCAs), or get one from an authority."),
+		ask("Is it the right server? A proxy or a default site may show a certificate of its own.", here, certificates)),
+	row("authority", has[x509.UnknownAuthorityError],
+		"The certificate of {where} was issued by {issuer}, which this program does not trust", "",
+		say("Is it a private authority's? Add the authority's certificate to those trusted (SSL_CERT_FILE, tls.Config.RootCAs)."),
+		ask("Does the server leave out an intermediate certificate? It must send all but the root.", here, certificates),
+		say("Are this machine's root certificates installed, and not too old? Container images often lack them (ca-certificates)."),
+		say("Does a proxy on the way terminate TLS? Then the issuer is the proxy.")),
+	row("expired", (*facts).isExpired,
+		"A certificate of {where}{for names?} is valid from {valid from} until {valid until}; this machine's clock is outside that time",
+		"",
+		ask("Is that time over, or still to come? If neither, this machine's clock is wrong.", here, clock),
+		say("Has it expired? Renew it. If it is renewed already, the server must load the new one: many need a reload.")),
+	row("certificate", has[x509.CertificateInvalidError], "The certificate of {where} is not valid for this use: {text}", "",
 		ask("What does the server send?", here, certificates),
-		say("Was it issued for another use, such as a client's, or by a certificate that may not issue any?"),
-	}},
-	{"no-roots", redial.TLS, has[x509.SystemRootsError],
-		"This machine's root certificates could not be loaded, so no certificate can be verified", "", []check{
-			say("Are they installed? Container images often lack them (package ca-certificates)."),
-			say("Do SSL_CERT_FILE or SSL_CERT_DIR name files that this program may read?"),
-		}},
-	{"alert", redial.TLS, func(f *facts) bool { return f.op != nil && f.op.Op == "remote error" },
-		"{Where} ended the TLS handshake: it reported {alert}", "", []check{
-			say("{alert check}"),
-			say("Does the server's log say why? It knows more than its alert says."),
-			ask("Which certificates and which protocol version does it offer?", here, certificates),
-		}},
-	{"other", redial.TLS, nil, "{Where} accepted the connection, but the TLS handshake failed: {text}", "", []check{
+		say("Was it issued for another use, such as a client's, or by a certificate that may not issue any?")),
+	row("no-roots", has[x509.SystemRootsError],
+		"This machine's root certificates could not be loaded, so no certificate can be verified", "",
+		say("Are they installed? Container images often lack them (package ca-certificates)."),
+		say("Do SSL_CERT_FILE or SSL_CERT_DIR name files that this program may read?")),
+	row("alert", func(f *facts) bool { return f.op != nil && f.op.Op == "remote error" },
+		"{Where} ended the TLS handshake: it reported {alert}", "",
+		say("{alert check}"),
+		say("Does the server's log say why? It knows more than its alert says."),
+		ask("Which certificates and which protocol version does it offer?", here, certificates)),
+	row("other", nil, "{Where} accepted the connection, but the TLS handshake failed: {text}", "",
 		ask("Which certificates and which protocol version does it offer?", here, certificates),
 		say("Do both sides share a protocol version and a cipher suite? Go needs TLS 1.2 at least."),
-		say("Does a proxy on the way terminate TLS?"),
-	}},
+		say("Does a proxy on the way terminate TLS?")),
 }
 
 var plainChecks = []check{
