@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"runtime"
@@ -186,6 +187,8 @@ func classOf(err error, at place) Class {
 		}
 	case *net.AddrError:
 		return classOfAddr(e)
+	case *ProxyError:
+		return e.class()
 	case *net.ParseError, net.InvalidAddrError, net.UnknownNetworkError, *backoff.PermanentError:
 		return Invalid
 	case *tls.CertificateVerificationError, *tls.ECHRejectionError, tls.AlertError, tls.RecordHeaderError,
@@ -197,6 +200,8 @@ func classOf(err error, at place) Class {
 	switch err {
 	case context.Canceled:
 		return Canceled
+	case http.ErrSchemeMismatch: // http.Client's, in place of a tls.RecordHeaderError
+		return TLS
 	case io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe:
 		return Reset
 	case fs.ErrPermission:

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -169,6 +170,7 @@ func TestClassify(t *testing.T) {
 		{"x509 alone", x509.HostnameError{Certificate: &x509.Certificate{}, Host: "a"}, redial.TLS},
 		{"expired", fmt.Errorf("%w", x509.CertificateInvalidError{Reason: x509.Expired}), redial.TLS},
 		{"the server does not speak TLS", tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, redial.TLS},
+		{"the server speaks plain HTTP", fmt.Errorf("get: %w", http.ErrSchemeMismatch), redial.TLS},
 		{"an alert received", &net.OpError{Op: "remote error", Err: errors.New("tls: handshake failure")}, redial.TLS},
 		{"an alert sent", &net.OpError{Op: "local error", Err: errors.New("tls: bad certificate")}, redial.TLS},
 		{"QUIC's alert", tls.AlertError(40), redial.TLS},

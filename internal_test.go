@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -331,5 +333,17 @@ func TestRequestEndsAllItsDials(t *testing.T) {
 	for _, one := range []*dial{first, second, attended()} {
 		assert.Equal(t, errRequestOver, context.Cause(one.waitCtx))
 		assert.NoError(t, one.attemptCtx.Err(), "net/http can use the connection for another request")
+	}
+}
+
+// A ProxyError names the port that the proxy's URL leaves out, and no credentials.
+func TestProxyErrorNamesThePort(t *testing.T) {
+	for proxy, want := range map[string]string{
+		"http://user:secret@proxy.test": "proxy.test:80", "https://proxy.test": "proxy.test:443", "http://[::1]:3128": "[::1]:3128",
+	} {
+		u, err := url.Parse(proxy)
+		assert.NoError(t, err)
+		err = checkProxyAnswer(t.Context(), u, &http.Request{URL: &url.URL{Opaque: "a.test:443"}}, &http.Response{StatusCode: 503})
+		assert.Equal(t, &ProxyError{want, "a.test:443", 503}, err)
 	}
 }

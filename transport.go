@@ -50,8 +50,9 @@ type Transport struct {
 //
 // It replaces DialContext and Dial of base: put them into d.DialFunc to have them
 // retried. It keeps DialTLSContext and DialTLS. If base has one of them, it makes the
-// connections of https requests without a proxy, and these do not go through d. As
-// with any clone, what was done to base by methods such as RegisterProtocol is not
+// connections of https requests without a proxy, and these do not go through d. If base
+// has no OnProxyConnectResponse, a proxy that does not connect to the target makes the
+// request fail with a [*ProxyError]. As with any clone, what was done to base by methods such as RegisterProtocol is not
 // carried over.
 func NewTransport(d *Dialer, base *http.Transport) *Transport {
 	if d == nil {
@@ -67,6 +68,9 @@ func NewTransport(d *Dialer, base *http.Transport) *Transport {
 	if base.TLSNextProto["h2"] != nil {
 		// By itself, a transport that has a DialContext does not use HTTP/2.
 		clone.ForceAttemptHTTP2 = true
+	}
+	if clone.OnProxyConnectResponse == nil {
+		clone.OnProxyConnectResponse = checkProxyAnswer
 	}
 	t := &Transport{base: clone}
 	clone.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -376,6 +376,9 @@ func testIndirect(t *testing.T) {
 	socks := func(err error) error {
 		return &net.OpError{Op: "socks connect", Net: "tcp", Source: proxy, Addr: name("db.example:5432"), Err: err}
 	}
+	answer := func(status int) error {
+		return &redial.ProxyError{Proxy: "proxy.example:3128", Target: "db.example:443", StatusCode: status}
+	}
 	get := func(err error) error { return &url.Error{Op: "Get", URL: "https://user:secret@db.example/", Err: err} }
 	for _, c := range []struct {
 		name string
@@ -393,6 +396,14 @@ func testIndirect(t *testing.T) {
 		{"refused.remote-proxy-dialed-by-redial", get(&net.OpError{Op: "proxyconnect", Net: "tcp", Err: &net.OpError{Op: "dial", Net: "tcp",
 			Err: failedAt("proxy.example:3128", redial.Refused, 2, refusedAt("192.0.2.8:3128"))}})},
 		{"refused.remote-client", get(connecting("192.0.2.1:443", errno.ConnectionRefused))},
+		{"denied.proxy-login", get(answer(407))},
+		{"denied.proxy-forbids", get(answer(403))},
+		{"unreachable.proxy-failed", get(answer(502))},
+		{"unreachable.proxy-unavailable", get(answer(503))},
+		{"unreachable.proxy-unavailable-within-do", &redial.Error{Network: "http", Address: "https://db.example/", Attempts: 2, Elapsed: 3 * time.Second, Class: redial.Unreachable, Err: get(answer(503)), Stop: redial.ErrMaxAttempts}},
+		{"unreachable.proxy-timeout", get(answer(504))},
+		{"unknown.proxy", get(answer(405))},
+		{"unknown.proxy-odd", get(answer(299))},
 		{"timeout.unknown-target", fmt.Errorf("rpc: %w", context.DeadlineExceeded)},
 		{"timeout.client", get(context.DeadlineExceeded)},
 	} {
@@ -595,6 +606,7 @@ func testHandshake(t *testing.T) {
 		err  error
 	}{
 		{"tls.plain-http", at(tls.RecordHeaderError{Msg: "x", RecordHeader: [5]byte([]byte("HTTP/"))})},
+		{"tls.plain-http-by-client", &url.Error{Op: "Get", URL: "https://db.example/", Err: http.ErrSchemeMismatch}},
 		{"tls.plain-text", at(tls.RecordHeaderError{Msg: "x", RecordHeader: [5]byte([]byte("220 m"))})},
 		{"tls.name", verification(x509.HostnameError{Certificate: certificate, Host: "db.example"})},
 		{"tls.name-none", verification(x509.HostnameError{Host: "db.example"})},

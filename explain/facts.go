@@ -39,6 +39,7 @@ type facts struct {
 	path    string              // the unix socket that was dialed in the end
 	source  net.Addr            // what the socket was bound to; nil if unknown
 	through string              // the proxy, as it was written; empty if unknown
+	status  int                 // what the proxy answered; 0 if it did not
 	proxy   bool                // an HTTP proxy was dialed
 	socks   bool                // a SOCKS proxy was dialed
 	results []redial.AddrResult // the addresses that failed in the last attempt; nil if what failed came after connecting
@@ -104,6 +105,8 @@ func (f *facts) note(err error) error {
 		if f.dns == nil {
 			f.dns = e
 		}
+	case *redial.ProxyError:
+		f.noteProxy(e)
 	case *net.AddrError:
 		f.badAddr = e
 	case *os.SyscallError:
@@ -251,6 +254,12 @@ func (f *facts) noteOp(e *net.OpError) {
 	if !foreign.IsNil(e.Source) {
 		f.source = e.Source
 	}
+}
+
+// noteProxy notes the answer of an HTTP proxy. What was asked for may be known already, as a URL.
+func (f *facts) noteProxy(e *redial.ProxyError) {
+	f.proxy, f.through, f.status = true, e.Proxy, e.StatusCode
+	f.asked = target{"tcp", e.Target}
 }
 
 func (f *facts) noteAsked(network string, addr net.Addr) {

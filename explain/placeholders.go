@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"net/http"
 	"path"
 	"strconv"
 	"strings"
@@ -88,6 +89,12 @@ var texts = map[string]func(*facts) string{
 	"long part": func(f *facts) string {
 		part := dnsname.Check(f.name()).Part
 		return fmt.Sprintf("%s has %d", quote(part), len(part))
+	},
+
+	// What an HTTP proxy answered.
+	"Proxy": func(f *facts) string { return "The proxy " + shown(f.through) },
+	"status": func(f *facts) string {
+		return strings.TrimSpace(strconv.Itoa(f.status) + " " + http.StatusText(f.status))
 	},
 
 	// Certificates.

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"net/http"
 	"strings"
 	"time"
 
@@ -214,6 +215,12 @@ func (f *facts) isClientsTimeout() bool {
 }
 
 var unreachableRules = []rule{
+	row("proxy-failed", answered(http.StatusBadGateway), "{Proxy} could not connect to {target} ({status})",
+		"Likely the target refused the proxy, or the proxy did not find its name.", proxyChecks...),
+	row("proxy-unavailable", answered(http.StatusServiceUnavailable), "{Proxy} did not connect to {target} ({status})",
+		"Likely the proxy has no server for that target, or is overloaded.", proxyChecks...),
+	row("proxy-timeout", answered(http.StatusGatewayTimeout), "{Proxy} got no answer from {target} in time ({status})", "",
+		proxyChecks...),
 	row("multicast", (*facts).isMulticast, "{Where} leads to a multicast or broadcast address, which TCP cannot connect to", "",
 		ask("Is that the right address? A server has an address of its own.", here, resolve),
 		say("Is it meant for many hosts? Then use UDP.")),
@@ -317,6 +324,18 @@ var icmpChecks = []check{
 // it at once.
 var hostUnreachable = reported(errno.HostUnreachable, errno.HostDown)
 
+// answered fits if an HTTP proxy answered CONNECT with the status.
+func answered(status int) func(*facts) bool {
+	return func(f *facts) bool { return f.status == status }
+}
+
+// proxyChecks are for a proxy that was reached, but did not reach the target.
+var proxyChecks = []check{
+	say("Does the proxy's log say why?"),
+	say("Does the target accept connections from the proxy's host? Try it there."),
+	say("Does the target need the proxy? If not, list it in NO_PROXY."),
+}
+
 // isTooSoon reports whether the failure came before ARP or neighbor discovery gave up. Linux waits
 // for the next SYN before it reports what a router says about an IPv6 address.
 func (f *facts) isTooSoon() bool {
@@ -343,6 +362,13 @@ func (f *facts) isBound() bool {
 }
 
 var deniedRules = []rule{
+	row("proxy-login", answered(http.StatusProxyAuthRequired),
+		"{Proxy} does not connect to {target} before the program has logged in ({status})", "",
+		say("Does the proxy's URL have a user and a password (HTTPS_PROXY, or Transport.Proxy), and are they right?"),
+		say("Does the proxy want a login other than Basic, such as NTLM or Kerberos? net/http sends Basic only.")),
+	row("proxy-forbids", answered(http.StatusForbidden), "{Proxy} forbids the connection to {target} ({status})", "",
+		say("Do the proxy's rules allow this target and its port? Many allow 443 only; the proxy's log says which rule it was."),
+		say("Does the target need the proxy? If not, list it in NO_PROXY.")),
 	row("option", (*facts).isOption, "The program may not set an option on its socket: nothing was sent to {where}",
 		"Likely an option that the program sets itself (Dialer.Control).",
 		say("Does it set SO_MARK, SO_BINDTODEVICE or IP_TRANSPARENT? They need root, CAP_NET_ADMIN or CAP_NET_RAW."),
@@ -491,6 +517,9 @@ var canceledRules = []rule{
 }
 
 var unknownRules = []rule{
+	row("proxy", func(f *facts) bool { return f.status != 0 }, "{Proxy} did not connect to {target}: it answered with {status}", "",
+		say("Is it an HTTP proxy that allows CONNECT? A web server answers with 400, 404 or 405."),
+		say("Does the proxy's log say why?")),
 	row("socks", func(f *facts) bool { return f.socks },
 		"The SOCKS proxy was reached, but did not connect to {target}: it says {text}", "",
 		say("Does the target accept connections from the proxy's host? Try it there; the proxy's log may say more."),

@@ -3,6 +3,7 @@ package explain
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"net/http"
 	"reflect"
 	"strings"
 	"time"
@@ -66,6 +67,9 @@ func has[E error](f *facts) bool {
 
 // firstBytes returns what the peer sent in place of TLS; empty if it sent TLS.
 func (f *facts) firstBytes() string {
+	if f.leaf() == http.ErrSchemeMismatch {
+		return "HTTP/"
+	}
 	e, ok := find[tls.RecordHeaderError](f)
 	if !ok {
 		return ""

@@ -1,0 +1,57 @@
+package redial
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+// This file says what an HTTP proxy answers that does not connect a Transport to its target.
+
+// A ProxyError is an answer of an HTTP proxy that did not connect to the target of an https
+// request. The status says what the proxy met: 403 and 407 are of class Denied; 502, 503 and 504
+// are Unreachable; all others are Unknown. The dial to the proxy was a success, so only [Do]
+// retries it.
+type ProxyError struct {
+	Proxy      string // host:port of the proxy
+	Target     string // host:port that the proxy was asked for
+	StatusCode int    // such as 503
+}
+
+// Error returns a message such as "proxy 192.0.2.1:3128 answered CONNECT api.example:443 with
+// 503 Service Unavailable".
+func (e *ProxyError) Error() string {
+	status := strconv.Itoa(e.StatusCode)
+	if text := http.StatusText(e.StatusCode); text != "" {
+		status += " " + text
+	}
+	return "proxy " + e.Proxy + " answered CONNECT " + e.Target + " with " + status
+}
+
+func (e *ProxyError) class() Class {
+	switch e.StatusCode {
+	case http.StatusForbidden, http.StatusProxyAuthRequired:
+		return Denied
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return Unreachable
+	}
+	return Unknown
+}
+
+// checkProxyAnswer is an OnProxyConnectResponse that returns a *ProxyError, unless the proxy has
+// connected. Its fields hold no credentials: a URL keeps these apart from its host.
+func checkProxyAnswer(_ context.Context, proxy *url.URL, request *http.Request, response *http.Response) error {
+	if response.StatusCode == http.StatusOK {
+		return nil
+	}
+	port := proxy.Port()
+	if port == "" {
+		port = portOfProxy[proxy.Scheme]
+	}
+	return &ProxyError{net.JoinHostPort(proxy.Hostname(), port), request.URL.Opaque, response.StatusCode}
+}
+
+// portOfProxy is the port of a proxy's URL that has none.
+var portOfProxy = map[string]string{"http": "80", "https": "443"}
