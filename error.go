@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/seed-33f8b841/redial/internal/foreign"
+	"github.com/seed-33f8b841/redial/internal/userinfo"
 )
 
 // An Error says how a dial failed. Dialer's methods return it within a *net.OpError, which
@@ -39,7 +40,7 @@ type Error struct {
 
 // Error returns the last attempt's message, followed by the class, the number of
 // attempts, the time, and the reason for stopping, in parentheses. It names
-// the address if the *net.OpError around it does not.
+// the address if the *net.OpError around it does not, without a user and password.
 func (e *Error) Error() string {
 	op := opOf(e.Err)
 	stop := stopText(e.Stop, e.Cause, e.tooClose)
@@ -53,7 +54,7 @@ func (e *Error) Error() string {
 		message = foreign.Text(e.Err)
 	}
 	if op.Addr == nil && !strings.Contains(message, e.Address) { // never true for an empty address
-		message = e.Address + ": " + message
+		message = userinfo.Hide(e.Network, e.Address) + ": " + message
 	}
 	if e.Attempts == 0 {
 		return message
@@ -107,12 +108,12 @@ func (e *Error) Temporary() bool {
 }
 
 // MarshalLogObject implements zapcore.ObjectMarshaler. The fields are network,
-// address, attempts, elapsed, class, error, errno (if there is one), stop, cause (if a
+// address (without a user and password), attempts, elapsed, class, error, errno (if there is one), stop, cause (if a
 // context ended the dial) and history. zap.Object and zap.Inline use them; zap.Error writes
 // one line of text.
 func (e *Error) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("network", e.Network)
-	enc.AddString("address", e.Address)
+	enc.AddString("address", userinfo.Hide(e.Network, e.Address))
 	enc.AddInt("attempts", e.Attempts)
 	enc.AddDuration("elapsed", e.Elapsed)
 	addFailure(enc, e.Class, e.Err)

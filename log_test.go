@@ -509,3 +509,25 @@ func systemErrorIn(err error) (s *os.SyscallError) {
 	s, _ = errors.AsType[*os.SyscallError](err)
 	return s
 }
+
+// Neither the log nor an error's message has the password of an address that Do was given. The Error keeps the address as it
+// was given, because the program knows it already.
+func TestLogHidesUserinfo(t *testing.T) {
+	for network, address := range map[string]string{"amqp": "amqp://user:secret@mq:5672/vhost", "mysql": "user:secret@tcp(db:3306)/shop"} {
+		logger, logs := observed()
+		d := &redial.Dialer{Logger: logger, Policy: redial.Policy{redial.Unknown: every(time.Millisecond)}, MaxElapsed: 10 * time.Millisecond}
+		_, err := redial.Do(t.Context(), d, network, address, func(context.Context) (int, error) { return 0, errCustom })
+		e := asError(t, err)
+		assert.Equal(t, address, e.Address)
+		assert.ErrorContains(t, err, "...@")
+		logger.Error("failed", zap.Error(err), zap.Object("dial", e))
+		assert.Greater(t, logs.Len(), 2)
+		for _, record := range logs.All() {
+			encoder := zapcore.NewJSONEncoder(zapcore.EncoderConfig{})
+			text, err := encoder.EncodeEntry(record.Entry, record.Context)
+			require.NoError(t, err)
+			assert.Contains(t, text.String(), "...@")
+			assert.NotContains(t, text.String(), "secret")
+		}
+	}
+}

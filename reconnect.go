@@ -7,6 +7,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/seed-33f8b841/redial/internal/userinfo"
 )
 
 // Reconnect keeps a connection to address: it connects, calls use with the connection, and
@@ -85,7 +87,7 @@ type Loss struct {
 // connection, lasted, class, error, errno (if there is one), and delay, or stop and cause.
 func (l Loss) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("network", l.Network)
-	enc.AddString("address", l.Address)
+	enc.AddString("address", userinfo.Hide(l.Network, l.Address))
 	enc.AddInt("connection", l.Number)
 	enc.AddDuration("lasted", l.Lasted)
 	addFailure(enc, l.Class, l.Err)

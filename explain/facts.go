@@ -14,6 +14,7 @@ import (
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/internal/errno"
 	"github.com/seed-33f8b841/redial/internal/foreign"
+	"github.com/seed-33f8b841/redial/internal/userinfo"
 )
 
 // This file collects what an error says about the dial that it ended. The error can be
@@ -559,27 +560,13 @@ func (t target) Network() string { return t.network }
 
 func (t target) String() string {
 	if strings.Contains(t.address, "://") || t.isUnix() {
-		return shown(withoutSecret(t.address))
+		return shown(userinfo.Hide(t.network, t.address))
 	}
 	host, port, err := net.SplitHostPort(t.address)
 	if err != nil || len(host) <= longestShown || strings.Contains(host, ":") {
-		return shown(withoutSecret(t.address))
+		return shown(userinfo.Hide("", t.address))
 	}
-	return shown(withoutSecret(host)) + ":" + shown(port)
-}
-
-// withoutSecret returns an address without the user and password that it may
-// have by mistake. An abstract unix socket begins with the same sign.
-func withoutSecret(address string) string {
-	i := strings.LastIndexByte(address, '@')
-	if i <= 0 {
-		return address
-	}
-	scheme, _, ok := strings.Cut(address[:i], "://")
-	if ok {
-		return scheme + "://...@" + address[i+1:]
-	}
-	return "...@" + address[i+1:]
+	return shown(userinfo.Hide("", host)) + ":" + shown(port)
 }
 
 // parseIP returns the IP address that s is, without brackets; it is not valid

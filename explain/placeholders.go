@@ -14,6 +14,7 @@ import (
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/internal/dnsname"
 	"github.com/seed-33f8b841/redial/internal/foreign"
+	"github.com/seed-33f8b841/redial/internal/userinfo"
 )
 
 // What the placeholders stand for. Words go into commands too, so they are as the error has
@@ -71,7 +72,7 @@ var texts = map[string]func(*facts) string{
 	"odd name":  func(f *facts) string { return oddity(f.name()) },
 
 	// What is wrong with the input.
-	"Bad":             func(f *facts) string { return "The address " + quote(withoutSecret(f.bad())) },
+	"Bad":             func(f *facts) string { return "The address " + quote(userinfo.Hide("", f.bad())) },
 	"odd bad":         func(f *facts) string { return oddity(f.bad()) },
 	"bad host":        func(f *facts) string { return shown(target{"", f.badAddr.Addr}.host()) },
 	"bad local":       func(f *facts) string { return shown(f.badAddr.Addr) },
@@ -83,7 +84,7 @@ var texts = map[string]func(*facts) string{
 	"odd port":        func(f *facts) string { return oddity(f.badPort()) },
 	"bad network":     func(f *facts) string { return quote(f.badNetwork()) },
 	"network lowered": func(f *facts) string { return strings.ToLower(strings.TrimSpace(f.badNetwork())) },
-	"bad name":        func(f *facts) string { return quote(withoutSecret(f.name())) },
+	"bad name":        func(f *facts) string { return quote(userinfo.Hide("", f.name())) },
 	"ipv4 fault":      func(f *facts) string { return ipv4Fault(f.name()) },
 	"name length":     func(f *facts) string { return strconv.Itoa(len(strings.TrimSuffix(f.name(), "."))) },
 	"long part": func(f *facts) string {
@@ -278,7 +279,7 @@ func (f *facts) shownName() string {
 	if name == "" {
 		return "the target"
 	}
-	text := shown(withoutSecret(name))
+	text := shown(userinfo.Hide("", name))
 	asked := strings.TrimSuffix(f.asked.host(), ".")
 	if asked != "" && !strings.EqualFold(asked, strings.TrimSuffix(name, ".")) {
 		text += " (on the way to " + f.asked.String() + ")"

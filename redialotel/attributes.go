@@ -12,6 +12,7 @@ import (
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/internal/foreign"
 	"github.com/seed-33f8b841/redial/internal/observe"
+	"github.com/seed-33f8b841/redial/internal/userinfo"
 	"go.opentelemetry.io/otel/attribute"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
@@ -68,7 +69,7 @@ func targetOf(network, address string) target {
 		t.family = observe.IPv6
 	}
 	var port string
-	t.host, port = split(address)
+	t.host, port = split(network, address)
 	if n, err := strconv.ParseUint(port, 10, 16); err == nil { // not a service's name
 		t.port = int(n)
 	}
@@ -93,9 +94,14 @@ func parseIP(s string) (netip.Addr, bool) {
 }
 
 // split splits an address as net.SplitHostPort does. It also takes a host without a port,
-// and a URL.
-func split(address string) (host, port string) {
-	if strings.Contains(address, "://") {
+// and a URL. It returns neither if the host is uncertain: a slash before the last "@" can be
+// a part of a password or the beginning of a path.
+func split(network, address string) (host, port string) {
+	scheme, info, rest := userinfo.Cut(network, address)
+	if strings.ContainsAny(info, "/?#") {
+		return "", ""
+	}
+	if address = scheme + rest; strings.Contains(address, "://") {
 		u, err := url.Parse(address)
 		if err != nil {
 			return "", ""

@@ -546,6 +546,10 @@ func TestTargets(t *testing.T) {
 		{"amqp", "amqp://user:secret@mq:5672/vhost", host("server.address", "mq", "server.port", 5672)},
 		{"amqp", "amqp://[2001:db8::1]:5672", host("server.address", "2001:db8::1", "server.port", 5672, "network.type", "ipv6")},
 		{"amqp", "amqp://%zz", host()},
+		{"amqp", "amqp://user:12/secret@mq:5672/vhost", host()},
+		{"amqp", "amqp://to/ken@mq:5672/vhost", host()},
+		{"http", "https://registry.example/@scope/name", host()},
+		{"tcp", "user:secret@db:5432", host("server.address", "db", "server.port", 5432, "network.transport", "tcp")},
 		{"mysql", "user:secret@tcp(db:3306)/shop", host()},
 		{"postgres", "host=db password=secret", host()},
 		{"", "", host()},
@@ -559,6 +563,17 @@ func TestTargets(t *testing.T) {
 			assert.Equal(t, tt.want, attrs(s.only().Attributes()))
 		})
 	}
+}
+
+// No span has the password of an address that Do was given.
+func TestSpansHideUserinfo(t *testing.T) {
+	s := newSink(t)
+	_, err := redial.Do(t.Context(), s.instrument(&redial.Dialer{MaxAttempts: 2, Policy: redial.Policy{redial.Refused: after(0)}}), "amqp", "amqp://user:secret@mq:5672/",
+		func(context.Context) (int, error) { return 0, errors.Join(errors.New("login"), refusal()) })
+	require.Error(t, err)
+	span := s.named("dial db")
+	assert.Contains(t, span.Status().Description, "amqp://...@mq:5672/")
+	assert.NotContains(t, fmt.Sprint(span.Status(), span.Attributes(), span.Events()), "secret")
 }
 
 func TestNetworks(t *testing.T) {
