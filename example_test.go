@@ -275,3 +275,9 @@ func ExampleAddrResult() {
 	}}
 	_ = d
 }
+
+func ExampleProxyError() {
+	err := &redial.ProxyError{Proxy: "192.0.2.1:3128", Target: "api.example:443", StatusCode: 503}
+	fmt.Println(err)
+	// Output: proxy 192.0.2.1:3128 answered CONNECT api.example:443 with 503 Service Unavailable
+}

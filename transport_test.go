@@ -852,6 +852,161 @@ func TestTransportDialFuncMayMakeRequests(t *testing.T) {
 	assert.Equal(t, []string{backend.Listener.Addr().String(), token, token, token}, wanted)
 }
 
+// A forwarder forwards connections, in memory, to an HTTP/2 server. Drop makes it forget the connections that it has: it
+// forwards nothing more on them and closes none, as a load balancer or a NAT does whose table has lost them.
+type forwarder struct {
+	*dialtest.Dialer
+	age atomic.Int32 // how often it has forgotten its connections
+}
+
+func (f *forwarder) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := f.Dialer.DialContext(ctx, network, address)
+	return &forwarded{conn, f, f.age.Load()}, err
+}
+
+func (f *forwarder) drop() { f.age.Add(1) }
+
+type forwarded struct {
+	net.Conn
+	by  *forwarder
+	age int32
+}
+
+func (c *forwarded) Write(b []byte) (int, error) {
+	if c.age != c.by.age.Load() {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+// A connection that has died silently is used by each new HTTP/2 request, so nothing dials, unless base asks net/http for pings.
+// Then the requests fail until a ping has had no answer, and the next request dials. NewTransport adds no pings of its own.
+func TestTransportHTTP2ConnectionThatDiedSilently(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		config *http.HTTP2Config
+		dials  int
+		failed int // of the first ten requests after the drop
+	}{
+		{"no pings", nil, 1, 10},
+		{"pings", &http.HTTP2Config{SendPingTimeout: 3 * time.Second, PingTimeout: 2 * time.Second}, 2, 5},
+	} {
+		testutil.Bubble(t, test.name, func(t *testing.T) {
+			through := &forwarder{Dialer: dialtest.Script(dialtest.OK.Forever())}
+			plain := new(http.Protocols)
+			plain.SetUnencryptedHTTP2(true)
+			server := &http.Server{Handler: testutil.Hello, Protocols: plain}
+			go server.Serve(through)
+			defer server.Close()
+			base := &http.Transport{Protocols: plain, HTTP2: test.config}
+			client := &http.Client{Transport: redial.NewTransport(&redial.Dialer{DialFunc: through.DialContext}, base), Timeout: time.Second}
+			get := func() error {
+				_, proto, err := testutil.Get(t.Context(), client, "http://a.test")
+				if err == nil {
+					assert.Equal(t, "HTTP/2.0", proto)
+				}
+				return err
+			}
+			require.NoError(t, get())
+			through.drop()
+			failed := 0
+			for range 10 {
+				if get() != nil {
+					failed++
+				}
+			}
+			assert.Equal(t, test.failed, failed)
+			assert.Len(t, through.Dials(), test.dials)
+			client.CloseIdleConnections()
+			through.Close()
+			time.Sleep(time.Hour)
+		})
+	}
+}
+
+// Some clients want an *http.Transport itself. What its DialContext gives with Attach, beside NewTransport, at a dead server:
+// Attach knows the context only, so a dial goes on after its request if http.Client.Timeout has ended it.
+func TestAttachInPlaceOfATransport(t *testing.T) {
+	newTransport := func(d *redial.Dialer) http.RoundTripper { return redial.NewTransport(d, nil) }
+	dialContext := func(d *redial.Dialer) http.RoundTripper { return &http.Transport{DialContext: d.DialContext} }
+	asItIs := func(ctx context.Context) context.Context { return ctx }
+	for _, test := range []struct {
+		name          string
+		transport     func(*redial.Dialer) http.RoundTripper
+		attach        func(context.Context) context.Context
+		clientTimeout bool // in place of the context's deadline
+		saysWhy       bool // the request's error holds the failure
+		dialsOn       bool // after the request has failed
+	}{
+		{"NewTransport", newTransport, asItIs, false, true, false},
+		{"NewTransport, Client.Timeout", newTransport, asItIs, true, true, false},
+		{"DialContext", dialContext, asItIs, false, false, true},
+		{"DialContext, Attach", dialContext, redial.Attach, false, true, false},
+		{"DialContext, Attach, Client.Timeout", dialContext, redial.Attach, true, false, true},
+	} {
+		testutil.Bubble(t, test.name, func(t *testing.T) {
+			script := dialtest.Script(dialtest.Refuse.Forever())
+			client := &http.Client{Transport: test.transport(&redial.Dialer{DialFunc: script.DialContext})}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if test.clientTimeout {
+				ctx, cancel = context.WithCancel(t.Context())
+				client.Timeout = time.Second
+			}
+			defer cancel()
+			_, _, err := testutil.Get(test.attach(ctx), client, "http://a.test")
+			require.Error(t, err)
+			assert.Equal(t, test.saysWhy, errors.Is(err, errScriptRefuses), "%v", err)
+			before := len(script.Dials())
+			time.Sleep(time.Minute)
+			assert.Equal(t, test.dialsOn, len(script.Dials()) > before)
+		})
+	}
+}
+
+// With NewTransport, the attempt in flight may finish, and the next request uses its connection. Attach cuts the attempt off.
+func TestAttachCutsOffTheAttempt(t *testing.T) {
+	for _, cut := range []bool{false, true} {
+		testutil.Bubble(t, fmt.Sprint("Attach: ", cut), func(t *testing.T) {
+			script := dialtest.Script(dialtest.OK.After(2 * time.Second))
+			go (&http.Server{Handler: testutil.Hello}).Serve(script)
+			defer script.Close()
+			d := &redial.Dialer{DialFunc: script.DialContext}
+			client := &http.Client{Transport: redial.NewTransport(d, nil)}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if cut {
+				client.Transport = &http.Transport{DialContext: d.DialContext}
+				ctx = redial.Attach(ctx)
+			}
+			_, _, err := testutil.Get(ctx, client, "http://a.test")
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			time.Sleep(time.Minute)
+			assert.Equal(t, cut, lastOf(t, script, 1).Err != nil)
+			client.CloseIdleConnections()
+		})
+	}
+}
+
+// A client that retries by itself can send its last request with hardly any time left. The request fails by its own dial all
+// the same, so the client's error says why if the client keeps it.
+func TestTransportLastRequestSaysWhy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Forever())
+		client := &http.Client{Transport: redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext}, nil)}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, _, err := testutil.Get(ctx, client, "http://a.test")
+		assert.ErrorIs(t, err, redial.ErrDeadline)
+		before := len(script.Dials())
+		time.Sleep(49 * time.Millisecond) // the client's own backoff
+		_, _, err = testutil.Get(ctx, client, "http://a.test")
+		assert.ErrorIs(t, err, errScriptRefuses)
+		assert.ErrorIs(t, err, redial.ErrDeadline)
+		assert.Len(t, script.Dials(), before+1)
+		assert.NoError(t, ctx.Err())
+	})
+}
+
 // around is the smallest possible RoundTripper around an http.Transport.
 type around struct{ *http.Transport }
 

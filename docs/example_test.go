@@ -234,6 +234,34 @@ func Example_httpClient() {
 	// Output: 404 Not Found <nil>
 }
 
+func Example_http2Pings() {
+	d := &redial.Dialer{}
+	base := http.DefaultTransport.(*http.Transport).Clone()
+	base.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second}
+	client := &http.Client{Transport: redial.NewTransport(d, base)}
+	defer client.CloseIdleConnections()
+	// Output:
+}
+
+func Example_transportItself() {
+	script := dialtest.Script(dialtest.Refuse.Forever())
+	d := &redial.Dialer{DialFunc: script.DialContext}
+	base := http.DefaultTransport.(*http.Transport).Clone()
+	base.DialContext = d.DialContext
+	client := &http.Client{Transport: base} // for a client that wants an *http.Transport itself
+	defer client.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(redial.Attach(ctx), http.MethodGet, "http://vault.example:8200/", nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = client.Do(req)
+	fmt.Println(redial.Classify(err), errors.Is(err, redial.ErrDeadline))
+	// Output: refused true
+}
+
 func Example_dialContextOfBase() {
 	tunnel := dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK)
 	go http.Serve(tunnel, http.NotFoundHandler())
