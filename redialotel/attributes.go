@@ -6,39 +6,25 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
-	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/internal/foreign"
 	"github.com/seed-33f8b841/redial/internal/observe"
 	"github.com/seed-33f8b841/redial/internal/userinfo"
 	"go.opentelemetry.io/otel/attribute"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
-	"go.opentelemetry.io/otel/trace"
 )
 
-// These attributes are redial's own. Durations are in seconds.
+// These attributes are redial's own.
 const (
-	keyName            = attribute.Key("redial.dialer.name")
-	keyOutcome         = attribute.Key("redial.outcome")
-	keyStop            = attribute.Key("redial.stop")
-	keyAttempts        = attribute.Key("redial.attempts")
-	keyNested          = attribute.Key("redial.nested")
-	keyMessage         = attribute.Key("redial.error.message")
-	keyNumber          = attribute.Key("redial.attempt.number")
-	keyDuration        = attribute.Key("redial.attempt.duration")
-	keyResolve         = attribute.Key("redial.resolve.duration")
-	keyUnanswered      = attribute.Key("redial.dns.unanswered")
-	keyDelay           = attribute.Key("redial.attempt.delay")
-	keyShared          = attribute.Key("redial.attempt.shared")
-	keyAddressDuration = attribute.Key("redial.address.duration")
-)
-
-// These are the names of the events.
-const (
-	eventAttempt = "redial.attempt"
-	eventAddress = "redial.address"
+	keyName       = attribute.Key("redial.dialer.name")
+	keyOutcome    = attribute.Key("redial.outcome")
+	keyStop       = attribute.Key("redial.dial.stop_reason")
+	keyNested     = attribute.Key("redial.dial.nested")
+	keyAttempts   = attribute.Key("redial.attempt.count")
+	keyShared     = attribute.Key("redial.attempt.shared_count")
+	keyNumber     = attribute.Key("redial.attempt.number")
+	keyUnanswered = attribute.Key("redial.dns.unanswered")
 )
 
 // A target is where a dial leads, as far as its network and address say.
@@ -179,66 +165,12 @@ func appendAddrPort(attrs []attribute.KeyValue, addr netip.AddrPort) []attribute
 	return attrs
 }
 
-// addEvents adds an event for each address that the attempt has tried, and one for the
-// attempt. The time of an event is the time when the address or the attempt ended. If the
-// attempt is shared, it was another dial's, whose span has the addresses. Its event has the
-// present time.
-func addEvents(span trace.Span, a *redial.Attempt) {
-	var ended []trace.EventOption
-	if !a.Shared {
-		for i := range a.Addrs {
-			addAddress(span, a.Number, &a.Addrs[i])
-		}
-		ended = append(ended, trace.WithTimestamp(a.Start.Add(a.Duration)))
-	}
-	o := observe.OfAttempt(a)
-	attrs := make([]attribute.KeyValue, 0, 9)
-	attrs = append(attrs, keyNumber.Int(a.Number), seconds(keyDuration, a.Duration))
-	if a.Shared {
-		attrs = append(attrs, keyShared.Bool(true))
-	}
-	if _, resolved := observe.OfLookup(a); resolved {
-		attrs = append(attrs, seconds(keyResolve, a.Resolve))
-	}
-	if a.Unanswered != "" {
-		attrs = append(attrs, keyUnanswered.String(a.Unanswered))
-	}
-	attrs = appendOutcome(attrs, o)
-	if a.Stop != 0 {
-		attrs = append(attrs, keyStop.String(observe.StopName(a.Stop)))
-	}
-	if o.IsFailure() {
-		attrs = append(attrs, keyMessage.String(message(a.Err)))
-	}
-	if a.Delay > 0 {
-		attrs = append(attrs, seconds(keyDelay, a.Delay))
-	}
-	span.AddEvent(eventAttempt, append(ended, trace.WithAttributes(attrs...))...)
-}
-
-func addAddress(span trace.Span, attempt int, r *redial.AddrResult) {
-	attrs := make([]attribute.KeyValue, 0, 8)
-	attrs = append(attrs, keyNumber.Int(attempt), seconds(keyAddressDuration, r.Duration))
-	attrs = appendAddrPort(attrs, r.Addr)
-	o := observe.OfAddress(r)
-	attrs = appendOutcome(attrs, o)
-	if o.IsFailure() {
-		attrs = append(attrs, keyMessage.String(message(r.Err)))
-	}
-	span.AddEvent(eventAddress, trace.WithTimestamp(r.Start.Add(r.Duration)), trace.WithAttributes(attrs...))
-}
-
 // appendOutcome adds the outcome, and for a failure its class as error.type.
 func appendOutcome(attrs []attribute.KeyValue, o observe.Outcome) []attribute.KeyValue {
-	attrs = append(attrs, keyOutcome.String(o.String()))
 	if o.IsFailure() {
-		attrs = append(attrs, semconv.ErrorTypeKey.String(o.String()))
+		return append(attrs, keyOutcome.String("failed"), semconv.ErrorTypeKey.String(o.String()))
 	}
-	return attrs
-}
-
-func seconds(key attribute.Key, d time.Duration) attribute.KeyValue {
-	return key.Float64(d.Seconds())
+	return append(attrs, keyOutcome.String(o.String()))
 }
 
 // maxMessage bounds the length of a message, because a peer may have sent the text.

@@ -30,26 +30,30 @@ func Example() {
 	t.Instrument(d)
 	d.Dial("tcp", "db.example:5432")
 
-	span := spans.GetSpans()[0]
-	fmt.Println(span.Name, span.Status.Code)
-	for _, kv := range span.Attributes {
-		fmt.Printf("  %s: %s\n", kv.Key, kv.Value.String())
-	}
-	for _, event := range span.Events {
-		fmt.Println(event.Name)
+	for _, span := range spans.GetSpans() {
+		fmt.Println(span.Name, span.Status.Code)
+		for _, kv := range span.Attributes {
+			fmt.Printf("  %s: %s\n", kv.Key, kv.Value.String())
+		}
 	}
 	// Output:
+	// connect Error
+	//   redial.attempt.number: 1
+	//   redial.outcome: failed
+	//   error.type: refused
+	// connect Error
+	//   redial.attempt.number: 2
+	//   redial.outcome: failed
+	//   error.type: refused
 	// dial postgres Error
 	//   server.address: db.example
 	//   server.port: 5432
 	//   network.transport: tcp
 	//   redial.dialer.name: postgres
-	//   redial.attempts: 2
-	//   redial.outcome: refused
+	//   redial.attempt.count: 2
+	//   redial.outcome: failed
 	//   error.type: refused
-	//   redial.stop: max_attempts
-	// redial.attempt
-	// redial.attempt
+	//   redial.dial.stop_reason: max_attempts
 }
 
 func ExampleNew() {

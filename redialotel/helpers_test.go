@@ -57,11 +57,38 @@ func (s *sink) instrument(d *redial.Dialer) *redial.Dialer {
 	return d
 }
 
-// only returns the only span that has ended. No other may be in progress.
+// only returns the span of the only dial. There may be no other spans but its steps.
 func (s *sink) only() sdktrace.ReadOnlySpan {
 	s.t.Helper()
-	require.Len(s.t, s.spans.Started(), 1)
-	return s.named("dial db")
+	span := s.named("dial db")
+	require.Len(s.t, s.spans.Started(), 1+len(s.steps(span)))
+	return span
+}
+
+// steps returns the spans of the look-ups and connects of a dial, in the order in which they were reported.
+func (s *sink) steps(dial sdktrace.ReadOnlySpan) (steps []sdktrace.ReadOnlySpan) {
+	for _, span := range s.spans.Ended() {
+		if isStep(span) && span.Parent().SpanID() == dial.SpanContext().SpanID() {
+			assert.Equal(s.t, trace.SpanKindInternal, span.SpanKind())
+			assert.Empty(s.t, span.Events(), "span events are deprecated")
+			steps = append(steps, span)
+		}
+	}
+	return steps
+}
+
+func (s *sink) stepNames(dial sdktrace.ReadOnlySpan) (names []string) {
+	for _, step := range s.steps(dial) {
+		names = append(names, step.Name())
+	}
+	return names
+}
+
+// dials returns the spans that have ended and are no steps.
+func (s *sink) dials() []sdktrace.ReadOnlySpan { return slices.DeleteFunc(s.spans.Ended(), isStep) }
+
+func isStep(span sdktrace.ReadOnlySpan) bool {
+	return span.Name() == "lookup" || span.Name() == "connect"
 }
 
 // named returns the only span of that name that has ended.
@@ -83,7 +110,7 @@ func (s *sink) root(ctx context.Context) (context.Context, trace.Span) {
 }
 
 // metrics returns the points of all metrics, of a histogram the count, by name and
-// attributes: "redial.dials{redial.outcome=ok}". It leaves out the Name, which all must
+// attributes: "redial.dial.duration{outcome=ok}". It leaves out the Name, which all must
 // have.
 func (s *sink) metrics() map[string]float64 {
 	s.t.Helper()
@@ -97,6 +124,7 @@ func (s *sink) metrics() map[string]float64 {
 			}
 			attrs = append(attrs, strings.TrimPrefix(string(kv.Key), "redial.")+"="+kv.Value.String())
 		}
+		slices.Sort(attrs)
 		assert.True(s.t, set.HasValue("redial.dialer.name"), name)
 		if value != 0 {
 			points[name+"{"+strings.Join(attrs, ",")+"}"] = value
@@ -138,29 +166,6 @@ func attrs(all []attribute.KeyValue) map[string]any {
 		m[string(kv.Key)] = kv.Value.AsInterface()
 	}
 	return m
-}
-
-// timeless returns attributes without those that depend on how fast the machine is. It
-// asserts that these are seconds.
-func timeless(t *testing.T, all []attribute.KeyValue) map[string]any {
-	t.Helper()
-	m := attrs(all)
-	for key, value := range m {
-		if strings.HasSuffix(key, ".duration") {
-			assert.IsType(t, float64(0), value, key)
-			assert.Less(t, value, 10.0, key)
-			delete(m, key)
-		}
-	}
-	return m
-}
-
-// eventNames returns the names of a span's events, in order.
-func eventNames(span sdktrace.ReadOnlySpan) (names []string) {
-	for _, event := range span.Events() {
-		names = append(names, event.Name)
-	}
-	return names
 }
 
 // after returns the schedule of a Policy: the given delays, then the end.

@@ -72,7 +72,7 @@ func TestHTTPFailure(t *testing.T) {
 	assert.Equal(t, request.SpanContext().SpanID(), dial.Parent().SpanID())
 	assert.Equal(t, codes.Error, request.Status().Code)
 	assert.Equal(t, codes.Error, dial.Status().Code)
-	assert.Greater(t, len(dial.Events()), 1)
+	assert.Greater(t, len(s.steps(dial)), 1)
 }
 
 // A request that is over ends its dial's wait. Nobody wants the dial, which is no failure.
@@ -124,12 +124,13 @@ func TestHTTPDialOutlivesRequest(t *testing.T) {
 	assert.Equal(t, request.SpanContext().SpanID(), dial.Parent().SpanID())
 	assert.True(t, dial.EndTime().After(request.EndTime()))
 	assert.Equal(t, "ok", attrs(dial.Attributes())["redial.outcome"])
-	assert.Equal(t, trace.SpanKindClient, dial.SpanKind())
+	assert.Equal(t, trace.SpanKindInternal, dial.SpanKind())
+	assert.Equal(t, trace.SpanKindClient, request.SpanKind())
 }
 
 // awaitDial waits for the span of the dial, because a request does not wait for its dial.
 func awaitDial(t *testing.T, s *sink) sdktrace.ReadOnlySpan {
 	t.Helper()
-	require.Eventually(t, func() bool { return len(s.spans.Ended()) == 2 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(s.dials()) == 2 }, 10*time.Second, time.Millisecond)
 	return s.named("dial db")
 }

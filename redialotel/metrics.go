@@ -17,14 +17,13 @@ import (
 var buckets = []float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}
 
 // metrics are the instruments, and the attributes that they are used with. There are few
-// sets of attributes, so they are made once.
+// sets of attributes, so they are made once. The counts of the histograms are the counters of
+// dials, attempts and look-ups.
 type metrics struct {
 	active          metric.Int64UpDownCounter
-	dials           metric.Int64Counter
 	dialDuration    metric.Float64Histogram
-	attempts        metric.Int64Counter
 	attemptDuration metric.Float64Histogram
-	resolveDuration metric.Float64Histogram
+	lookupDuration  metric.Float64Histogram
 	shared          metric.Int64Counter
 	addresses       metric.Int64Counter
 
@@ -93,20 +92,17 @@ func (m *metrics) instruments(meter metric.Meter) {
 		}
 		return h
 	}
-	m.dials = counter("redial.dials", "{dial}", "Dials that have ended.")
 	m.dialDuration = histogram("redial.dial.duration", "Time from the start of a dial to its end, with all attempts and waits.")
-	m.attempts = counter("redial.attempts", "{attempt}", "Attempts that have ended.")
 	m.attemptDuration = histogram("redial.attempt.duration", "Duration of an attempt, including name resolution and verification.")
-	m.resolveDuration = histogram("redial.resolve.duration", "Time that an attempt spent resolving the name.")
-	m.shared = counter("redial.attempts_shared", "{attempt}", "Failures of another dial's attempt that dials shared at a Gate instead of connecting.")
-	m.addresses = counter("redial.addresses_tried", "{address}", "Addresses that attempts have tried.")
+	m.lookupDuration = histogram("redial.lookup.duration", "Time that an attempt spent resolving the name.")
+	m.addresses = counter("redial.attempt.addresses", "{address}", "Addresses that attempts have tried.")
+	m.shared = counter("redial.gate.failures", "{failure}", "Failures of another dial's attempt that dials shared at a Gate instead of connecting.")
 }
 
 // ended counts a dial that has ended.
 func (m *metrics) ended(ctx context.Context, r *redial.Result, o observe.Outcome) {
 	m.active.Add(ctx, -1, m.all.add...)
-	m.dials.Add(ctx, 1, m.byStop[o][r.Stop].add...)
-	m.dialDuration.Record(ctx, r.Elapsed.Seconds(), m.byOutcome[o].record...)
+	m.dialDuration.Record(ctx, r.Elapsed.Seconds(), m.byStop[o][r.Stop].record...)
 }
 
 // attempted counts an attempt, and what it tried. A shared one opened no socket, and the dial
@@ -118,11 +114,10 @@ func (m *metrics) attempted(ctx context.Context, d *dial, a *redial.Attempt) {
 	}
 	if d == nil || !d.Nested {
 		o := observe.OfAttempt(a)
-		m.attempts.Add(ctx, 1, m.byOutcome[o].add...)
 		m.attemptDuration.Record(ctx, a.Duration.Seconds(), m.byOutcome[o].record...)
 	}
 	if o, ok := observe.OfLookup(a); ok {
-		m.resolveDuration.Record(ctx, a.Resolve.Seconds(), m.byOutcome[o].record...)
+		m.lookupDuration.Record(ctx, a.Resolve.Seconds(), m.byOutcome[o].record...)
 	}
 	d.EachAddress(a, func(f observe.Family, o observe.Outcome) { m.addresses.Add(ctx, 1, m.byFamily[o][f].add...) })
 }

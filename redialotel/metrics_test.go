@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/metric"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -42,16 +43,12 @@ func TestMetrics(t *testing.T) {
 	require.Error(t, err)
 
 	assert.Equal(t, map[string]float64{
-		"redial.dials{outcome=ok}": 2,
-		"redial.dials{error.type=refused,outcome=refused,stop=max_attempts}":           1,
-		"redial.dial.duration{outcome=ok}":                                             2,
-		"redial.dial.duration{error.type=refused,outcome=refused}":                     1,
-		"redial.attempts{outcome=ok}":                                                  2,
-		"redial.attempts{error.type=refused,outcome=refused}":                          3,
-		"redial.attempt.duration{outcome=ok}":                                          2,
-		"redial.attempt.duration{error.type=refused,outcome=refused}":                  3,
-		"redial.addresses_tried{network.type=ipv4,outcome=ok}":                         2,
-		"redial.addresses_tried{error.type=refused,network.type=ipv4,outcome=refused}": 2,
+		"redial.dial.duration{outcome=ok}": 2,
+		"redial.dial.duration{dial.stop_reason=max_attempts,error.type=refused,outcome=failed}": 1,
+		"redial.attempt.duration{outcome=ok}":                                                   2,
+		"redial.attempt.duration{error.type=refused,outcome=failed}":                            3,
+		"redial.attempt.addresses{network.type=ipv4,outcome=ok}":                                2,
+		"redial.attempt.addresses{error.type=refused,network.type=ipv4,outcome=failed}":         2,
 	}, s.metrics())
 }
 
@@ -68,18 +65,16 @@ func TestInstruments(t *testing.T) {
 	_, err = d.Dial("tcp", "localhost:"+port)
 	require.Error(t, err)
 
-	assert.Equal(t, 1.0, s.metrics()["redial.resolve.duration{outcome=ok}"], "what came after it failed")
+	assert.Equal(t, 1.0, s.metrics()["redial.lookup.duration{outcome=ok}"], "what came after it failed")
 	units := map[string]string{
-		"redial.dial.active":      "{dial}",
-		"redial.dials":            "{dial}",
-		"redial.dial.duration":    "s",
-		"redial.attempts":         "{attempt}",
-		"redial.attempts_shared":  "{attempt}",
-		"redial.attempt.duration": "s",
-		"redial.resolve.duration": "s",
-		"redial.addresses_tried":  "{address}",
+		"redial.dial.active":       "{dial}",
+		"redial.dial.duration":     "s",
+		"redial.attempt.duration":  "s",
+		"redial.attempt.addresses": "{address}",
+		"redial.lookup.duration":   "s",
+		"redial.gate.failures":     "{failure}",
 	}
-	span := s.spans.Ended()[0]
+	span := s.dials()[0]
 	for _, m := range s.collect() {
 		assert.Equal(t, units[m.Name], m.Unit, m.Name)
 		assert.True(t, strings.HasSuffix(m.Description, "."), m.Name)
@@ -113,14 +108,14 @@ func TestAddressOutcomes(t *testing.T) {
 	}})
 	ended(redial.Result{Attempts: 1})
 	points := s.metrics()
-	for _, of := range []string{"network.type=ipv6,outcome=canceled", "error.type=unknown,network.type=ipv6,outcome=unknown", "network.type=ipv6,outcome=ok"} {
-		assert.Equal(t, 1.0, points["redial.addresses_tried{"+of+"}"], of)
+	for _, of := range []string{"network.type=ipv6,outcome=canceled", "error.type=unknown,network.type=ipv6,outcome=failed", "network.type=ipv6,outcome=ok"} {
+		assert.Equal(t, 1.0, points["redial.attempt.addresses{"+of+"}"], of)
 	}
-	events := s.only().Events()
-	require.Len(t, events, 4)
-	assert.Equal(t, "canceled", attrs(events[0].Attributes)["redial.outcome"])
-	assert.NotContains(t, attrs(events[0].Attributes), "error.type")
-	assert.NotContains(t, attrs(events[0].Attributes), "redial.error.message")
+	steps := s.steps(s.only())
+	require.Len(t, steps, 4, "with the look-up")
+	assert.Equal(t, "canceled", attrs(steps[1].Attributes())["redial.outcome"])
+	assert.NotContains(t, attrs(steps[1].Attributes()), "error.type")
+	assert.Equal(t, codes.Unset, steps[1].Status().Code)
 }
 
 // Whatever is dialed, the attributes of metrics have few values.
@@ -134,10 +129,8 @@ func TestMetricAttributesAreBounded(t *testing.T) {
 		}
 	}
 	assert.Equal(t, map[string]float64{
-		"redial.dials{error.type=unknown,outcome=unknown,stop=permanent}": 15,
-		"redial.dial.duration{error.type=unknown,outcome=unknown}":        15,
-		"redial.attempts{error.type=unknown,outcome=unknown}":             15,
-		"redial.attempt.duration{error.type=unknown,outcome=unknown}":     15,
+		"redial.dial.duration{dial.stop_reason=permanent,error.type=unknown,outcome=failed}": 15,
+		"redial.attempt.duration{error.type=unknown,outcome=failed}":                         15,
 	}, s.metrics())
 }
 
@@ -175,6 +168,6 @@ func TestBrokenMeter(t *testing.T) {
 	redialotel.New(redialotel.Opts{Name: "db", TracerProvider: s.tracers, MeterProvider: brokenMeters{}}).Instrument(d)
 	_, err := d.Dial("tcp", "db:1")
 	require.Error(t, err)
-	assert.Equal(t, 8, handled)
-	assert.Len(t, s.only().Events(), 1)
+	assert.Equal(t, 6, handled)
+	assert.Len(t, s.steps(s.only()), 1)
 }

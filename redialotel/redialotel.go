@@ -1,23 +1,23 @@
 // Package redialotel observes the dials of a redial.Dialer with OpenTelemetry: a span
-// for each dial, with an event for each attempt and for each address that was tried, and
-// metrics.
+// for each dial, with spans within it for look-ups and connects, and metrics.
 //
 //	t := redialotel.New(redialotel.Opts{Name: "postgres"})
 //	d := &redial.Dialer{}
 //	t.Instrument(d)
 //
-// The span of a dial is a client span. Its parent is the span in the dial's context.
-// Spans of what the dial does, such as another dial within its attempt, are its children.
-// The metrics count a dial within another one as part of it if both report to the same
-// Telemetry.
+// The span of a dial is an internal span, because a dial is a part of the operation that
+// needs the connection, such as the client span of an HTTP request. Its parent is the span in
+// the dial's context. Spans of what the dial does, such as another dial within its attempt, are
+// its children. The metrics count a dial within another one as part of it if both report to
+// the same Telemetry.
 //
 // A dial that fails has the status Error, the message of its error as the description, and
-// its class as error.type. A dial that its caller canceled did not fail: as the semantic
-// conventions for HTTP clients say, its status is Unset, and it has no error.type. The
-// attribute redial.outcome is "canceled" then. A deadline that has passed is a failure.
+// its class as error.type. A failure that was retried is on the span of its look-up or connect
+// only. A dial that its caller canceled did not fail: as the semantic conventions for HTTP
+// clients say, its status is Unset, and it has no error.type. The attribute redial.outcome
+// is "canceled" then. A deadline that has passed is a failure.
 //
-// The semantic conventions advise against Span.RecordError, so there are no exception
-// events. The events redial.attempt and redial.address hold the failures.
+// There are no span events, because OpenTelemetry is deprecating them.
 //
 // The attributes of metrics never hold an address. The README lists all attributes and
 // instruments.
@@ -59,12 +59,11 @@ type Opts struct {
 // A Telemetry observes the dials of all Dialers that it has instrumented. It can be used
 // concurrently. Make one with [New].
 type Telemetry struct {
-	observer   observe.Observer[dialSpan]
-	name       string
-	spanName   string       // empty: it depends on the transport
-	tracer     trace.Tracer // nil: no spans
-	clientSpan trace.SpanStartOption
-	metrics    metrics
+	observer observe.Observer[dialSpan]
+	name     string
+	spanName string       // empty: it depends on the transport
+	tracer   trace.Tracer // nil: no spans
+	metrics  metrics
 }
 
 // New returns a Telemetry. If an instrument cannot be made, New gives the error to
@@ -76,7 +75,7 @@ func New(opts Opts) *Telemetry {
 	if opts.MeterProvider == nil {
 		opts.MeterProvider = otel.GetMeterProvider()
 	}
-	t := &Telemetry{name: clean(opts.Name), clientSpan: trace.WithSpanKind(trace.SpanKindClient)}
+	t := &Telemetry{name: clean(opts.Name)}
 	t.tracer = opts.TracerProvider.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL))
 	if _, off := t.tracer.(noop.Tracer); off {
 		t.tracer = nil // so that begin does not look for attributes
@@ -99,7 +98,9 @@ func (t *Telemetry) Instrument(d *redial.Dialer) { t.observer.Instrument(d) }
 // A dialSpan is what a Telemetry keeps about a dial in progress.
 type dialSpan struct {
 	trace.Span
-	recording bool     // whether the span keeps attributes and events
+	recording bool     // whether the span keeps attributes
+	target    target   // what is dialed; empty without a tracer
+	shared    int      // how many attempts were another dial's
 	peer      net.Addr // of the connection; nil if there is none or it is unknown
 }
 
@@ -111,8 +112,8 @@ type dial = observe.Dial[dialSpan]
 func (t *Telemetry) began(ctx context.Context, network, address string, nested bool) (context.Context, dialSpan) {
 	span := dialSpan{Span: noop.Span{}}
 	if t.tracer != nil {
-		where := targetOf(network, address)
-		ctx, span.Span = t.tracer.Start(ctx, t.spanNameFor(where.transport), t.clientSpan, trace.WithAttributes(where.attributes()...))
+		span.target = targetOf(network, address)
+		ctx, span.Span = t.tracer.Start(ctx, t.spanNameFor(span.target.transport), trace.WithAttributes(span.target.attributes()...))
 	}
 	if span.recording = span.IsRecording(); span.recording && t.name != "" {
 		span.SetAttributes(keyName.String(t.name))
@@ -142,8 +143,11 @@ func (t *Telemetry) attempted(ctx context.Context, d *dial, a redial.Attempt) {
 		return
 	}
 	d.State.peer = a.Remote
-	if d.State.recording {
-		addEvents(d.State.Span, &a)
+	switch {
+	case a.Shared:
+		d.State.shared++
+	case d.State.recording:
+		t.addSteps(d, &a)
 	}
 }
 
@@ -158,8 +162,11 @@ func (t *Telemetry) ended(d *dial, r redial.Result) {
 	if !span.recording {
 		return
 	}
-	attrs := make([]attribute.KeyValue, 0, 9)
+	attrs := make([]attribute.KeyValue, 0, 10)
 	attrs = append(attrs, keyAttempts.Int(r.Attempts))
+	if span.shared > 0 {
+		attrs = append(attrs, keyShared.Int(span.shared))
+	}
 	attrs = appendOutcome(attrs, o)
 	if r.Err != nil {
 		attrs = append(attrs, keyStop.String(observe.StopName(r.Stop)))

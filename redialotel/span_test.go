@@ -18,7 +18,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -44,7 +43,8 @@ func TestSpanOfSuccess(t *testing.T) {
 	span := s.named("dial db")
 	assert.Equal(t, root.SpanContext().SpanID(), span.Parent().SpanID())
 	assert.Equal(t, root.SpanContext().TraceID(), span.SpanContext().TraceID())
-	assert.Equal(t, trace.SpanKindClient, span.SpanKind())
+	assert.Equal(t, trace.SpanKindInternal, span.SpanKind())
+	assert.Empty(t, span.Events(), "span events are deprecated")
 	assert.Equal(t, sdktrace.Status{}, span.Status())
 	assert.Equal(t, "github.com/seed-33f8b841/redial/redialotel", span.InstrumentationScope().Name)
 	assert.Contains(t, span.InstrumentationScope().SchemaURL, "https://opentelemetry.io/schemas/")
@@ -56,16 +56,21 @@ func TestSpanOfSuccess(t *testing.T) {
 		"network.peer.address": host,
 		"network.peer.port":    int64(port),
 		"redial.dialer.name":   "db",
-		"redial.attempts":      int64(1),
+		"redial.attempt.count": int64(1),
 		"redial.outcome":       "ok",
 	}, attrs(span.Attributes()))
-	require.Equal(t, []string{"redial.attempt"}, eventNames(span))
-	assert.Equal(t, map[string]any{"redial.attempt.number": int64(1), "redial.outcome": "ok"},
-		timeless(t, span.Events()[0].Attributes))
+	require.Equal(t, []string{"connect"}, s.stepNames(span))
+	assert.Equal(t, map[string]any{
+		"redial.attempt.number": int64(1),
+		"redial.outcome":        "ok",
+		"network.type":          "ipv4",
+		"network.peer.address":  host,
+		"network.peer.port":     int64(port),
+	}, attrs(s.steps(span)[0].Attributes()))
 }
 
-// In virtual time, the times of the events and of the span are exact.
-func TestEventsOfFailure(t *testing.T) {
+// In virtual time, the times of the spans are exact. A failure that was retried is on its own span, not on the dial's.
+func TestStepsOfFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSink(t)
 		d := s.instrument(&redial.Dialer{
@@ -87,39 +92,33 @@ func TestEventsOfFailure(t *testing.T) {
 			Description: "dial tcp: db.example:5432: connect: connection refused (refused, 3 attempts in 4s: MaxAttempts reached)",
 		}, span.Status())
 		assert.Equal(t, map[string]any{
-			"server.address":     "db.example",
-			"server.port":        int64(5432),
-			"network.transport":  "tcp",
-			"redial.dialer.name": "db",
-			"redial.attempts":    int64(3),
-			"redial.outcome":     "refused",
-			"redial.stop":        "max_attempts",
-			"error.type":         "refused",
+			"server.address":          "db.example",
+			"server.port":             int64(5432),
+			"network.transport":       "tcp",
+			"redial.dialer.name":      "db",
+			"redial.attempt.count":    int64(3),
+			"redial.outcome":          "failed",
+			"redial.dial.stop_reason": "max_attempts",
+			"error.type":              "refused",
 		}, attrs(span.Attributes()))
 		assert.Equal(t, 4030*time.Millisecond, span.EndTime().Sub(span.StartTime()))
 
-		require.Equal(t, []string{"redial.attempt", "redial.attempt", "redial.attempt"}, eventNames(span))
-		for i, event := range span.Events() {
-			want := map[string]any{
-				"redial.attempt.number":   int64(i + 1),
-				"redial.attempt.duration": 0.01,
-				"redial.outcome":          "refused",
-				"error.type":              "refused",
-				"redial.error.message":    "dial tcp: connect: connection refused",
-			}
-			if i < 2 {
-				want["redial.attempt.delay"] = []float64{1, 3}[i]
-			} else {
-				want["redial.stop"] = "max_attempts"
-			}
-			assert.Equal(t, want, attrs(event.Attributes))
+		require.Equal(t, []string{"connect", "connect", "connect"}, s.stepNames(span))
+		for i, step := range s.steps(span) {
+			assert.Equal(t, map[string]any{
+				"redial.attempt.number": int64(i + 1),
+				"redial.outcome":        "failed",
+				"error.type":            "refused",
+			}, attrs(step.Attributes()))
+			assert.Equal(t, sdktrace.Status{Code: codes.Error, Description: "dial tcp: connect: connection refused"}, step.Status())
 			ended := []time.Duration{10 * time.Millisecond, 1020 * time.Millisecond, 4030 * time.Millisecond}[i]
-			assert.Equal(t, ended, event.Time.Sub(start))
+			assert.Equal(t, ended, step.EndTime().Sub(start))
+			assert.Equal(t, 10*time.Millisecond, step.EndTime().Sub(step.StartTime()))
 		}
 	})
 }
 
-func TestEventsOfAddresses(t *testing.T) {
+func TestStepsOfAddresses(t *testing.T) {
 	dnstest.SkipWithout(t)
 	s := newSink(t)
 	listener := testutil.Listen(t, "tcp", "127.0.0.1:0", testutil.Echo)
@@ -134,41 +133,35 @@ func TestEventsOfAddresses(t *testing.T) {
 	conn.Close()
 
 	span := s.only()
-	require.Equal(t, []string{"redial.address", "redial.address", "redial.attempt"}, eventNames(span))
-	events := span.Events()
-	byPeer := make(map[any]map[string]any) // the resolver may sort them
-	for _, event := range events[:2] {
-		byPeer[attrs(event.Attributes)["network.peer.address"]] = timeless(t, event.Attributes)
-		assert.False(t, event.Time.After(events[2].Time))
-		assert.False(t, event.Time.Before(span.StartTime()))
+	require.Equal(t, []string{"lookup", "connect", "connect"}, s.stepNames(span))
+	steps := s.steps(span)
+	assert.Equal(t, map[string]any{"redial.attempt.number": int64(1), "redial.outcome": "ok", "dns.question.name": "db.test"}, attrs(steps[0].Attributes()))
+	byPeer := make(map[any]sdktrace.ReadOnlySpan) // the resolver may sort them
+	for _, step := range steps[1:] {
+		got := attrs(step.Attributes())
+		byPeer[got["network.peer.address"]] = step
+		assert.Equal(t, int64(port), got["network.peer.port"])
+		assert.Equal(t, "ipv4", got["network.type"])
+		assert.Equal(t, int64(1), got["redial.attempt.number"])
+		assert.False(t, step.EndTime().After(span.EndTime()))
+		assert.False(t, step.StartTime().Before(steps[0].StartTime()))
 	}
-	assert.Equal(t, map[any]map[string]any{
-		"127.0.0.2": {
-			"redial.attempt.number": int64(1),
-			"network.peer.address":  "127.0.0.2",
-			"network.peer.port":     int64(port),
-			"network.type":          "ipv4",
-			"redial.outcome":        "refused",
-			"error.type":            "refused",
-			"redial.error.message":  fmt.Sprintf("dial tcp4 127.0.0.2:%d: connect: connection refused", port),
-		},
-		"127.0.0.1": {
-			"redial.attempt.number": int64(1),
-			"network.peer.address":  "127.0.0.1",
-			"network.peer.port":     int64(port),
-			"network.type":          "ipv4",
-			"redial.outcome":        "ok",
-		},
-	}, byPeer)
-	assert.Contains(t, attrs(events[2].Attributes), "redial.resolve.duration")
+	refused, connected := byPeer["127.0.0.2"], byPeer["127.0.0.1"]
+	assert.Equal(t, "refused", attrs(refused.Attributes())["error.type"])
+	assert.Equal(t, "failed", attrs(refused.Attributes())["redial.outcome"])
+	assert.Equal(t, fmt.Sprintf("dial tcp4 127.0.0.2:%d: connect: connection refused", port), refused.Status().Description)
+	assert.Equal(t, "ok", attrs(connected.Attributes())["redial.outcome"])
+	assert.NotContains(t, attrs(connected.Attributes()), "error.type")
+	assert.Equal(t, sdktrace.Status{}, connected.Status())
+	assert.Equal(t, sdktrace.Status{}, span.Status())
 	assert.Equal(t, "db.test", attrs(span.Attributes())["server.address"])
 	assert.Equal(t, "127.0.0.1", attrs(span.Attributes())["network.peer.address"])
 
 	points := s.metrics()
-	assert.Equal(t, 1.0, points["redial.addresses_tried{network.type=ipv4,outcome=ok}"])
-	assert.Equal(t, 1.0, points["redial.addresses_tried{error.type=refused,network.type=ipv4,outcome=refused}"])
-	assert.Equal(t, 1.0, points["redial.resolve.duration{outcome=ok}"])
-	assert.Equal(t, 1.0, points["redial.attempts{outcome=ok}"])
+	assert.Equal(t, 1.0, points["redial.attempt.addresses{network.type=ipv4,outcome=ok}"])
+	assert.Equal(t, 1.0, points["redial.attempt.addresses{error.type=refused,network.type=ipv4,outcome=failed}"])
+	assert.Equal(t, 1.0, points["redial.lookup.duration{outcome=ok}"])
+	assert.Equal(t, 1.0, points["redial.attempt.duration{outcome=ok}"])
 }
 
 func TestNameDoesNotExist(t *testing.T) {
@@ -182,12 +175,13 @@ func TestNameDoesNotExist(t *testing.T) {
 
 	span := s.only()
 	assert.Equal(t, "not_found", attrs(span.Attributes())["error.type"])
-	assert.Equal(t, "permanent", attrs(span.Attributes())["redial.stop"])
-	require.Equal(t, []string{"redial.attempt"}, eventNames(span))
+	assert.Equal(t, "permanent", attrs(span.Attributes())["redial.dial.stop_reason"])
+	require.Equal(t, []string{"lookup"}, s.stepNames(span))
+	assert.Equal(t, "not_found", attrs(s.steps(span)[0].Attributes())["error.type"])
 	points := s.metrics()
-	assert.Equal(t, 1.0, points["redial.resolve.duration{error.type=not_found,outcome=not_found}"])
+	assert.Equal(t, 1.0, points["redial.lookup.duration{error.type=not_found,outcome=failed}"])
 	for name := range points {
-		assert.NotContains(t, name, "redial.addresses_tried")
+		assert.NotContains(t, name, "redial.attempt.addresses")
 	}
 }
 
@@ -207,22 +201,22 @@ func TestNestedDial(t *testing.T) {
 
 	span := s.named("dial db")
 	assert.Equal(t, root.SpanContext().SpanID(), span.Parent().SpanID())
-	assert.Equal(t, []string{"redial.attempt", "redial.attempt"}, eventNames(span))
+	assert.Equal(t, []string{"connect", "connect"}, s.stepNames(span))
 	nested := 0
 	for _, other := range s.spans.Ended() {
 		if other.Name() == "dial proxy" {
 			nested++
 			assert.Equal(t, span.SpanContext().SpanID(), other.Parent().SpanID())
-			assert.Equal(t, []string{"redial.attempt"}, eventNames(other))
+			assert.Equal(t, []string{"connect"}, s.stepNames(other))
 			assert.Equal(t, codes.Error, other.Status().Code)
 			assert.Equal(t, "dial tcp: connect: connection refused", other.Status().Description)
 			assert.Equal(t, "refused", attrs(other.Attributes())["error.type"])
-			assert.Equal(t, "max_attempts", attrs(other.Attributes())["redial.stop"])
-			assert.Equal(t, true, attrs(other.Attributes())["redial.nested"])
+			assert.Equal(t, "max_attempts", attrs(other.Attributes())["redial.dial.stop_reason"])
+			assert.Equal(t, true, attrs(other.Attributes())["redial.dial.nested"])
 		}
 	}
 	assert.Equal(t, 2, nested)
-	assert.NotContains(t, attrs(span.Attributes()), "redial.nested")
+	assert.NotContains(t, attrs(span.Attributes()), "redial.dial.nested")
 }
 
 // A dial within another's attempt has a span, but does not count beside it. What it tried counts
@@ -239,13 +233,11 @@ func TestNestedDialIsNotCountedTwice(t *testing.T) {
 		return d.DialContext(ctx, "tcp", "db:5432")
 	})
 	require.Error(t, err)
-	require.Len(t, s.spans.Ended(), 2)
+	require.Len(t, s.dials(), 2)
 	assert.Equal(t, map[string]float64{
-		"redial.dials{error.type=refused,outcome=refused,stop=permanent}":              1,
-		"redial.dial.duration{error.type=refused,outcome=refused}":                     1,
-		"redial.attempts{error.type=refused,outcome=refused}":                          1,
-		"redial.attempt.duration{error.type=refused,outcome=refused}":                  1,
-		"redial.addresses_tried{error.type=refused,network.type=ipv4,outcome=refused}": 1,
+		"redial.dial.duration{dial.stop_reason=permanent,error.type=refused,outcome=failed}": 1,
+		"redial.attempt.duration{error.type=refused,outcome=failed}":                         1,
+		"redial.attempt.addresses{error.type=refused,network.type=ipv4,outcome=failed}":      1,
 	}, s.metrics())
 }
 
@@ -271,25 +263,17 @@ func TestSharedFailure(t *testing.T) {
 		}
 
 		shared, own := 0, 0
-		for _, span := range s.spans.Ended() {
+		for _, span := range s.dials() {
 			assert.Equal(t, "refused", attrs(span.Attributes())["error.type"])
-			for _, event := range span.Events() {
-				require.Equal(t, "redial.attempt", event.Name)
-				got := attrs(event.Attributes)
-				assert.Equal(t, "refused", got["error.type"])
-				if got["redial.attempt.shared"] == true {
-					shared++
-				} else {
-					own++
-					assert.NotContains(t, got, "redial.attempt.shared")
-				}
+			own += len(s.steps(span))
+			if n, ok := attrs(span.Attributes())["redial.attempt.shared_count"].(int64); ok {
+				shared += int(n)
 			}
 		}
 		assert.NotZero(t, shared)
 		points := s.metrics()
-		assert.Equal(t, float64(shared), points["redial.attempts_shared{}"])
-		assert.Equal(t, float64(own), points["redial.attempts{error.type=refused,outcome=refused}"])
-		assert.Equal(t, float64(own), points["redial.attempt.duration{error.type=refused,outcome=refused}"])
+		assert.Equal(t, float64(shared), points["redial.gate.failures{}"])
+		assert.Equal(t, float64(own), points["redial.attempt.duration{error.type=refused,outcome=failed}"])
 	})
 }
 
@@ -305,12 +289,11 @@ func TestSharedAttemptsAddresses(t *testing.T) {
 	})
 	ended(redial.Result{Err: refusal()})
 	span := s.only()
-	require.Equal(t, []string{"redial.attempt"}, eventNames(span))
-	assert.False(t, span.Events()[0].Time.Before(span.StartTime()))
+	assert.Empty(t, s.steps(span))
+	assert.Equal(t, int64(1), attrs(span.Attributes())["redial.attempt.shared_count"])
 	assert.Equal(t, map[string]float64{
-		"redial.attempts_shared{}":                                    1,
-		"redial.dials{error.type=unknown,outcome=unknown,stop=panic}": 1,
-		"redial.dial.duration{error.type=unknown,outcome=unknown}":    1,
+		"redial.gate.failures{}": 1,
+		"redial.dial.duration{dial.stop_reason=panic,error.type=unknown,outcome=failed}": 1,
 	}, s.metrics())
 }
 
@@ -321,16 +304,14 @@ func TestSharedFailureOfCanceledDial(t *testing.T) {
 	for _, tt := range []struct {
 		stop          redial.Stop
 		outcome, name string
-	}{{redial.ErrCanceled, "canceled", "canceled"}, {redial.ErrDeadline, "refused", "deadline"}} {
+	}{{redial.ErrCanceled, "canceled", "canceled"}, {redial.ErrDeadline, "failed", "deadline"}} {
 		ctx, ended := d.OnDial(t.Context(), "tcp", "db:5432")
 		d.OnAttempt(ctx, redial.Attempt{Number: 1, Shared: true, Err: refusal(), Class: redial.Refused, Stop: tt.stop})
 		ended(redial.Result{Err: refusal(), Class: redial.Refused, Stop: tt.stop, Attempts: 1})
 		spans := s.spans.Ended()
 		span := spans[len(spans)-1]
-		for _, all := range [][]attribute.KeyValue{span.Attributes(), span.Events()[0].Attributes} {
-			assert.Equal(t, tt.outcome, attrs(all)["redial.outcome"])
-			assert.Equal(t, tt.name, attrs(all)["redial.stop"])
-		}
+		assert.Equal(t, tt.outcome, attrs(span.Attributes())["redial.outcome"])
+		assert.Equal(t, tt.name, attrs(span.Attributes())["redial.dial.stop_reason"])
 	}
 }
 
@@ -370,11 +351,11 @@ func TestVerifyUnwinds(t *testing.T) {
 			assert.Equal(t, codes.Error, span.Status().Code)
 			assert.Contains(t, span.Status().Description, "panic")
 			assert.Equal(t, "unknown", attrs(span.Attributes())["error.type"])
-			assert.Equal(t, "panic", attrs(span.Attributes())["redial.stop"])
-			assert.Empty(t, span.Events())
+			assert.Equal(t, "panic", attrs(span.Attributes())["redial.dial.stop_reason"])
+			assert.Empty(t, s.steps(span))
 			points := s.metrics()
 			assert.NotContains(t, points, "redial.dial.active{}")
-			assert.Equal(t, 1.0, points["redial.dials{error.type=unknown,outcome=unknown,stop=panic}"])
+			assert.Equal(t, 1.0, points["redial.dial.duration{dial.stop_reason=panic,error.type=unknown,outcome=failed}"])
 		})
 	}
 }
@@ -461,15 +442,16 @@ func TestCallerGivesUp(t *testing.T) {
 
 				span := s.only()
 				got := attrs(span.Attributes())
-				assert.Equal(t, tt.outcome, got["redial.outcome"])
-				assert.Equal(t, tt.stop, got["redial.stop"])
-				assert.EqualValues(t, tt.attempts, got["redial.attempts"])
-				key := "redial.dials{outcome=" + tt.outcome + ",stop=" + tt.stop + "}"
+				assert.Equal(t, tt.stop, got["redial.dial.stop_reason"])
+				assert.EqualValues(t, tt.attempts, got["redial.attempt.count"])
+				key := "redial.dial.duration{dial.stop_reason=" + tt.stop + ",outcome=canceled}"
 				if tt.failed {
-					key = "redial.dials{error.type=" + tt.outcome + ",outcome=" + tt.outcome + ",stop=" + tt.stop + "}"
+					key = "redial.dial.duration{dial.stop_reason=" + tt.stop + ",error.type=" + tt.outcome + ",outcome=failed}"
+					assert.Equal(t, "failed", got["redial.outcome"])
 					assert.Equal(t, codes.Error, span.Status().Code)
 					assert.Equal(t, tt.outcome, got["error.type"])
 				} else {
+					assert.Equal(t, "canceled", got["redial.outcome"])
 					assert.Equal(t, sdktrace.Status{}, span.Status())
 					assert.NotContains(t, got, "error.type")
 				}
@@ -498,14 +480,14 @@ func TestLastAttemptCutOff(t *testing.T) {
 		require.Error(t, err)
 		span := s.only()
 		assert.Equal(t, "refused", attrs(span.Attributes())["error.type"])
-		require.Len(t, span.Events(), 2)
-		assert.Equal(t, "timeout", attrs(span.Events()[1].Attributes)["error.type"])
+		require.Len(t, s.steps(span), 2)
+		assert.Equal(t, "timeout", attrs(s.steps(span)[1].Attributes())["error.type"])
 	})
 }
 
 func TestTargets(t *testing.T) {
 	host := func(kv ...any) map[string]any {
-		m := map[string]any{"redial.dialer.name": "db", "redial.outcome": "ok", "redial.attempts": int64(1)}
+		m := map[string]any{"redial.dialer.name": "db", "redial.outcome": "ok", "redial.attempt.count": int64(1)}
 		for i := 0; i < len(kv); i += 2 {
 			if n, ok := kv[i+1].(int); ok {
 				kv[i+1] = int64(n)
@@ -573,7 +555,7 @@ func TestSpansHideUserinfo(t *testing.T) {
 	require.Error(t, err)
 	span := s.named("dial db")
 	assert.Contains(t, span.Status().Description, "amqp://...@mq:5672/")
-	assert.NotContains(t, fmt.Sprint(span.Status(), span.Attributes(), span.Events()), "secret")
+	assert.NotContains(t, fmt.Sprint(span.Status(), span.Attributes(), s.steps(span)), "secret")
 }
 
 func TestNetworks(t *testing.T) {
@@ -590,7 +572,7 @@ func TestNetworks(t *testing.T) {
 		assert.Equal(t, "unix", got["network.transport"])
 		assert.NotContains(t, got, "network.type")
 		assert.NotContains(t, got, "network.peer.port")
-		assert.Equal(t, 1.0, s.metrics()["redial.addresses_tried{network.transport=unix,outcome=ok}"])
+		assert.Equal(t, 1.0, s.metrics()["redial.attempt.addresses{network.transport=unix,outcome=ok}"])
 	})
 	t.Run("udp", func(t *testing.T) {
 		s := newSink(t)
@@ -601,7 +583,7 @@ func TestNetworks(t *testing.T) {
 		assert.Equal(t, "udp", got["network.transport"])
 		assert.Equal(t, "127.0.0.1", got["network.peer.address"])
 		assert.EqualValues(t, 53, got["network.peer.port"])
-		assert.Equal(t, 1.0, s.metrics()["redial.addresses_tried{network.type=ipv4,outcome=ok}"])
+		assert.Equal(t, 1.0, s.metrics()["redial.attempt.addresses{network.type=ipv4,outcome=ok}"])
 	})
 	t.Run("ipv6", func(t *testing.T) {
 		listener, err := net.Listen("tcp", "[::1]:0")
@@ -617,7 +599,7 @@ func TestNetworks(t *testing.T) {
 		assert.Equal(t, "::1", got["server.address"])
 		assert.Equal(t, "::1", got["network.peer.address"])
 		assert.Equal(t, "ipv6", got["network.type"])
-		assert.Equal(t, 1.0, s.metrics()["redial.addresses_tried{network.type=ipv6,outcome=ok}"])
+		assert.Equal(t, 1.0, s.metrics()["redial.attempt.addresses{network.type=ipv6,outcome=ok}"])
 	})
 	t.Run("no address", func(t *testing.T) {
 		s := newSink(t)
@@ -633,7 +615,7 @@ func TestNetworks(t *testing.T) {
 		require.Error(t, err)
 		assert.Equal(t, "refused", attrs(s.only().Attributes())["error.type"])
 		assert.NotContains(t, attrs(s.only().Attributes()), "network.peer.address")
-		assert.Equal(t, 1.0, s.metrics()["redial.addresses_tried{error.type=refused,network.type=ipv4,outcome=refused}"])
+		assert.Equal(t, 1.0, s.metrics()["redial.attempt.addresses{error.type=refused,network.type=ipv4,outcome=failed}"])
 	})
 	t.Run("zone and foreign peers", func(t *testing.T) {
 		for addr, want := range map[net.Addr]any{
@@ -698,7 +680,7 @@ func TestTextOfPeers(t *testing.T) {
 			_, err := s.instrument(&redial.Dialer{DialFunc: failing(errors.New(text)), MaxAttempts: 1}).Dial("tcp", "db:1")
 			require.EqualError(t, err, text)
 			span := s.only()
-			for _, got := range []string{span.Status().Description, attrs(span.Events()[0].Attributes)["redial.error.message"].(string)} {
+			for _, got := range []string{span.Status().Description, s.steps(span)[0].Status().Description} {
 				assert.True(t, utf8.ValidString(got))
 				assert.LessOrEqual(t, len(got), maxMessage)
 				assert.Equal(t, len(text) > maxMessage, strings.HasSuffix(got, "..."))
@@ -731,10 +713,11 @@ func TestHostileErrors(t *testing.T) {
 					ended(redial.Result{Err: err, Stop: redial.ErrPermanent})
 				})
 			}
-			require.Len(t, s.spans.Ended(), 2)
-			for _, span := range s.spans.Ended() {
+			require.Len(t, s.dials(), 2)
+			for _, span := range s.dials() {
+				assert.Len(t, s.steps(span), 3)
 				assert.Equal(t, codes.Error, span.Status().Code)
-				assert.Equal(t, "permanent", attrs(span.Attributes())["redial.stop"])
+				assert.Equal(t, "permanent", attrs(span.Attributes())["redial.dial.stop_reason"])
 			}
 		})
 	}
@@ -748,9 +731,9 @@ func TestUnansweredQueries(t *testing.T) {
 	d.OnAttempt(ctx, redial.Attempt{Number: 1, Resolve: time.Second, Unanswered: "AAAA", Err: refusal(), Class: redial.Refused})
 	d.OnAttempt(ctx, redial.Attempt{Number: 2, Resolve: time.Second})
 	ended(redial.Result{Attempts: 2})
-	events := s.only().Events()
-	assert.Equal(t, "AAAA", attrs(events[0].Attributes)["redial.dns.unanswered"])
-	assert.NotContains(t, attrs(events[1].Attributes), "redial.dns.unanswered")
+	lookups := s.steps(s.only())
+	assert.Equal(t, "AAAA", attrs(lookups[0].Attributes())["redial.dns.unanswered"])
+	assert.NotContains(t, attrs(lookups[1].Attributes()), "redial.dns.unanswered")
 }
 
 const maxMessage = 256 // as in redialotel
@@ -774,9 +757,10 @@ func TestUnsampled(t *testing.T) {
 		d := s.instrument(&redial.Dialer{DialFunc: failing(countingError{&asked}), MaxAttempts: 1})
 		_, err := d.Dial("tcp", "db:1")
 		require.Error(t, err)
-		assert.Equal(t, sampled, len(s.spans.Ended()) == 1)
+		assert.Equal(t, sampled, len(s.dials()) == 1)
+		assert.Equal(t, sampled, len(s.spans.Started()) > 0)
 		assert.Equal(t, sampled, asked > 0, "asked for the text %d times", asked)
-		assert.Equal(t, 1.0, s.metrics()["redial.attempts{error.type=unknown,outcome=unknown}"])
+		assert.Equal(t, 1.0, s.metrics()["redial.attempt.duration{error.type=unknown,outcome=failed}"])
 	}
 }
 
@@ -786,18 +770,20 @@ func TestSamplerSeesTarget(t *testing.T) {
 	s := newSink(t, sdktrace.WithSampler(sampler))
 	_, err := s.instrument(&redial.Dialer{DialFunc: failing(refusal()), MaxAttempts: 1}).Dial("tcp", "db:5432")
 	require.Error(t, err)
-	assert.Equal(t, "dial db", sampler.last.Name)
-	assert.Equal(t, trace.SpanKindClient, sampler.last.Kind)
-	assert.Equal(t, map[string]any{"server.address": "db", "server.port": int64(5432), "network.transport": "tcp"}, attrs(sampler.last.Attributes))
+	require.Len(t, sampler.asked, 2)
+	sampled := sampler.asked[0]
+	assert.Equal(t, "dial db", sampled.Name)
+	assert.Equal(t, trace.SpanKindUnspecified, sampled.Kind, "internal")
+	assert.Equal(t, map[string]any{"server.address": "db", "server.port": int64(5432), "network.transport": "tcp"}, attrs(sampled.Attributes))
 }
 
 type askedSampler struct {
 	sdktrace.Sampler
-	last sdktrace.SamplingParameters
+	asked []sdktrace.SamplingParameters
 }
 
 func (s *askedSampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
-	s.last = p
+	s.asked = append(s.asked, p)
 	return s.Sampler.ShouldSample(p)
 }
 
@@ -825,8 +811,8 @@ func TestChaining(t *testing.T) {
 
 	first, second := s.named("dial db"), s.named("dial second")
 	assert.Equal(t, first.SpanContext().SpanID(), second.Parent().SpanID())
-	assert.Equal(t, []string{"redial.attempt"}, eventNames(first))
-	assert.Equal(t, []string{"redial.attempt"}, eventNames(second))
+	assert.Equal(t, []string{"connect"}, s.stepNames(first))
+	assert.Equal(t, []string{"connect"}, s.stepNames(second))
 }
 
 // The functions already set may return nil for both results.
@@ -853,7 +839,7 @@ func TestChainedPanics(t *testing.T) {
 	assert.Panics(t, func() { d.Dial("tcp", "db:1") })
 	span := s.only()
 	assert.Equal(t, codes.Error, span.Status().Code)
-	assert.Equal(t, []string{"redial.attempt"}, eventNames(span))
+	assert.Equal(t, []string{"connect"}, s.stepNames(span))
 	assert.NotContains(t, s.metrics(), "redial.dial.active{}")
 }
 
@@ -865,7 +851,7 @@ func TestOnDialReplaced(t *testing.T) {
 	_, err := d.Dial("tcp", "db:1")
 	require.Error(t, err)
 	assert.Empty(t, s.spans.Started())
-	assert.Equal(t, 1.0, s.metrics()["redial.attempts{error.type=refused,outcome=refused}"])
+	assert.Equal(t, 1.0, s.metrics()["redial.attempt.duration{error.type=refused,outcome=failed}"])
 }
 
 // Without a tracer, the metrics lead to the caller's span.
@@ -886,8 +872,7 @@ func TestMetricsOnly(t *testing.T) {
 	require.Error(t, err)
 	assert.Equal(t, root, within)
 	assert.Len(t, s.spans.Started(), 1)
-	assert.Equal(t, 1.0, s.metrics()["redial.dials{error.type=refused,outcome=refused,stop=permanent}"])
-	assert.Equal(t, 1.0, s.metrics()["redial.dial.duration{error.type=refused,outcome=refused}"])
+	assert.Equal(t, 1.0, s.metrics()["redial.dial.duration{dial.stop_reason=permanent,error.type=refused,outcome=failed}"])
 }
 
 var globalsSet bool
@@ -909,5 +894,5 @@ func TestGlobals(t *testing.T) {
 	_, err = d.Dial("tcp", "db:1")
 	require.Error(t, err)
 	assert.Equal(t, codes.Error, s.only().Status().Code)
-	assert.Equal(t, 1.0, s.metrics()["redial.dials{error.type=refused,outcome=refused,stop=permanent}"])
+	assert.Equal(t, 1.0, s.metrics()["redial.dial.duration{dial.stop_reason=permanent,error.type=refused,outcome=failed}"])
 }
