@@ -2,21 +2,25 @@ package redial
 
 import (
 	"context"
-	"net"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/seed-33f8b841/redial/internal/foreign"
 	"github.com/seed-33f8b841/redial/internal/userinfo"
 )
+
+// This file keeps a connection. A dial ends when it has connected, and so does its backoff. Here
+// is a second backoff, of the connections that were lost, which does not end with a dial.
 
 // Reconnect keeps a connection to address: it connects, calls use with the connection, and
 // connects again when use fails. Use it in a daemon that holds a connection, such as a log
 // shipper, the consumer of a queue, or a watcher:
 //
 //	err := redial.Reconnect(ctx, d, "tcp", "logs:601", connect, func(ctx context.Context, conn net.Conn) error {
-//		return ship(ctx, conn, lines) // until the connection breaks
+//		defer context.AfterFunc(ctx, func() { conn.Close() })()
+//		return ship(conn, lines) // until the connection breaks
 //	})
 //
 // Each connect is a dial as [Do] makes it, with d's bounds: by default, Reconnect gives up
@@ -27,19 +31,23 @@ import (
 // return when ctx ends, because Reconnect cannot interrupt it.
 //
 // If use returns nil, Reconnect returns nil. Otherwise it classifies the error of use, by
-// d.Classifier and then by [Classify]. If d.Policy retries the class, Reconnect waits as
-// long as the schedule says, and connects again. This schedule goes on from one lost
-// connection to the next, so that a server which accepts and closes at once sees no more
-// connects than one which refuses. It starts anew after a connection that lasted a second
-// longer than the wait before it.
+// d.Classifier and then by [Classify]. Classify does not know the errors of protocols, such
+// as the close frame of a websocket: set a Classifier to have them retried. If d.Policy
+// retries the class, Reconnect waits as long as the schedule says, and connects again.
 //
-// The error of Reconnect is a failed connect's, as Do returns it, or a *net.OpError around
-// an [*Error] whose Err is the latest error of use: if its class is not retried, or if ctx,
-// Deadline or Cancel ends Reconnect. Attempts is the number of connections then. If the next
-// wait would outlast the deadline of ctx, or Deadline, Reconnect returns at once.
+// The schedule goes on from one lost connection to the next, so that a server which accepts
+// and closes at once sees no more connects than one which refuses. It starts anew after a
+// connection that lasted at least a second longer than the wait before it.
+//
+// The error of Reconnect is either a failed dial's, as Do returns it, or a *net.OpError around
+// an [*Error] about the last lost connection. Err is then what use returned, and Attempts is
+// the number of connections. Reconnect returns the second if the class is not retried, if its
+// schedule has ended, if the next wait would outlast the deadline of ctx or Deadline, and if
+// the caller gives up before the next dial has failed.
 //
 // A lost connection is logged at level Warn, at Error if it ends Reconnect, and at Info if
-// the caller gave up; d.OnLost is called after that. A nil d means a zero Dialer.
+// the caller has given up. D.OnLost is called after that. If the caller gives up during a
+// wait, the dial that was to follow is logged as canceled. A nil d means a zero Dialer.
 func Reconnect[T any](ctx context.Context, d *Dialer, network, address string, connect func(context.Context) (T, error), use func(context.Context, T) error) error {
 	if d == nil {
 		d = new(Dialer)
@@ -48,21 +56,21 @@ func Reconnect[T any](ctx context.Context, d *Dialer, network, address string, c
 	for {
 		value, err := Do(ctx, d, network, address, connect)
 		if err != nil {
-			return err
+			return k.dialFailed(err)
 		}
-		start := time.Now()
-		if err := useOnce(ctx, value, use); err == nil {
+		connected := time.Now()
+		if err = useOnce(ctx, value, use); err == nil {
 			return nil
-		} else if stop := k.lost(err, time.Since(start)); stop != nil {
-			return stop
 		}
-		if err := k.wait(); err != nil {
-			return err
+		k.lost(err, time.Since(connected))
+		if k.latest.Stop != 0 {
+			return k.failure()
 		}
+		k.wait()
 	}
 }
 
-// useOnce calls use, and closes the value when use has ended.
+// useOnce calls use, and closes value when use returns, panics or exits.
 func useOnce[T any](ctx context.Context, value T, use func(context.Context, T) error) error {
 	defer (&made[T]{value: value}).Close()
 	return use(ctx, value)
@@ -103,53 +111,51 @@ const (
 	msgReconnecting = "connection lost, will reconnect"
 )
 
-// steadyFor is how much longer than the wait before it a connection lasts, for the schedule to
-// start anew.
+// steadyFor is how much longer than the wait before it a connection must last, so that the
+// schedule starts anew.
 const steadyFor = time.Second
 
-// A keeper knows the connections that one call of Reconnect has lost.
+// A keeper knows which connections one call of Reconnect has lost, and decides what follows.
 type keeper struct {
 	dialer           *Dialer
 	ctx              context.Context
 	network, address string
 	start            time.Time
-	schedules        schedules // of the lost connections
-	latest           Loss
+	schedules        schedules
+	latest           Loss // zero before the first
 }
 
-// lost records a connection that lasted for the time given and ended with err. It returns the
-// error of Reconnect if no other connection follows.
-func (k *keeper) lost(err error, lasted time.Duration) error {
+// lost decides what follows a connection that ended with err, and records the loss.
+func (k *keeper) lost(err error, lasted time.Duration) {
 	if lasted >= k.latest.Delay+steadyFor {
 		k.schedules = nil
 	}
-	l := Loss{Network: k.network, Address: k.address, Number: k.latest.Number + 1, Lasted: lasted, Err: err}
-	over := k.over()
-	if over.stop == ErrCanceled {
-		l.Class = Canceled
-	} else {
-		l.Class = k.dialer.classify(err)
-	}
-	if l.Stop, l.Cause = over.stop, over.cause; l.Stop == 0 {
-		l.Delay, l.Stop = k.next(l.Class)
+	l := Loss{Network: k.network, Address: k.address, Number: k.latest.Number + 1, Lasted: lasted, Err: err, Class: k.dialer.classify(err)}
+	deadline, _ := k.ctx.Deadline()
+	end := soonest(deadline, k.dialer.Deadline)
+	over := endingOf(k.ctx, k.dialer.Cancel, end, ErrDeadline, time.Now())
+	switch l.Stop, l.Cause = over.stop, over.cause; l.Stop {
+	case 0:
+		l.Delay, l.Stop = k.next(l.Class, end)
 		l.tooClose = l.Stop == ErrDeadline
+	case ErrCanceled:
+		l.Class = Canceled
 	}
 	k.latest = l
 	k.record(&l)
-	if l.Stop == 0 {
-		return nil
-	}
-	return k.failure()
 }
 
-// next returns the wait after a lost connection, or why there is none.
-func (k *keeper) next(class Class) (time.Duration, Stop) {
+// next returns how long to wait after a loss of that class, or why no other connection follows.
+func (k *keeper) next(class Class, end time.Time) (time.Duration, Stop) {
 	policy := k.dialer.Policy
 	if policy == nil {
 		policy = defaultPolicy
 	}
+	if class == Canceled {
+		return 0, ErrPermanent
+	}
 	schedule := k.schedules.of(class, policy)
-	if schedule == nil || class == Canceled {
+	if schedule == nil {
 		return 0, ErrPermanent
 	}
 	delay := schedule.NextBackOff()
@@ -157,25 +163,15 @@ func (k *keeper) next(class Class) (time.Duration, Stop) {
 		return 0, ErrScheduleEnded
 	}
 	delay = max(delay, minDelay)
-	if end := k.end(); !end.IsZero() && !time.Now().Add(delay).Before(end) {
+	if !end.IsZero() && !time.Now().Add(delay).Before(end) {
 		return 0, ErrDeadline
 	}
 	return delay, 0
 }
 
-// end returns the deadline of Reconnect, zero if it has none.
-func (k *keeper) end() time.Time {
-	deadline, _ := k.ctx.Deadline()
-	return soonest(deadline, k.dialer.Deadline)
-}
-
-// over reports whether Reconnect is over, and why.
-func (k *keeper) over() ending {
-	return endingOf(k.ctx, k.dialer.Cancel, k.end(), ErrDeadline, time.Now())
-}
-
-// wait waits until the next connect. It returns the error of Reconnect if that is over before.
-func (k *keeper) wait() error {
+// wait waits until the next connect is due. If the caller gives up, it returns at once: the dial
+// finds that out, and records it.
+func (k *keeper) wait() {
 	timer := time.NewTimer(k.latest.Delay)
 	defer timer.Stop()
 	select {
@@ -183,12 +179,6 @@ func (k *keeper) wait() error {
 	case <-k.ctx.Done():
 	case <-k.dialer.Cancel:
 	}
-	over := k.over()
-	if over.stop == 0 {
-		return nil
-	}
-	k.latest.Stop, k.latest.Cause = over.stop, over.cause
-	return k.failure()
 }
 
 func (k *keeper) record(l *Loss) {
@@ -208,8 +198,19 @@ func (k *keeper) record(l *Loss) {
 	}
 }
 
-// failure returns the error of Reconnect after the latest loss.
-func (k *keeper) failure() *net.OpError {
+// dialFailed returns the error of Reconnect after a dial that failed with err. It is about the
+// latest loss if the caller gave up before the dial had a failure of its own.
+func (k *keeper) dialFailed(err error) error {
+	e, ok := foreign.As[*Error](err)
+	if !ok || k.latest.Number == 0 || e.Attempts > 0 && (e.Stop != ErrCanceled || e.Class != Canceled) {
+		return err
+	}
+	k.latest.Stop, k.latest.Cause = e.Stop, e.Cause
+	return k.failure()
+}
+
+// failure returns the error of Reconnect that ends with the latest loss.
+func (k *keeper) failure() error {
 	l := &k.latest
 	e := &Error{Network: k.network, Address: k.address, Attempts: l.Number, Elapsed: time.Since(k.start),
 		Class: l.Class, Err: l.Err, Stop: l.Stop, Cause: l.Cause, tooClose: l.tooClose}
