@@ -63,7 +63,7 @@ func ExampleNew() {
 		TracerProvider: nil,        // nil: otel.GetTracerProvider()
 		MeterProvider:  nil,        // nil: otel.GetMeterProvider()
 	})
-	t.Instrument(d) // calls d.OnDial and d.OnAttempt too, if they are set
+	t.Instrument(d) // calls d.OnDial, d.OnAttempt and d.OnLost too, if they are set
 
 	client := &http.Client{Transport: otelhttp.NewTransport(redial.NewTransport(d, nil))}
 	_ = client

@@ -12,9 +12,12 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 )
 
-// buckets are the boundaries of the histograms, in seconds: from a dial within the machine
+// buckets are the boundaries of the dials' histograms, in seconds: from a dial within the machine
 // to the 30 s that a dial takes at most by default.
 var buckets = []float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}
+
+// connectionBuckets are the boundaries for connections, from 0.1 s to a day.
+var connectionBuckets = []float64{0.1, 1, 5, 10, 30, 60, 300, 1800, 3600, 6 * 3600, 24 * 3600}
 
 // metrics are the instruments, and the attributes that they are used with. There are few
 // sets of attributes, so they are made once. The counts of the histograms are the counters of
@@ -26,6 +29,8 @@ type metrics struct {
 	lookupDuration  metric.Float64Histogram
 	shared          metric.Int64Counter
 	addresses       metric.Int64Counter
+
+	connectionDuration metric.Float64Histogram
 
 	all       series
 	byOutcome [observe.NumOutcomes]series
@@ -83,7 +88,7 @@ func (m *metrics) instruments(meter metric.Meter) {
 		}
 		return c
 	}
-	histogram := func(name, description string) metric.Float64Histogram {
+	histogram := func(name, description string, buckets []float64) metric.Float64Histogram {
 		h, err := meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description),
 			metric.WithExplicitBucketBoundaries(buckets...))
 		if err != nil {
@@ -92,11 +97,12 @@ func (m *metrics) instruments(meter metric.Meter) {
 		}
 		return h
 	}
-	m.dialDuration = histogram("redial.dial.duration", "Time from the start of a dial to its end, with all attempts and waits.")
-	m.attemptDuration = histogram("redial.attempt.duration", "Duration of an attempt, including name resolution and verification.")
-	m.lookupDuration = histogram("redial.lookup.duration", "Time that an attempt spent resolving the name.")
+	m.dialDuration = histogram("redial.dial.duration", "Time from the start of a dial to its end, with all attempts and waits.", buckets)
+	m.attemptDuration = histogram("redial.attempt.duration", "Duration of an attempt, including name resolution and verification.", buckets)
+	m.lookupDuration = histogram("redial.lookup.duration", "Time that an attempt spent resolving the name.", buckets)
 	m.addresses = counter("redial.attempt.addresses", "{address}", "Addresses that attempts have tried.")
 	m.shared = counter("redial.gate.failures", "{failure}", "Failures of another dial's attempt that dials shared at a Gate instead of connecting.")
+	m.connectionDuration = histogram("redial.connection.duration", "Time that a connection lasted before Reconnect lost it.", connectionBuckets)
 }
 
 // ended counts a dial that has ended.
@@ -120,4 +126,10 @@ func (m *metrics) attempted(ctx context.Context, d *dial, a *redial.Attempt) {
 		m.lookupDuration.Record(ctx, a.Resolve.Seconds(), m.byOutcome[o].record...)
 	}
 	d.EachAddress(a, func(f observe.Family, o observe.Outcome) { m.addresses.Add(ctx, 1, m.byFamily[o][f].add...) })
+}
+
+// lost counts a connection that Reconnect has lost.
+func (m *metrics) lost(ctx context.Context, l redial.Loss) {
+	o := observe.OfLoss(&l)
+	m.connectionDuration.Record(ctx, l.Lasted.Seconds(), m.byOutcome[o].record...)
 }

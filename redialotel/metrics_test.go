@@ -3,10 +3,12 @@ package redialotel_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -56,6 +58,7 @@ func TestInstruments(t *testing.T) {
 	s := newSink(t)
 	d := s.instrument(&redial.Dialer{})
 	d.OnAttempt(t.Context(), redial.Attempt{Shared: true})
+	d.OnLost(t.Context(), redial.Loss{Err: io.EOF, Class: redial.Reset, Lasted: time.Hour})
 	conn, err := d.Dial("tcp", testutil.Listen(t, "tcp", "localhost:0", testutil.Echo).Addr().String())
 	require.NoError(t, err)
 	conn.Close()
@@ -73,6 +76,8 @@ func TestInstruments(t *testing.T) {
 		"redial.attempt.addresses": "{address}",
 		"redial.lookup.duration":   "s",
 		"redial.gate.failures":     "{failure}",
+
+		"redial.connection.duration": "s",
 	}
 	span := s.dials()[0]
 	for _, m := range s.collect() {
@@ -84,6 +89,11 @@ func TestInstruments(t *testing.T) {
 			assert.Equal(t, m.Name != "redial.dial.active", data.IsMonotonic, m.Name)
 		case metricdata.Histogram[float64]:
 			point := data.DataPoints[0]
+			if m.Name == "redial.connection.duration" {
+				assert.Equal(t, []float64{0.1, 1, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400}, point.Bounds)
+				assert.Equal(t, 3600.0, point.Sum)
+				continue
+			}
 			assert.Equal(t, []float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}, point.Bounds)
 			assert.Less(t, point.Sum, 10.0, "seconds")
 			require.NotEmpty(t, point.Exemplars, m.Name) // a histogram leads to the trace of a dial
@@ -168,6 +178,28 @@ func TestBrokenMeter(t *testing.T) {
 	redialotel.New(redialotel.Opts{Name: "db", TracerProvider: s.tracers, MeterProvider: brokenMeters{}}).Instrument(d)
 	_, err := d.Dial("tcp", "db:1")
 	require.Error(t, err)
-	assert.Equal(t, 6, handled)
+	assert.Equal(t, 7, handled)
 	assert.Len(t, s.steps(s.only()), 1)
+}
+
+// Lost connections count with the class of their end, or as canceled.
+func TestLostConnections(t *testing.T) {
+	s := newSink(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	lost := 0
+	d := s.instrument(&redial.Dialer{
+		Policy: redial.Policy{redial.Reset: after(time.Millisecond, time.Millisecond, time.Millisecond)},
+		OnLost: func(context.Context, redial.Loss) { lost++ },
+	})
+	err := redial.Reconnect(ctx, d, "tcp", "db:1", func(context.Context) (int, error) { return 7, nil }, func(context.Context, int) error {
+		if lost == 2 {
+			cancel()
+		}
+		return io.EOF
+	})
+	require.ErrorIs(t, err, redial.ErrCanceled)
+	assert.Equal(t, 3, lost, "the hook that was there")
+	got := s.metrics()
+	assert.Equal(t, 2.0, got["redial.connection.duration{error.type=reset}"])
+	assert.Equal(t, 1.0, got["redial.connection.duration{outcome=canceled}"])
 }

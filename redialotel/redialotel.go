@@ -83,15 +83,15 @@ func New(opts Opts) *Telemetry {
 	if t.name != "" {
 		t.spanName = "dial " + t.name
 	}
-	t.observer = observe.Observer[dialSpan]{Began: t.began, Attempted: t.attempted, Ended: t.ended}
+	t.observer = observe.Observer[dialSpan]{Began: t.began, Attempted: t.attempted, Ended: t.ended, Lost: t.metrics.lost}
 	t.metrics = newMetrics(opts.MeterProvider.Meter(scope, metric.WithSchemaURL(semconv.SchemaURL)), t.name)
 	return t
 }
 
-// Instrument makes d report to t. It sets d.OnDial and d.OnAttempt to functions that call
-// the ones that were there before. The earlier OnDial is called before the span begins, and
-// the span begins with the context that OnDial returns. Call Instrument once for each
-// Dialer, before the Dialer is used and after OnDial and OnAttempt have been set. Several
+// Instrument makes d report to t. It sets d.OnDial, d.OnAttempt and d.OnLost to functions that
+// call the ones that were there before. The earlier OnDial is called before the span begins,
+// and the span begins with the context that OnDial returns. Call Instrument once for each
+// Dialer, before the Dialer is used and after its hooks have been set. Several
 // Dialers can report to one Telemetry, and one Dialer to several.
 func (t *Telemetry) Instrument(d *redial.Dialer) { t.observer.Instrument(d) }
 

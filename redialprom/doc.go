@@ -17,10 +17,13 @@
 //	redial_attempt_duration_seconds{outcome} histogram  time of an attempt, with name resolution and Verify
 //	redial_resolve_duration_seconds{outcome} histogram  time of resolving a name, within an attempt
 //	redial_addresses_tried_total{family,outcome} counter addresses that attempts have tried
+//	redial_connections_lost_total{outcome}   counter    connections that redial.Reconnect has lost
+//	redial_connection_duration_seconds{outcome} histogram how long these connections lasted
 //
 // The label outcome is ok or the name of a [redial.Class]. The outcome of a dial is the Class of
 // its [redial.Result]. A dial that its caller has canceled is canceled, even if its attempts were
-// refused. A dial that panicked is unknown.
+// refused. A dial that panicked is unknown. The outcome of a lost connection is the Class of its
+// [redial.Loss]; it is canceled if the caller had given up.
 //
 // The label stop is the name of the dial's [redial.Stop]: permanent, schedule_ended, max_attempts,
 // max_elapsed, deadline or canceled. It is panic if a panic or runtime.Goexit ended the dial. If a
@@ -41,7 +44,7 @@
 // addresses count, in place of an address of the attempt around it. A Dialer that reports to Metrics
 // with a Name of their own, such as a proxy's, counts there.
 //
-// The counters of dials and attempts begin at zero. The other series appear when they are first
+// The counters of dials, attempts and lost connections begin at zero. The other series appear when they are first
 // used. The histograms have classic buckets, and native buckets for a Prometheus server that scrapes
 // these.
 package redialprom

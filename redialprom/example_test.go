@@ -21,7 +21,7 @@ func Example() {
 	d := &redial.Dialer{Dialer: net.Dialer{Timeout: time.Second}, Logger: zap.NewNop()}
 	d.DialFunc = dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK, dialtest.NXDomain).DialContext // a server that restarts
 	m := redialprom.New(redialprom.Opts{Name: "postgres"})
-	m.Instrument(d) // sets d.OnDial and d.OnAttempt, and calls the ones that were there
+	m.Instrument(d) // sets d.OnDial, d.OnAttempt and d.OnLost, and calls the ones that were there
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m)
 	http.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))

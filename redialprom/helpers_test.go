@@ -2,6 +2,7 @@ package redialprom_test
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -104,5 +105,6 @@ func used(t testing.TB) *redialprom.Metrics {
 	require.NoError(t, err)
 	_, err = d.Dial("tcp", "localhost:"+port)
 	require.Error(t, err)
+	d.OnLost(t.Context(), redial.Loss{Err: io.EOF, Class: redial.Reset})
 	return m
 }

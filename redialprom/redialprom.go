@@ -19,12 +19,15 @@ type Opts struct {
 	Name string
 
 	// Buckets are the upper bounds of the histograms' classic buckets, in seconds, in strictly
-	// increasing order. Nil means from 0.5 ms to 30 s, which
-	// is the default MaxElapsed of a dial. An empty slice means native buckets only.
+	// increasing order. Nil means from 0.5 ms to 30 s, which is the default MaxElapsed of a
+	// dial, and from 0.1 s to a day for connections. An empty slice means native buckets only.
 	Buckets []float64
 }
 
-var defaultBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30}
+var (
+	dialBuckets       = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30}
+	connectionBuckets = []float64{.1, 1, 5, 10, 30, 60, 300, 1800, 3600, 6 * 3600, 24 * 3600}
+)
 
 // A Metrics holds the metrics of the Dialers that it has instrumented. It is a
 // prometheus.Collector. Make one with [New]. It can be used concurrently.
@@ -41,27 +44,29 @@ type Metrics struct {
 	dialTime    children[prometheus.Observer]
 	attemptTime children[prometheus.Observer]
 	resolveTime children[prometheus.Observer]
+	lost        [observe.NumOutcomes]prometheus.Counter
+	lasted      children[prometheus.Observer]
 }
 
 // New returns a Metrics that no Dialer reports to yet. It panics if opts.Buckets are not in
 // strictly increasing order.
 func New(opts Opts) *Metrics {
-	if opts.Buckets == nil {
-		opts.Buckets = defaultBuckets
-	}
 	prometheus.NewHistogram(prometheus.HistogramOpts{Buckets: opts.Buckets}) // panics now, and not in the first dial
 	labels := prometheus.Labels{"dialer": opts.Name}
 	m := new(Metrics)
-	m.observer = observe.Observer[struct{}]{Began: m.began, Attempted: m.attempted, Ended: m.ended}
+	m.observer = observe.Observer[struct{}]{Began: m.began, Attempted: m.attempted, Ended: m.ended, Lost: m.connectionLost}
 	counter := func(name, help string, by ...string) *prometheus.CounterVec {
 		v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "redial", Name: name, Help: help, ConstLabels: labels}, by)
 		m.collectors = append(m.collectors, v)
 		return v
 	}
-	histogram := func(name, help string) func(observe.Outcome) prometheus.Observer {
+	histogram := func(name, help string, buckets []float64) func(observe.Outcome) prometheus.Observer {
+		if opts.Buckets != nil {
+			buckets = opts.Buckets
+		}
 		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "redial", Name: name, Help: help, ConstLabels: labels,
-			Buckets:                         opts.Buckets,
+			Buckets:                         buckets,
 			NativeHistogramBucketFactor:     1.1,
 			NativeHistogramMaxBucketNumber:  100,
 			NativeHistogramMinResetDuration: time.Hour,
@@ -72,9 +77,13 @@ func New(opts Opts) *Metrics {
 
 	dials := counter("dials_total", "Dials that have ended, by outcome: ok or the class of the failure.", "outcome")
 	attempts := counter("attempts_total", "Attempts to connect, by outcome: ok or the class of the failure.", "outcome")
+	lost := counter("connections_lost_total", "Connections that Reconnect has lost, by the class of the failure.", "outcome")
 	for o := range observe.NumOutcomes {
 		m.dials[o] = dials.WithLabelValues(o.String())
 		m.attempts[o] = attempts.WithLabelValues(o.String())
+		if o != observe.OK {
+			m.lost[o] = lost.WithLabelValues(o.String())
+		}
 	}
 	stopped := counter("dials_stopped_total", "Dials that have failed, by the reason for which they made no other attempt.", "stop")
 	for s := range observe.NumStops {
@@ -89,9 +98,10 @@ func New(opts Opts) *Metrics {
 		Namespace: "redial", Name: "dials_in_progress", Help: "Dials that have begun and not ended, including those that wait.", ConstLabels: labels,
 	})
 	m.collectors = append(m.collectors, m.inProgress)
-	m.dialTime.make = histogram("dial_duration_seconds", "Time from the start of a dial to its end, including attempts and waits.")
-	m.attemptTime.make = histogram("attempt_duration_seconds", "Time of an attempt, including name resolution and Verify.")
-	m.resolveTime.make = histogram("resolve_duration_seconds", "Time that an attempt took to resolve a name.")
+	m.dialTime.make = histogram("dial_duration_seconds", "Time from the start of a dial to its end, including attempts and waits.", dialBuckets)
+	m.attemptTime.make = histogram("attempt_duration_seconds", "Time of an attempt, including name resolution and Verify.", dialBuckets)
+	m.resolveTime.make = histogram("resolve_duration_seconds", "Time that an attempt took to resolve a name.", dialBuckets)
+	m.lasted.make = histogram("connection_duration_seconds", "Time that a connection lasted before Reconnect lost it.", connectionBuckets)
 	return m
 }
 
@@ -109,10 +119,10 @@ func (m *Metrics) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
-// Instrument makes d report to m. It sets d.OnDial and d.OnAttempt to functions that call the
-// ones that were there before. Call it once for each Dialer, before the Dialer is used and
-// after OnDial and OnAttempt have been set. Several Dialers can report to one Metrics, and one
-// Dialer to several. A copy of d made after Instrument reports too.
+// Instrument makes d report to m. It sets d.OnDial, d.OnAttempt and d.OnLost to functions that
+// call the ones that were there before. Call it once for each Dialer, before the Dialer is used
+// and after its hooks have been set. Several Dialers can report to one Metrics, and one Dialer to
+// several. A copy of d made after Instrument reports too.
 func (m *Metrics) Instrument(d *redial.Dialer) { m.observer.Instrument(d) }
 
 func (m *Metrics) began(ctx context.Context, _, _ string, nested bool) (context.Context, struct{}) {
@@ -149,6 +159,12 @@ func (m *Metrics) attempted(_ context.Context, d *observe.Dial[struct{}], a redi
 		m.resolveTime.of(o).Observe(a.Resolve.Seconds())
 	}
 	d.EachAddress(&a, func(f observe.Family, o observe.Outcome) { m.addresses[f].of(o).Inc() })
+}
+
+func (m *Metrics) connectionLost(_ context.Context, l redial.Loss) {
+	o := observe.OfLoss(&l)
+	m.lost[o].Inc()
+	m.lasted.of(o).Observe(l.Lasted.Seconds())
 }
 
 // children are the metrics of a vector that has the label outcome. Each is made when it is

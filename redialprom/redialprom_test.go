@@ -694,3 +694,37 @@ func outcomes() []string {
 		all = append(all, string(name))
 	}
 }
+
+// Lost connections count with the class of their end, or as canceled, and how long they lasted.
+func TestLostConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		lost := 0
+		d, m := instrumented(redial.Dialer{
+			Policy: redial.Policy{redial.Reset: every(time.Second)},
+			OnLost: func(context.Context, redial.Loss) { lost++ },
+		})
+		script := dialtest.Script(dialtest.OK.Forever())
+		err := redial.Reconnect(ctx, d, "tcp", address,
+			func(ctx context.Context) (net.Conn, error) { return script.DialContext(ctx, "tcp", address) },
+			func(context.Context, net.Conn) error {
+				time.Sleep(time.Hour)
+				if lost == 2 {
+					cancel()
+				}
+				return io.EOF
+			})
+		require.ErrorIs(t, err, redial.ErrCanceled)
+		assert.Equal(t, 3, lost, "the hook that was there")
+		got := seriesOf(t, m)
+		assert.Equal(t, series{
+			"redial_connections_lost_total{outcome=reset}":               2,
+			"redial_connections_lost_total{outcome=canceled}":            1,
+			"redial_connection_duration_seconds_count{outcome=reset}":    2,
+			"redial_connection_duration_seconds_sum{outcome=reset}":      7200,
+			"redial_connection_duration_seconds_count{outcome=canceled}": 1,
+			"redial_connection_duration_seconds_sum{outcome=canceled}":   3600,
+		}, got.of("redial_connection"))
+		assert.Equal(t, 3.0, got["redial_dials_total{outcome=ok}"])
+	})
+}

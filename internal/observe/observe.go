@@ -25,6 +25,9 @@ type Observer[S any] struct {
 
 	// Ended is called when the dial has ended.
 	Ended func(d *Dial[S], r redial.Result)
+
+	// Lost is called when Reconnect has lost a connection.
+	Lost func(ctx context.Context, l redial.Loss)
 }
 
 // A Dial is a dial in progress. It is also the context with which the dial goes on, where the dial's
@@ -47,10 +50,10 @@ func (d *Dial[S]) Value(key any) any {
 	return d.Context.Value(key)
 }
 
-// Instrument sets d.OnDial and d.OnAttempt to functions that call o and the functions that were
-// there before. The earlier OnDial is called first, and the function that it returns last.
+// Instrument sets d.OnDial, d.OnAttempt and d.OnLost to functions that call o and the functions that
+// were there before. The earlier OnDial is called first, and the function that it returns last.
 func (o *Observer[S]) Instrument(d *redial.Dialer) {
-	onDial, onAttempt := d.OnDial, d.OnAttempt
+	onDial, onAttempt, onLost := d.OnDial, d.OnAttempt, d.OnLost
 	d.OnDial = func(ctx context.Context, network, address string) (context.Context, func(redial.Result)) {
 		var then func(redial.Result)
 		if onDial != nil { // if it panics, o has not begun a dial that never ends
@@ -73,6 +76,12 @@ func (o *Observer[S]) Instrument(d *redial.Dialer) {
 		o.Attempted(ctx, o.dialOf(ctx), a)
 		if onAttempt != nil {
 			onAttempt(ctx, a)
+		}
+	}
+	d.OnLost = func(ctx context.Context, l redial.Loss) {
+		o.Lost(ctx, l)
+		if onLost != nil {
+			onLost(ctx, l)
 		}
 	}
 }

@@ -41,6 +41,7 @@ func (n *notes) observer(name string) *observe.Observer[string] {
 		Ended: func(d *observe.Dial[string], r redial.Result) {
 			n.add("%s ends %s with %v nested=%v", name, d.State, r.Stop, d.Nested)
 		},
+		Lost: func(_ context.Context, l redial.Loss) { n.add("%s loses connection %d", name, l.Number) },
 	}
 }
 
@@ -64,9 +65,11 @@ func TestHooksThatWereThereAreCalled(t *testing.T) {
 	d.OnAttempt = func(ctx context.Context, a redial.Attempt) {
 		n.add("hook attempt sees=%v %v", ctx.Value(key("one")), ctx.Value(key("two")))
 	}
+	d.OnLost = func(ctx context.Context, l redial.Loss) { n.add("hook loses connection %d", l.Number) }
 	n.observer("one").Instrument(d)
 	n.observer("two").Instrument(d)
 	d.Dial("tcp", "a.test:1")
+	d.OnLost(t.Context(), redial.Loss{Number: 7})
 	assert.Equal(t, notes{
 		"hook begins",
 		"one begins tcp a.test:1 nested=false sees=hook",
@@ -77,6 +80,9 @@ func TestHooksThatWereThereAreCalled(t *testing.T) {
 		"two ends tcp with not to be retried nested=false",
 		"one ends tcp with not to be retried nested=false",
 		"hook ends with not to be retried",
+		"two loses connection 7",
+		"one loses connection 7",
+		"hook loses connection 7",
 	}, n)
 }
 
@@ -86,10 +92,12 @@ func TestHooksMayReturnNil(t *testing.T) {
 	d.OnDial = func(context.Context, string, string) (context.Context, func(redial.Result)) { return nil, nil }
 	n.observer("one").Instrument(d)
 	d.DialContext(context.WithValue(t.Context(), key("hook"), "caller"), "tcp", "a.test:1")
+	d.OnLost(t.Context(), redial.Loss{Number: 1})
 	assert.Equal(t, notes{
 		"one begins tcp a.test:1 nested=false sees=caller",
 		"one attempt 1 of tcp nested=false sees=true",
 		"one ends tcp with not to be retried nested=false",
+		"one loses connection 1",
 	}, n)
 }
 

@@ -52,6 +52,9 @@ func OfDial(r *redial.Result) Outcome { return outcomeOf(r.Err, r.Class, r.Stop)
 // OfAttempt returns the outcome of an attempt.
 func OfAttempt(a *redial.Attempt) Outcome { return outcomeOf(a.Err, a.Class, a.Stop) }
 
+// OfLoss returns the outcome of a lost connection.
+func OfLoss(l *redial.Loss) Outcome { return outcomeOf(l.Err, l.Class, l.Stop) }
+
 func outcomeOf(err error, class redial.Class, stop redial.Stop) Outcome {
 	switch {
 	case err == nil:
