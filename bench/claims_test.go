@@ -46,6 +46,7 @@ func TestClaims(t *testing.T) {
 	t.Run("retries within retries do not multiply", claimNested)
 	t.Run("a schedule that is used twice starts anew", claimReuse)
 	t.Run("a schedule that two dials use at once is not disturbed", claimShared)
+	t.Run("a server that accepts and closes is not hit in a tight loop", claimReconnect)
 	t.Run("dials stop with the HTTP request", claimHTTP)
 	t.Run("the error of an HTTP request has the last failure of the dial", claimHTTPError)
 	t.Run("retried by default, HTTP", claimHTTPClasses)
