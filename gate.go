@@ -201,7 +201,7 @@ func (g *Gate) enter(key targetKey, end time.Time, done, cancel <-chan struct{})
 	delete(g.idle[1], key)
 	g.active[key] = t
 	t.dials++
-	return &visit{target: t, ask: ask{end: end, done: done, cancel: cancel}, seen: t.returns}
+	return &visit{target: t, ask: ask{end: end, done: done, cancel: cancel}}
 }
 
 // leave ends the dial. The Gate keeps the target if there is something to remember.
@@ -239,7 +239,7 @@ func (v *visit) acquire(due time.Time, last bool) (verdict, *Attempt) {
 		answer, until := v.decide(&v.ask, now)
 		switch {
 		case answer == hears:
-			v.heard, v.seen = v.failures, v.returns
+			v.heard = v.failures
 			return hears, v.failure
 		case answer == ends || isClosed(v.done) || isClosed(v.cancel):
 			return ends, nil

@@ -228,6 +228,21 @@ func TestGateLastAttemptIsOwn(t *testing.T) {
 			assert.Equal(t, test.takes, time.Since(begin))
 		})
 	}
+	testutil.Bubble(t, "as late as possible", func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Forever())
+		d := gateDialer(script, new(redial.Gate))
+		d.MaxElapsed = 5 * time.Second
+		d.Policy = retries(every(time.Minute))
+		begin := time.Now()
+		crowd(5, func(int) error {
+			_, err := d.Dial("tcp", address)
+			assert.ErrorIs(t, err, redial.ErrMaxElapsed)
+			return err
+		})
+		// There is time for three own attempts. The others share the failure of the third.
+		assert.Equal(t, []time.Duration{4750, 4850, 4950}, distinct(inMs(starts(script, begin)))[1:])
+		assert.Equal(t, 4950*ms, time.Since(begin))
+	})
 }
 
 // A dial whose time is up before it has had an attempt takes the latest failure, also an old

@@ -106,6 +106,8 @@ func TestGateDecides(t *testing.T) {
 	silent.latestAt, silent.holdsTo = in(-1001*ms), in(-1*ms)
 	muted := old // the latest attempt has told nothing
 	muted.latestAt = in(-30 * ms)
+	before := down // the failed attempt has begun long ago
+	before.failure = &Attempt{Start: in(-1001 * ms)}
 	knows := func(a ask) ask { a.heard = 3; return a }
 	behind := func(a ask) ask { a.first = false; return a }
 	var (
@@ -148,6 +150,7 @@ func TestGateDecides(t *testing.T) {
 		{"last, known failure, no time", down, knows(hurried), queues, 30 * ms},
 		{"last, an attempt is in flight, no time", tried, hurried, queues, 30 * ms},
 		{"last, a second in line, an attempt meanwhile", down, waited, hears, 0},
+		{"last, a second in line, an attempt of before", before, waited, queues, 0},
 		{"last, not quite a second in line", down, almost, queues, 0},
 	} {
 		got, until := test.state.decide(&test.ask, now)
