@@ -152,6 +152,35 @@ func assertSameCourse(t *testing.T, without, with *course, name string) {
 	assert.Equal(t, redial.Classify(without.err), redial.Classify(with.err), name)
 }
 
+// Also where attempts take time, so that dials wait for each other's, each has as many attempts as
+// without a Gate, with the same delays, and ends for the same reason.
+func TestGateKeepsCountsOfSlowAttempts(t *testing.T) {
+	var dials []sameDial
+	for i := range 60 {
+		d := sameDial{at: time.Duration(i) * 17 * ms, dialer: redial.Dialer{Policy: retries(maxRetries(150*ms, 5))}}
+		if i%3 == 0 {
+			d.dialer = redial.Dialer{Policy: retries(doubling), MaxAttempts: 4}
+		}
+		dials = append(dials, d)
+	}
+	var without, with []course
+	synctest.Test(t, func(t *testing.T) {
+		without = courses(t, dials, dialtest.Script(dialtest.Refuse.After(40*ms).Forever()), nil)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		with = courses(t, dials, dialtest.Script(dialtest.Refuse.After(40*ms).Forever()), new(redial.Gate))
+	})
+	limits := func(c course) (all []any) {
+		for _, a := range c.attempts {
+			all = append(all, a.Number, a.Class, a.Delay, a.Stop)
+		}
+		return all
+	}
+	for i := range dials {
+		assert.Equal(t, limits(without[i]), limits(with[i]), "dial %d", i)
+	}
+}
+
 // A Gate raises delays under MinInterval to it. Otherwise, the dial goes as without a Gate.
 func TestGateRaisesShortDelays(t *testing.T) {
 	for _, n := range []int{1, 2, 10, 1000} {
