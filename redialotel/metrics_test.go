@@ -200,6 +200,6 @@ func TestLostConnections(t *testing.T) {
 	require.ErrorIs(t, err, redial.ErrCanceled)
 	assert.Equal(t, 3, lost, "the hook that was there")
 	got := s.metrics()
-	assert.Equal(t, 2.0, got["redial.connection.duration{error.type=reset}"])
+	assert.Equal(t, 2.0, got["redial.connection.duration{error.type=reset,outcome=failed}"])
 	assert.Equal(t, 1.0, got["redial.connection.duration{outcome=canceled}"])
 }
