@@ -157,7 +157,7 @@ func (s *state) fail(number int, a *Attempt, now time.Time) bool {
 		s.window, s.doubted, s.settled = max(s.window/2, 1), true, s.latest
 		return false
 	default:
-		s.window, s.holdsTo = 0, time.Time{} // attempts of before do not hold up the next one
+		s.window, s.holdsTo = 0, time.Time{} // earlier attempts do not hold up the next one
 	}
 	failure := *a
 	failure.Addrs = slices.Clone(a.Addrs) // OnAttempt may change a's

@@ -329,7 +329,7 @@ func TestGateSilentAttempt(t *testing.T) {
 		crowd(10, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return err })
 		assert.Equal(t, []time.Duration{0, 0, 1000, 2000, 3000, 3010, 3010}, inMs(starts(script, begin))[:7])
 	})
-	testutil.Bubble(t, "of before the first failure", func(t *testing.T) {
+	testutil.Bubble(t, "begun before the first failure", func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.After(10*ms), dialtest.Timeout.Times(2), dialtest.OK.After(10*ms).Forever())
 		d := gateDialer(script, &redial.Gate{Burst: 3})
 		d.MaxAttempts = 2

@@ -150,7 +150,7 @@ func TestGateDecides(t *testing.T) {
 		{"last, known failure, no time", down, knows(hurried), queues, 30 * ms},
 		{"last, an attempt is in flight, no time", tried, hurried, queues, 30 * ms},
 		{"last, a second in line, an attempt meanwhile", down, waited, hears, 0},
-		{"last, a second in line, an attempt of before", before, waited, queues, 0},
+		{"last, a second in line, an earlier attempt", before, waited, queues, 0},
 		{"last, not quite a second in line", down, almost, queues, 0},
 	} {
 		got, until := test.state.decide(&test.ask, now)
@@ -176,9 +176,9 @@ func TestGateJudgesFailures(t *testing.T) {
 		{"not answered yet", state{window: 16, doubted: true, latest: 3}, 1, state{doubted: true}, true},
 		{"the first failure", state{window: 9, latest: 30, settled: 20}, 25, state{window: 4, doubted: true, settled: 30}, false},
 		{"the smallest window", state{window: 1, latest: 30}, 25, state{window: 1, doubted: true, settled: 30}, false},
-		{"of before the first failure", state{window: 4, doubted: true, latest: 30, settled: 30}, 26, state{window: 4, doubted: true, settled: 30}, false},
+		{"begun before the first failure", state{window: 4, doubted: true, latest: 30, settled: 30}, 26, state{window: 4, doubted: true, settled: 30}, false},
 		{"the second failure", state{window: 4, doubted: true, latest: 31, settled: 30}, 31, state{doubted: true, settled: 30}, true},
-		{"of before the return", state{window: 2, latest: 31, settled: 31}, 31, state{window: 2, settled: 31}, false},
+		{"begun before the return", state{window: 2, latest: 31, settled: 31}, 31, state{window: 2, settled: 31}, false},
 		{"down already", state{latest: 31, settled: 31}, 20, state{settled: 31}, true},
 	} {
 		s := test.state
