@@ -87,7 +87,7 @@ func TestGateRecovery(t *testing.T) {
 
 // What an attempt learns that began before an outage says nothing about a target that has recovered.
 func TestGateIgnoresOldAttempts(t *testing.T) {
-	testutil.Bubble(t, "of before a recovery", func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.After(time.Second), dialtest.Refuse, dialtest.OK, dialtest.OK.After(time.Hour), dialtest.OK.After(10*time.Millisecond).Forever())
 		d := gateDialer(script, &redial.Gate{Burst: 2})
 		d.Timeout = 2 * time.Hour
@@ -104,23 +104,6 @@ func TestGateIgnoresOldAttempts(t *testing.T) {
 		crowd(10, func(int) error { _, err := d.Dial("tcp", address); assert.NoError(t, err); return nil })
 		assert.Equal(t, []time.Duration{0, 0, 10}, inMs(starts(script, begin))[4:7])
 		time.Sleep(2 * time.Hour)
-	})
-	testutil.Bubble(t, "of before a schedule ended", func(t *testing.T) {
-		script := dialtest.Script(dialtest.Refuse.After(time.Second), dialtest.Refuse, dialtest.OK)
-		d := gateDialer(script, &redial.Gate{Burst: 2})
-		d.Policy = redial.Policy{redial.Refused: every(10 * time.Second)}
-		old, ending := *d, *d
-		old.MaxAttempts = 1
-		go old.Dial("tcp", address)
-		synctest.Wait()
-		ending.Policy = redial.Policy{redial.Refused: after()}
-		_, err := ending.Dial("tcp", address)
-		assert.ErrorIs(t, err, redial.ErrPermanent)
-		time.Sleep(1500 * time.Millisecond)
-		begin := time.Now()
-		_, err = d.Dial("tcp", address)
-		require.NoError(t, err)
-		assert.Zero(t, time.Since(begin), "nobody is backing off")
 	})
 }
 
