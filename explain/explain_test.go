@@ -106,6 +106,7 @@ func assertGoldenOn(t *testing.T, goos, name string, err error) {
 	asserted[name] = a.Code
 	rest, ok := strings.CutPrefix(name, a.Code)
 	assert.True(t, ok && (rest == "" || rest[0] == '-'), "%s has the code %s", name, a.Code)
+	assertFilled(t, factsOf(err, goos))
 	got := a.String()
 	assertForm(t, got)
 	assert.Equal(t, len(a.Checks), strings.Count(got, "\n"+bullet), "a check has no room:\n%s", got)
@@ -480,6 +481,7 @@ func testNames(t *testing.T) {
 		{"dns.no-socket", lookup("tcp", net.DNSError{Name: "db.example", Server: "192.0.2.53:53", IsTemporary: true,
 			Err: "dial udp 192.0.2.53:53: " + sysError("socket", errno.NotPermitted).Error()})},
 		{"unreachable.host-at-once-ipv6", tried("[2001:db8::1]:80", time.Second, connecting("[2001:db8::1]:80", errno.HostUnreachable))},
+		{"dns.refused-loopback", lookup("tcp", net.DNSError{Err: "server misbehaving", Name: "db.example", Server: "127.0.0.1:53"})},
 		{"dns.silent-loopback", lookup("tcp", net.DNSError{Err: "i/o timeout", Name: "db.example", Server: "127.0.0.1:53", IsTimeout: true})},
 		{"dns.prohibited", query("192.0.2.53:53", "dial", errno.AccessDenied)},
 		{"dns.failing-docker", lookup("tcp", net.DNSError{Err: "server misbehaving", Name: "db", Server: "127.0.0.11:53", IsTemporary: true})},

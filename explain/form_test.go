@@ -5,6 +5,7 @@ package explain
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io"
@@ -221,7 +222,6 @@ func TestEveryConditionOfEveryClassKeepsTheForm(t *testing.T) {
 
 // Each placeholder is in the table, each command too, and each text is one question with what to look for.
 func TestRules(t *testing.T) {
-	placeholder := regexp.MustCompile(`\{([^}]*)\}`)
 	codes := map[string]bool{}
 	for class, table := range rules {
 		for i, r := range table {
@@ -251,6 +251,58 @@ func TestRules(t *testing.T) {
 			assert.NotContains(t, line, "; ", "one command, not several")
 		}
 		assert.Equal(t, c == 0, row[linux] == "" && row[windows] == "", "command %d", c)
+	}
+}
+
+var placeholder = regexp.MustCompile(`\{([^}]*)\}`)
+
+// assertFilled checks that each placeholder in the texts of the failure's rule has a value.
+func assertFilled(t *testing.T, f *facts) {
+	t.Helper()
+	r := f.rule()
+	for _, text := range append([]string{r.observed, r.likely}, questions(r)...) {
+		for _, found := range placeholder.FindAllStringSubmatch(text, -1) {
+			if value := texts[found[1]]; value != nil && !strings.HasSuffix(found[1], "?") {
+				assert.NotEmpty(t, value(f), "%s in %q", found[0], text)
+			} else if value == nil {
+				assert.NotEmpty(t, words[found[1]](f), "%s in %q", found[0], text)
+			}
+		}
+	}
+}
+
+func questions(r *rule) (all []string) {
+	for _, c := range r.checks {
+		all = append(all, c.question)
+	}
+	return all
+}
+
+// Text of others stands in quotation marks, wherever it comes from.
+func TestForeignTextIsQuoted(t *testing.T) {
+	const text = "evil text"
+	cause := errors.New(text)
+	unix := &net.UnixAddr{Net: "unix", Name: "/run/" + text}
+	quoted := regexp.MustCompile(`"(\\.|[^"\\])*"|'[^']*'`)
+	for _, err := range []error{
+		cause, dialing("192.0.2.1:80", cause), dialing("192.0.2.1:80", backoff.Permanent(cause)),
+		&net.OpError{Op: "dial", Net: text, Addr: unix, Err: net.UnknownNetworkError(text)},
+		&net.OpError{Op: "dial", Net: "unix", Addr: unix, Err: sysError("connect", errno.FileNotFound)},
+		&net.OpError{Op: "dial", Net: "unix", Source: unix, Addr: unix, Err: sysError("bind", errno.AddressInUse)},
+		&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Name: text, Server: text, Err: text, IsNotFound: true}},
+		&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Name: "a.test", Server: text, Err: "read udp: " + text}},
+		&net.OpError{Op: "dial", Net: "tcp", Err: &net.AddrError{Addr: text, Err: text}},
+		&net.OpError{Op: "remote error", Err: cause}, &net.OpError{Op: "socks connect", Net: "tcp", Addr: unix, Err: cause},
+		&tls.CertificateVerificationError{Err: x509.HostnameError{Host: text, Certificate: &x509.Certificate{DNSNames: []string{text}}}},
+		&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{Cert: &x509.Certificate{Issuer: pkix.Name{CommonName: text}}}},
+		&redial.Error{Network: "tcp", Address: text + ":80", Attempts: 1, Class: redial.Canceled, Stop: redial.ErrCanceled, Cause: cause},
+		&redial.Error{Network: "tcp", Address: "192.0.2.1:" + text, Attempts: 1, Class: redial.Refused, Err: cause},
+		&url.Error{Op: "Get", URL: "http://192.0.2.1/" + text, Err: cause},
+	} {
+		for _, goos := range systems {
+			explained := on(err, goos).String()
+			assert.NotContains(t, quoted.ReplaceAllString(explained, ""), "evil", "%s", explained)
+		}
 	}
 }
 

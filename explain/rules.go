@@ -56,14 +56,16 @@ var rules = map[redial.Class][]rule{
 }
 
 // advice returns what the first rule that fits says.
-func (f *facts) advice() Advice {
+func (f *facts) advice() Advice { return f.rule().advice(f) }
+
+// rule returns the first rule that fits.
+func (f *facts) rule() *rule {
 	table := rules[f.class]
-	i := slices.IndexFunc(table, func(r rule) bool { return r.when == nil || r.when(f) })
-	return table[i].advice(f)
+	return &table[slices.IndexFunc(table, func(r rule) bool { return r.when == nil || r.when(f) })]
 }
 
 // advice returns what the rule says about the failure.
-func (r rule) advice(f *facts) Advice {
+func (r *rule) advice(f *facts) Advice {
 	a := Advice{Code: f.class.String() + "." + r.code, Observed: f.fill(r.observed) + f.history() + ".", Likely: f.fill(r.likely)}
 	for _, c := range r.checks {
 		a.Checks = append(a.Checks, c.filled(f))
