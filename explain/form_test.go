@@ -234,7 +234,8 @@ func TestRules(t *testing.T) {
 			lines := []string{r.observed, r.likely}
 			for _, c := range r.checks {
 				lines = append(lines, c.question)
-				assert.Equal(t, c.run == 0, c.where == "", "%s: %s", code, c.question)
+				assert.Equal(t, c.run == command{}, c.where == "", "%s: %s", code, c.question)
+				assertCommand(t, c.run)
 			}
 			for _, line := range lines {
 				for _, found := range placeholder.FindAllStringSubmatch(line, -1) {
@@ -243,14 +244,16 @@ func TestRules(t *testing.T) {
 			}
 		}
 	}
-	for c, row := range table {
-		for _, line := range row {
-			for _, found := range placeholder.FindAllStringSubmatch(line, -1) {
-				assert.NotNil(t, words[found[1]], "command %d: no word %s", c, found[0])
-			}
-			assert.NotContains(t, line, "; ", "one command, not several")
+}
+
+// assertCommand checks the lines of a command, each of which is one command with known words.
+func assertCommand(t *testing.T, c command) {
+	t.Helper()
+	for _, line := range c {
+		assert.NotContains(t, line, "; ")
+		for _, found := range placeholder.FindAllStringSubmatch(line, -1) {
+			assert.NotNil(t, words[found[1]], "%s: no word %s", line, found[0])
 		}
-		assert.Equal(t, c == 0, row[linux] == "" && row[windows] == "", "command %d", c)
 	}
 }
 

@@ -1,11 +1,13 @@
 package explain
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"path"
 	"strconv"
 	"strings"
@@ -22,18 +24,19 @@ import (
 
 var words = map[string]func(*facts) string{
 	"ip":         (*facts).ip,
-	"ip:port":    func(f *facts) string { return ipText(f.remote.IsValid(), f.remote) },
+	"ip:port":    func(f *facts) string { return textOfIP(f.remote) },
 	"port":       (*facts).port,
-	"host":       func(f *facts) string { return resolvable(orElse(f.host(), f.name())) },
+	"host":       func(f *facts) string { return resolvable(cmp.Or(f.host(), f.name())) },
 	"address":    (*facts).address,
 	"network":    func(f *facts) string { return f.asked.network },
 	"path":       func(f *facts) string { return f.address() },
 	"directory":  func(f *facts) string { return path.Dir(f.address()) },
 	"family":     func(f *facts) string { return ofFamily(f, "4", "6") },
-	"local ip":   func(f *facts) string { ip, _ := f.local(); return ipText(ip.IsValid(), ip) },
+	"local ip":   func(f *facts) string { ip, _ := f.local(); return textOfIP(ip) },
 	"local port": func(f *facts) string { _, port := f.local(); return port },
 	"name":       func(f *facts) string { return resolvable(strings.TrimSuffix(f.name(), ".")) },
-	"server":     func(f *facts) string { return ipText(f.server().IsValid(), f.server()) },
+	"server":     func(f *facts) string { return textOfIP(f.server()) },
+	"@server":    (*facts).atServer,
 	"record":     (*facts).record,
 	"unanswered": (*facts).unanswered,
 }
@@ -99,7 +102,7 @@ var texts = map[string]func(*facts) string{
 	},
 
 	// Certificates.
-	"names":         func(f *facts) string { return orElse(f.names(), "no name at all") },
+	"names":         func(f *facts) string { return cmp.Or(f.names(), "no name at all") },
 	"for names?":    func(f *facts) string { return enclosed(" (for ", f.names(), ")") },
 	"expected name": func(f *facts) string { e, _ := find[x509.HostnameError](f); return shown(e.Host) },
 	"issuer":        (*facts).issuer,
@@ -178,21 +181,18 @@ func (f *facts) indirect() string {
 	case f.remote.IsValid():
 		through = f.remote.String()
 	}
-	kind := ""
 	switch {
 	case f.socks:
-		kind = "the SOCKS proxy "
+		through = strings.TrimSpace("the SOCKS proxy " + through)
 	case f.proxy:
-		kind = "the proxy "
-	case f.asked.address == "":
-		return through
-	default:
+		through = strings.TrimSpace("the proxy " + through)
+	case f.asked.address != "":
 		return through + " (dialed on the way to " + f.asked.String() + ")"
 	}
-	if f.asked.address == "" {
-		return strings.TrimSpace(kind + through)
+	if f.asked.address != "" {
+		through += " on the way to " + f.asked.String()
 	}
-	return strings.TrimSpace(kind+through) + " on the way to " + f.asked.String()
+	return through
 }
 
 // listens names the local addresses that a server must listen on to be
@@ -300,6 +300,17 @@ func (f *facts) dnsServer() string {
 		return "the DNS server"
 	}
 	return "the DNS server " + shown(f.dns.Server) + enclosed(" (", knownServers[f.server().String()], ")")
+}
+
+// atServer returns the DNS server as dig takes it; empty if its port is not DNS's.
+func (f *facts) atServer() string {
+	if f.dns == nil {
+		return ""
+	}
+	if addr, err := netip.ParseAddrPort(f.dns.Server); err == nil && addr.Port() == 53 {
+		return "@" + addr.Addr().String()
+	}
+	return ""
 }
 
 // knowing begins a sentence about who knows no address.
@@ -411,18 +422,15 @@ func ofFamily(f *facts, v4, v6 string) string {
 	return v4
 }
 
-func ipText(valid bool, ip fmt.Stringer) string {
-	if !valid {
+// textOfIP returns an address as text, and nothing if it is not valid.
+func textOfIP(ip interface {
+	IsValid() bool
+	String() string
+}) string {
+	if !ip.IsValid() {
 		return ""
 	}
 	return ip.String()
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // enclosed returns s between two texts, or nothing if s is empty.
