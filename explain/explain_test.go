@@ -223,6 +223,7 @@ func testAddresses(t *testing.T) {
 	}{
 		{"refused.loopback-localhost", failedAt("localhost:5432", redial.Refused, 4, refusedAt("[::1]:5432"), refusedAt("127.0.0.1:5432"))},
 		{"refused.remote-name", failedAt("db.example:5432", redial.Refused, 1, refusedAt("192.0.2.1:5432"))},
+		{"refused.loopback-name", failedAt("db.example:5432", redial.Refused, 1, refusedAt("127.0.1.1:5432"))},
 		{"refused.zero-address", failedAt("ads.example:443", redial.Refused, 1, refusedAt("[::]:443"), refusedAt("0.0.0.0:443"))},
 		{"timeout.several", failedAt("db.example:5432", redial.Timeout, 1, silentAt("[2001:db8::1]:5432"), result("192.0.2.1:5432", 700*time.Millisecond, dialing("192.0.2.1:5432", os.ErrDeadlineExceeded)))},
 		{"unreachable.several", failedAt("db.example:5432", redial.Unreachable, 1, noRouteTo("[2001:db8::1]:5432"), noRouteTo("192.0.2.1:5432"))},
@@ -481,6 +482,7 @@ func testNames(t *testing.T) {
 		{"dns.no-socket", lookup("tcp", net.DNSError{Name: "db.example", Server: "192.0.2.53:53", IsTemporary: true,
 			Err: "dial udp 192.0.2.53:53: " + sysError("socket", errno.NotPermitted).Error()})},
 		{"unreachable.host-at-once-ipv6", tried("[2001:db8::1]:80", time.Second, connecting("[2001:db8::1]:80", errno.HostUnreachable))},
+		{"dns.no-ipv6-address", query("[2001:db8::53]:53", "dial", errno.AddressNotAvailable)},
 		{"dns.refused-loopback", lookup("tcp", net.DNSError{Err: "server misbehaving", Name: "db.example", Server: "127.0.0.1:53"})},
 		{"dns.silent-loopback", lookup("tcp", net.DNSError{Err: "i/o timeout", Name: "db.example", Server: "127.0.0.1:53", IsTimeout: true})},
 		{"dns.prohibited", query("192.0.2.53:53", "dial", errno.AccessDenied)},
@@ -519,6 +521,7 @@ func testInvalid(t *testing.T) {
 		{"invalid.url-without-host", "tcp", "custom://:x:"},
 		{"invalid.odd-address", "tcp", "db example"},
 		{"invalid.brackets-missing-port", "tcp", "::1:80"},
+		{"invalid.list", "tcp", "a.example:80,b.example:80"},
 		{"invalid.user", "tcp", "user:secret@db.example:5432"},
 		{"invalid.path", "tcp", "/run/app.sock"},
 		{"invalid.empty", "tcp", ""},

@@ -477,8 +477,7 @@ func (f *facts) isLocal() bool {
 	if ip := f.remote.Addr(); ip.IsValid() {
 		return ip.IsLoopback() || ip.IsUnspecified()
 	}
-	host := strings.ToLower(strings.TrimSuffix(f.host(), "."))
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "" && f.address() != ""
+	return f.isLocalhost() || f.host() == "" && f.address() != ""
 }
 
 // name returns the name that was looked up.

@@ -71,6 +71,12 @@ var refusedRules = []rule{
 		ask("Is the name in the hosts file?", here, hostsFile),
 		ask("Does the DNS server give that address (0.0.0.0 or ::)? Another DNS server may give the real one.", here, queryAnyServer),
 		ask("Which DNS server is asked? Blockers are Pi-hole, AdGuard and some providers.", here, resolvers)),
+	row("loopback-name", all((*facts).isName, (*facts).isLocal, not((*facts).isLocalhost)),
+		"{asked} resolves to {addresses}, which is this machine itself, and nothing listens here",
+		"Likely the hosts file or the DNS gives the wrong address, or the server here is not running.",
+		ask("If another machine is meant, is the name in the hosts file?", here, hostsFile),
+		ask("If this machine is meant, is a server listening on port {port} of {listens}?", here, listeningAll),
+		ask("Does the DNS server give that address?", here, queryAnyServer)),
 	row("no-host", (*facts).isHostless, "{asked} has no host, so this machine itself was dialed, and it refused the connection",
 		"",
 		say("Is the host missing in the setting or the variable that the address comes from?"),
@@ -103,7 +109,14 @@ func (f *facts) isOddPath() bool      { return oddity(f.address()) != "" }
 func (f *facts) isRelativePath() bool { return !strings.HasPrefix(f.address(), "/") }
 func (f *facts) isPortZero() bool     { return f.port() == "0" }
 func (f *facts) isUnspecified() bool  { return f.remote.Addr().IsUnspecified() }
-func (f *facts) isHostless() bool     { return f.host() == "" && f.address() != "" && !f.isUnix() }
+
+// isLocalhost reports whether the name stands for this machine everywhere (RFC 6761).
+func (f *facts) isLocalhost() bool {
+	host := strings.ToLower(strings.TrimSuffix(f.host(), "."))
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+func (f *facts) isHostless() bool { return f.host() == "" && f.address() != "" && !f.isUnix() }
 
 func (f *facts) isInTmp() bool {
 	return strings.HasPrefix(f.address(), "/tmp/") || strings.HasPrefix(f.address(), "/var/tmp/")
@@ -178,7 +191,7 @@ var timeoutRules = []rule{
 		ask("Is that process stopped or stuck (state T or D)?", here, process)),
 	row("loopback", (*facts).isLocal, "No answer from {where}{within}", "Likely the server hangs with a full accept queue.",
 		ask("Is the accept queue full{full?}?", here, queue),
-		ask("If not, is the loopback interface UP? A new network namespace has it down.", here, loopback),
+		ask("If not, is the loopback interface UP, with {loopback}? A new network namespace has it down.", here, loopback),
 		ask("Does a firewall here drop the packets?", here, firewall)),
 	row("several", (*facts).isSeveral, "No answer from {where}{within}",
 		"Since all addresses are silent, likely the network or a firewall fails, not one host.",
@@ -192,7 +205,7 @@ var timeoutRules = []rule{
 		ask("Does a firewall drop them?", onWay, firewall),
 		ask("Is the server's accept queue full{full?}?", onServer, queue)),
 	row("remote", nil, "No answer from {where}{within}", "Likely a firewall drops the packets, or the host is down.",
-		ask("Is that the right address, and the host up? How far do packets get?", here, trace),
+		ask("Is that the right address? How far do packets get, and by the right way?", here, trace),
 		ask("Does a firewall drop them?", onWay, firewall),
 		ask("Is the server's accept queue full{full?}?", onServer, queue),
 		ask("Does the server have a route back to this machine?", onServer, routes)),
@@ -237,7 +250,8 @@ var unreachableRules = []rule{
 		say("Is it a decimal number that was taken for an address, or a placeholder?")),
 	row("blackhole", reported(errno.InvalidArgument), "This machine refuses to send to {where}",
 		"Likely a blackhole route forbids it.",
-		ask("Is there a blackhole route for the address?", here, blackholes),
+		ask("Does a blackhole route or rule forbid it? (Invalid argument: yes.)", here, route),
+		ask("Is it a route? (If none is listed, a rule: ip rule.)", here, blackholes),
 		say("In Kubernetes with Calico, is the pod of that address gone, or not up yet? Calico adds such routes on each node."),
 		say("Does the program set an option that is wrong for the address (LocalAddr, Control)?")),
 	row("loopback-ipv6", all(reported(errno.AddressNotAvailable), (*facts).isLocal),
