@@ -45,7 +45,7 @@ type nameCase struct {
 	within time.Duration // each dial of redial ends within this time; 0: not checked. Only for Go's resolver
 	late   int           // but for so many
 	slower bool          // than net.Dialer, because redial asks again
-	prompt bool          // a server answers all its queries soon: redial asks it no more than net.Dialer does
+	prompt bool          // a server answers all its queries soon: redial asks it no more than net.Dialer does, and reaches the same host
 }
 
 // A nameQuery is a query of one dial.
@@ -157,6 +157,8 @@ var lostNames = []nameCase{
 	{title: "AAAA lost once, then A for good", only: "go", decide: byKind(lost, after(1, dnstest.Silence, local6)), within: 2 * time.Second},
 	{title: "A lost once, then AAAA for good", only: "go", decide: byKind(after(1, dnstest.Silence, local4), lost), within: 2 * time.Second},
 	{title: "A and AAAA lost once", decide: byKind(after(1, dnstest.Silence, local4), after(1, dnstest.Silence, local6)), within: time.Second},
+	{title: "AAAA of no such name", decide: byKind(always(local4), always(dnstest.NoSuchName)), within: time.Second, prompt: true},
+	{title: "AAAA REFUSED", decide: byKind(always(local4), always(dnstest.Refused)), within: time.Second, prompt: true},
 	{title: "AAAA SERVFAIL for good", decide: byKind(always(local4), always(dnstest.ServFail)), within: time.Second, prompt: true},
 	{title: "truncated, and TCP is silent for A", only: "go", decide: func(q nameQuery) dnstest.Reply {
 		switch {
@@ -235,6 +237,14 @@ func TestNamesWithSearchList(t *testing.T) {
 	twice := func(r dnstest.Reply) func(nameQuery) dnstest.Reply {
 		return inFirst(byKind(after(2, r, local4), after(2, r, local6)))
 	}
+	inTwo := func(firstA dnstest.Reply) func(nameQuery) dnstest.Reply {
+		return func(q nameQuery) dnstest.Reply {
+			if strings.HasSuffix(q.Name, ".app.svc.cluster.local") {
+				return byKind(always(firstA), always(local6))(q)
+			}
+			return byKind(always(dnstest.Addrs("127.0.0.9")), always(dnstest.NoData))(q)
+		}
+	}
 	testNames(t, nameWorld{conf: "nameserver 127.0.0.1\n" + searchList + " timeout:1 attempts:2\n", cases: []nameCase{
 		{title: "found", decide: twice(bothKind), within: time.Second, prompt: true},
 		{title: "SERVFAIL", only: "go", decide: twice(dnstest.ServFail), within: 3 * time.Second},
@@ -243,10 +253,21 @@ func TestNamesWithSearchList(t *testing.T) {
 		{title: "nothing", only: "go", decide: inFirst(byKind(after(6, dnstest.Silence, local4), after(6, dnstest.Silence, local6))), within: 6 * time.Second},
 		{title: "nothing for A, no AAAA", only: "go", decide: inFirst(byKind(after(6, dnstest.Silence, local4), always(dnstest.NoData))), within: 6 * time.Second},
 		{title: "SERVFAIL, dialed by 20", only: "go", decide: twice(dnstest.ServFail), dials: 20, oneName: true, within: 3 * time.Second},
+		{title: "AAAA in the first domain, A in the second", decide: inTwo(dnstest.NoData), within: time.Second, prompt: true},
+		{title: "AAAA in the first domain, A lost there", only: "go", decide: inTwo(dnstest.Silence), within: 2500 * time.Millisecond},
 		{title: "AAAA lost", decide: inFirst(byKind(always(local4), lost)), within: 1500 * time.Millisecond},
 		{title: "misspelt", answer: dnstest.NoSuchName, fails: redial.NotFound, within: time.Second, prompt: true},
 		{title: "misspelt, and a domain of the list is broken", only: "go", decide: inFirst(func(nameQuery) dnstest.Reply { return dnstest.ServFail }),
 			fails: redial.NotFound, within: 3 * time.Second},
+	}})
+}
+
+// With single-request, Go's resolver asks for AAAA when it has the answer to A.
+func TestNamesSingleRequest(t *testing.T) {
+	testNames(t, nameWorld{conf: "nameserver 127.0.0.1\noptions single-request timeout:2 attempts:1\n", domain: ".test", cases: []nameCase{
+		{title: "both families", answer: bothKind.After(200 * time.Millisecond), within: time.Second, prompt: true},
+		{title: "AAAA lost", decide: byKind(always(local4), lost), within: 1500 * time.Millisecond},
+		{title: "A lost", only: "go", decide: byKind(lost, always(local6)), within: 3 * time.Second},
 	}})
 }
 
@@ -400,6 +421,7 @@ func (c nameCase) test(t *testing.T, s *nameServer, i int, resolver string) {
 		assert.Less(t, got.worst(), want.worst()+overhead, "net.Dialer connected sooner")
 	}
 	if c.prompt {
+		assert.Equal(t, want.remotes, got.remotes)
 		assert.LessOrEqual(t, s.askedBy("redial", i), s.askedBy("net", i), "queries")
 	}
 }
@@ -407,6 +429,7 @@ func (c nameCase) test(t *testing.T, s *nameServer, i int, resolver string) {
 // A nameOutcome is what became of the dials of a case.
 type nameOutcome struct {
 	took     []time.Duration // sorted
+	remotes  []string        // sorted
 	failures []error
 }
 
@@ -432,7 +455,7 @@ func (c nameCase) dialAll(who string, i int, domain string, dial func(ctx contex
 		network = "tcp"
 	}
 	n := max(1, c.dials)
-	took := make([]time.Duration, n)
+	took, remotes := make([]time.Duration, n), make([]string, n)
 	errs := testutil.Crowd(n, func(j int) error {
 		host := c.host
 		switch {
@@ -446,10 +469,12 @@ func (c nameCase) dialAll(who string, i int, domain string, dial func(ctx contex
 		conn, err := dial(ctx, network, net.JoinHostPort(host, targetPort))
 		took[j] = time.Since(start)
 		if err == nil {
+			remotes[j] = conn.RemoteAddr().String()
 			conn.Close()
 		}
 		return err
 	})
 	slices.Sort(took)
-	return nameOutcome{took, slices.DeleteFunc(errs, func(err error) bool { return err == nil })}
+	slices.Sort(remotes)
+	return nameOutcome{took, remotes, slices.DeleteFunc(errs, func(err error) bool { return err == nil })}
 }
