@@ -399,13 +399,16 @@ func (c nameCase) test(t *testing.T, s *nameServer, i int, resolver string) {
 	t.Logf("redial %v, %d queries; net.Dialer %v, %d queries", got, s.askedBy("redial", i), want, s.askedBy("net", i))
 
 	if resolver == "go" && c.within > 0 {
-		slow := 0
+		slow, limit := 0, c.within
+		if c.late > 0 {
+			limit += got.took[0] // which had no loss: how busy the machine is
+		}
 		for _, took := range got.took {
-			if took > c.within {
+			if took > limit {
 				slow++
 			}
 		}
-		assert.LessOrEqual(t, slow, c.late, "dials that took longer than %v", c.within)
+		assert.LessOrEqual(t, slow, c.late, "dials that took longer than %v", limit)
 	}
 	switch {
 	case c.fails != 0:
