@@ -223,8 +223,8 @@ var masks = []struct {
 	{regexp.MustCompile(`/tmp/\S+`), "/tmp"},
 }
 
-// programs are the programs of examples, which run with servers of the test: in their arguments, nobody listens on port
-// 5432, and an HTTP server listens on port 8080.
+// programs are the programs of cmd and examples, which run with servers of the test: in their arguments, nobody listens on
+// port 5432, and an HTTP server listens on port 8080.
 type programs struct {
 	dir           string
 	refused, http string   // ports
@@ -253,7 +253,7 @@ func (p *programs) output(command, args string) (string, error) {
 	args = strings.NewReplacer(":5432", ":"+p.refused, ":8080", ":"+p.http).Replace(args)
 	if command != "go" {
 		binary := filepath.Join(p.dir, command+".exe")
-		build := exec.Command("go", "build", "-o", binary, "./examples/"+command)
+		build := exec.Command("go", "build", "-o", binary, "./cmd/"+command)
 		build.Dir = rootDir
 		if out, err := build.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("%w\n%s", err, out)

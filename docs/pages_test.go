@@ -28,7 +28,7 @@ var root = os.DirFS(rootDir)
 //   - each go block is an excerpt of a Go file of this repository. A comment right before the block names the file:
 //     <!-- example_test.go -->
 //   - each text block is real output. The comment names an Example, a golden file that a test compares, or a command of
-//     examples, which the test runs: <!-- ExampleError -->, <!-- dialtest/example_test.go ExampleScript_logs -->,
+//     cmd or examples, which the test runs: <!-- ExampleError -->, <!-- dialtest/example_test.go ExampleScript_logs -->,
 //     <!-- explain/testdata/unknown.not-a-dial.golden -->, <!-- go run ./examples/quickstart -->, <!-- probe localhost:5432 -->. Benchmarks
 //     (<!-- go test -bench Dial . -->) are not run
 //   - each relative link leads somewhere, and its anchor to a heading

@@ -1,7 +1,7 @@
 // Waitfor waits until all of several targets are there, and then runs a
 // command in its place:
 //
-//	go run ./examples/waitfor -timeout 60s db:5432 http://api:8080/health unix:/run/app.sock -- command args
+//	go run ./cmd/waitfor -timeout 60s db:5432 http://api:8080/health unix:/run/app.sock -- command args
 //
 // A host:port and a unix socket are there when they accept a connection, a
 // tls://host:port when the handshake succeeds. An http or https URL is there when
@@ -29,7 +29,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/seed-33f8b841/redial/examples/internal/cli"
+	"github.com/seed-33f8b841/redial/cmd/internal/cli"
 )
 
 func main() {

@@ -2,11 +2,11 @@
 // came of each address, and whether TLS and HTTP answered. If the look fails, probe
 // says what most likely happened and what to check.
 //
-//	go run ./examples/probe example.com:443
-//	go run ./examples/probe tcp6 example.com:443
-//	go run ./examples/probe unix:/run/app.sock db:5432
-//	go run ./examples/probe https://example.com/health
-//	go run ./examples/probe -count 10 -interval 500ms db:5432
+//	go run ./cmd/probe example.com:443
+//	go run ./cmd/probe tcp6 example.com:443
+//	go run ./cmd/probe unix:/run/app.sock db:5432
+//	go run ./cmd/probe https://example.com/health
+//	go run ./cmd/probe -count 10 -interval 500ms db:5432
 //
 // For an http or https URL it shows the status of the answer to a GET, and for a tls
 // or https URL the TLS handshake. Any other URL means its host and port.
@@ -48,7 +48,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/seed-33f8b841/redial/examples/internal/cli"
+	"github.com/seed-33f8b841/redial/cmd/internal/cli"
 )
 
 func main() {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/seed-33f8b841/redial/examples/internal/cli"
+	"github.com/seed-33f8b841/redial/cmd/internal/cli"
 )
 
 // A lines display writes a line for each target whose state has changed, and one

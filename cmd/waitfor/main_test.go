@@ -26,7 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
-	"github.com/seed-33f8b841/redial/examples/internal/cli"
+	"github.com/seed-33f8b841/redial/cmd/internal/cli"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 

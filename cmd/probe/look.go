@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-33f8b841/redial"
-	"github.com/seed-33f8b841/redial/examples/internal/target"
+	"github.com/seed-33f8b841/redial/cmd/internal/target"
 	"github.com/seed-33f8b841/redial/explain"
 )
 

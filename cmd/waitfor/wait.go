@@ -13,8 +13,8 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/seed-33f8b841/redial"
-	"github.com/seed-33f8b841/redial/examples/internal/cli"
-	"github.com/seed-33f8b841/redial/examples/internal/target"
+	"github.com/seed-33f8b841/redial/cmd/internal/cli"
+	"github.com/seed-33f8b841/redial/cmd/internal/target"
 )
 
 // errWrong ends the wait for all targets: one of them can never be there.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/seed-33f8b841/redial"
-	"github.com/seed-33f8b841/redial/examples/internal/cli"
+	"github.com/seed-33f8b841/redial/cmd/internal/cli"
 )
 
 // A board knows how far each target is, and has a display show it: live.go on a

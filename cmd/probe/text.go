@@ -16,8 +16,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed-33f8b841/redial"
-	"github.com/seed-33f8b841/redial/examples/internal/cli"
-	"github.com/seed-33f8b841/redial/examples/internal/target"
+	"github.com/seed-33f8b841/redial/cmd/internal/cli"
+	"github.com/seed-33f8b841/redial/cmd/internal/target"
 )
 
 // The reports for people: all steps of a single look; of many looks a line each,

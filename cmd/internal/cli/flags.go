@@ -7,7 +7,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/seed-33f8b841/redial/examples/internal/target"
+	"github.com/seed-33f8b841/redial/cmd/internal/target"
 )
 
 // Parse parses the flags, and shows the help if they ask for it (flag.ErrHelp).
