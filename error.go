@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/seed-33f8b841/redial/internal/foreign"
+	"github.com/seed-33f8b841/redial/internal/plain"
 	"github.com/seed-33f8b841/redial/internal/userinfo"
 )
 
@@ -63,7 +64,7 @@ func (e *Error) Error() string {
 	if e.Attempts == 1 {
 		attempts = "1 attempt"
 	}
-	return fmt.Sprintf("%s (%v, %s in %v: %s)", message, e.Class, attempts, rounded(e.Elapsed), stop)
+	return fmt.Sprintf("%s (%v, %s in %v: %s)", message, e.Class, attempts, plain.Duration(e.Elapsed), stop)
 }
 
 // stopText returns why a dial stopped, with the cause if the context's owner gave one.
@@ -153,15 +154,4 @@ func netAddr(addr net.Addr) net.Addr {
 		}
 	}
 	return nil
-}
-
-// rounded returns d as a person would say it: 1.2s, 340ms.
-func rounded(d time.Duration) time.Duration {
-	switch {
-	case d >= time.Second:
-		return d.Round(100 * time.Millisecond)
-	case d >= time.Millisecond:
-		return d.Round(time.Millisecond)
-	}
-	return d.Round(time.Microsecond)
 }

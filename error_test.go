@@ -296,14 +296,14 @@ func TestErrorUnwrap(t *testing.T) {
 	assert.ErrorIs(t, err, errCause)
 }
 
-// The time in a message has one decimal from a second on, and none below.
+// The time in a message has two or three digits.
 func TestErrorRoundsTheTime(t *testing.T) {
 	for elapsed, want := range map[time.Duration]string{
 		0:                         "0s",
 		1499 * time.Nanosecond:    "1µs",
 		999400 * time.Nanosecond:  "999µs",
 		time.Millisecond:          "1ms",
-		1700 * time.Microsecond:   "2ms",
+		1700 * time.Microsecond:   "1.7ms",
 		340499 * time.Microsecond: "340ms",
 		999600 * time.Microsecond: "1s",
 		time.Second:               "1s",

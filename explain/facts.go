@@ -14,6 +14,7 @@ import (
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/internal/errno"
 	"github.com/seed-33f8b841/redial/internal/foreign"
+	"github.com/seed-33f8b841/redial/internal/plain"
 	"github.com/seed-33f8b841/redial/internal/userinfo"
 )
 
@@ -300,16 +301,12 @@ func (f *facts) noteURL(rawURL string) {
 	}
 	port := u.Port()
 	if port == "" {
-		port = portOfScheme[u.Scheme]
+		port = plain.Port(u.Scheme)
 	}
 	if f.asked.address = u.Host; port != "" {
 		f.asked.address = net.JoinHostPort(u.Hostname(), port)
 	}
 }
-
-// portOfScheme is the port of a URL that has none.
-var portOfScheme = map[string]string{"http": "80", "https": "443", "ws": "80", "wss": "443", "postgres": "5432", "postgresql": "5432",
-	"redis": "6379", "rediss": "6379", "amqp": "5672", "amqps": "5671", "mysql": "3306", "mongodb": "27017", "nats": "4222", "ldap": "389", "ldaps": "636"}
 
 // find returns the first error of type E in the chain.
 func find[E error](f *facts) (e E, ok bool) {

@@ -6,6 +6,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/seed-33f8b841/redial/internal/plain"
 )
 
 // The size of an explanation.
@@ -138,17 +140,7 @@ func shown(s string) string {
 }
 
 // rounded returns d as a person would say it: 1.2s, 340ms.
-func rounded(d time.Duration) string {
-	switch {
-	case d >= time.Second:
-		d = d.Round(100 * time.Millisecond)
-	case d >= time.Millisecond:
-		d = d.Round(time.Millisecond)
-	default:
-		d = d.Round(time.Microsecond)
-	}
-	return d.String()
-}
+func rounded(d time.Duration) string { return plain.Duration(d).String() }
 
 // list joins names by commas and an "and". If there are more than most names, and not just one
 // more, it counts the rest.

@@ -16,6 +16,7 @@ import (
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/internal/dnsname"
 	"github.com/seed-33f8b841/redial/internal/foreign"
+	"github.com/seed-33f8b841/redial/internal/plain"
 	"github.com/seed-33f8b841/redial/internal/userinfo"
 )
 
@@ -405,7 +406,7 @@ func hostPortOfURL(raw string) string {
 	if _, _, err := net.SplitHostPort(host); err == nil {
 		return shown(host)
 	}
-	if port := portOfScheme[strings.ToLower(scheme)]; port != "" {
+	if port := plain.Port(strings.ToLower(scheme)); port != "" {
 		return shown(net.JoinHostPort(strings.Trim(host, "[]"), port))
 	}
 	return shown(host) + ", a colon and its port"
