@@ -4,6 +4,10 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"io"
+
+	"github.com/seed-33f8b841/redial/cmd/internal/cli"
+	"github.com/seed-33f8b841/redial/cmd/internal/target"
+	"github.com/seed-33f8b841/redial/explain"
 )
 
 // These are the JSON objects of -json, one a line: one for each look and, with
@@ -11,21 +15,31 @@ import (
 // apply is left out. Scripts rely on the names, so do not change them.
 type (
 	jsonLook struct {
-		Target      string        `json:"target"` // as given, without its password
-		Round       int           `json:"round,omitempty"`
-		Network     string        `json:"network"`
-		Address     string        `json:"address"`
-		Connected   bool          `json:"connected"` // and TLS and HTTP answered
-		Class       string        `json:"class,omitempty"`
-		Error       string        `json:"error,omitempty"`
-		Remote      string        `json:"remote,omitempty"`
-		Elapsed     float64       `json:"elapsed"`
-		TLS         *jsonTLS      `json:"tls,omitempty"`
-		HTTP        *jsonHTTP     `json:"http,omitempty"`
-		Note        string        `json:"note,omitempty"` // of udp and ip: nothing was sent
-		Attempts    []jsonAttempt `json:"attempts"`       // in order
-		Code        string        `json:"code,omitempty"` // of the explanation: stable, for scripts
-		Explanation string        `json:"explanation,omitempty"`
+		Target    string        `json:"target"` // as given, without its password
+		Round     int           `json:"round,omitempty"`
+		Network   string        `json:"network"`
+		Address   string        `json:"address"`
+		Connected bool          `json:"connected"` // and TLS and HTTP answered
+		Class     string        `json:"class,omitempty"`
+		Error     string        `json:"error,omitempty"`
+		Remote    string        `json:"remote,omitempty"`
+		Elapsed   float64       `json:"elapsed"`
+		TLS       *jsonTLS      `json:"tls,omitempty"`
+		HTTP      *jsonHTTP     `json:"http,omitempty"`
+		Notes     []string      `json:"notes,omitempty"`
+		Attempts  []jsonAttempt `json:"attempts"` // in order
+		Advice    *jsonAdvice   `json:"advice,omitempty"`
+	}
+	jsonAdvice struct {
+		Code     string      `json:"code"` // stable, for scripts; the texts are not
+		Observed string      `json:"observed"`
+		Likely   string      `json:"likely,omitempty"`
+		Checks   []jsonCheck `json:"checks,omitempty"`
+	}
+	jsonCheck struct {
+		Question string `json:"question"`
+		Where    string `json:"where,omitempty"`
+		Command  string `json:"command,omitempty"`
 	}
 	jsonTLS struct {
 		Version  string  `json:"version"`
@@ -105,28 +119,37 @@ func (r *jsonReport) end(all []*series) error {
 }
 
 func newJSONLook(l *look) jsonLook {
-	advice := l.advice()
 	j := jsonLook{
-		Target: l.target.Name, Network: l.target.Network, Address: l.target.Address,
-		Connected: l.err == nil, Elapsed: l.elapsed().Seconds(),
-		Attempts: make([]jsonAttempt, 0, len(l.attempts)), Code: advice.Code, Explanation: advice.String(),
+		Target: l.target.Name, Network: l.target.Network, Address: cli.Foreign(l.target.Address),
+		Connected: l.err == nil, Elapsed: l.elapsed().Seconds(), Notes: l.notes(),
+		Attempts: make([]jsonAttempt, 0, len(l.attempts)), Advice: newJSONAdvice(l.advice()),
 	}
 	for i := range l.attempts {
 		j.Attempts = append(j.Attempts, newJSONAttempt(&l.attempts[i]))
 	}
 	if l.err != nil {
-		j.Class, j.Error = l.class().String(), l.err.Error()
-	} else if sendsNothing(l.target) {
-		j.Note = nothingSent(l.target)
+		j.Class, j.Error = l.class().String(), target.Message(l.err)
 	}
 	if a := l.last(); a != nil {
 		j.Remote = j.Attempts[len(j.Attempts)-1].Remote
-		if state := a.answer.TLS; state != nil {
-			j.TLS = &jsonTLS{tls.VersionName(state.Version), state.NegotiatedProtocol, a.answer.Handshake.Seconds()}
+		answer := a.visit().answer
+		if state := answer.TLS; state != nil {
+			j.TLS = &jsonTLS{tls.VersionName(state.Version), state.NegotiatedProtocol, answer.Handshake.Seconds()}
 		}
-		if a.answer.Status > 0 {
-			j.HTTP = &jsonHTTP{a.answer.Status, a.answer.HTTP.Seconds()}
+		if answer.Status > 0 {
+			j.HTTP = &jsonHTTP{answer.Status, answer.HTTP.Seconds()}
 		}
+	}
+	return j
+}
+
+func newJSONAdvice(a explain.Advice) *jsonAdvice {
+	if a.Code == "" {
+		return nil
+	}
+	j := &jsonAdvice{Code: a.Code, Observed: a.Observed, Likely: a.Likely}
+	for _, c := range a.Checks {
+		j.Checks = append(j.Checks, jsonCheck(c))
 	}
 	return j
 }
@@ -134,10 +157,10 @@ func newJSONLook(l *look) jsonLook {
 func newJSONAttempt(a *attempt) jsonAttempt {
 	j := jsonAttempt{Number: a.Number, Duration: a.Duration.Seconds(), Resolve: a.Resolve.Seconds(), Delay: a.Delay.Seconds()}
 	if a.Remote != nil {
-		j.Remote = a.Remote.String()
+		j.Remote = cli.Foreign(a.Remote.String())
 	}
 	if a.Err != nil {
-		j.Class, j.Error = a.Class.String(), a.Err.Error()
+		j.Class, j.Error = a.Class.String(), cli.Foreign(a.Err.Error())
 	}
 	if a.Stop != 0 {
 		j.Stop = a.Stop.Error()
@@ -145,7 +168,7 @@ func newJSONAttempt(a *attempt) jsonAttempt {
 	for _, addr := range a.Addrs {
 		one := jsonAddr{Addr: written(addr.Addr), Connected: addr.Connected, Duration: addr.Duration.Seconds()}
 		if addr.Err != nil {
-			one.Class, one.Error = addr.Class.String(), addr.Err.Error()
+			one.Class, one.Error = addr.Class.String(), cli.Foreign(addr.Err.Error())
 		}
 		j.Addrs = append(j.Addrs, one)
 	}

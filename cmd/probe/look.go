@@ -6,19 +6,23 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/cmd/internal/target"
 	"github.com/seed-33f8b841/redial/explain"
+	"github.com/seed-33f8b841/redial/internal/plain"
 )
 
 // A look is one dial, and what there was to see.
 type look struct {
 	target   target.Target
-	round    int // from 1
+	timeout  time.Duration // of an attempt
+	round    int           // from 1
 	attempts []attempt
 	err      error // nil if it connected, and got the answer it asked for
 }
@@ -26,34 +30,64 @@ type look struct {
 // An attempt is one attempt of a look.
 type attempt struct {
 	redial.Attempt
-	reached bool          // something accepted the connection
-	answer  target.Answer // of the connection
-	asked   time.Duration // the part of Duration that asking took
+	visits []visit // the connections made, in order
+}
+
+// A visit is what a connection was asked for, and what it answered.
+type visit struct {
+	remote string
+	answer target.Answer
+	took   time.Duration
+}
+
+// to returns the visit at an address, or a zero visit.
+func (a *attempt) to(remote string) visit {
+	for _, v := range a.visits {
+		if v.remote == remote {
+			return v
+		}
+	}
+	return visit{}
+}
+
+// visit returns the visit that decided the attempt: at the address that won or, if all failed, the
+// last one. It is zero if nothing accepted a connection.
+func (a *attempt) visit() visit {
+	if a.Remote != nil {
+		return a.to(a.Remote.String())
+	}
+	if len(a.visits) == 0 {
+		return visit{}
+	}
+	return a.visits[len(a.visits)-1]
 }
 
 // look dials the target and closes the connection again. It asks for TLS and HTTP
 // within the attempt, by Verify, so that the addresses of the name stay visible.
 func (o *options) look(ctx context.Context, s *series) *look {
-	l := &look{target: s.target}
-	var current attempt
+	l := &look{target: s.target, timeout: o.timeout}
+	var mu sync.Mutex // guards visits, because Verify can run for several addresses at once
+	var visits []visit
 	d := &redial.Dialer{
 		Dialer:      net.Dialer{Timeout: o.timeout},
 		MaxAttempts: o.attempts,
 		MaxElapsed:  -1, // attempts and timeout bound it
 		Verify: func(ctx context.Context, conn net.Conn) (err error) {
 			start := time.Now()
-			current.reached = true
-			current.answer, err = o.client.Ask(ctx, conn, s.target)
-			current.asked = time.Since(start)
+			answer, err := o.client.Ask(ctx, conn, s.target)
 			if err != nil && ctx.Err() != context.Canceled && redial.Classify(err) == redial.Timeout {
-				err = &silence{l.asked(current.answer), o.timeout, err}
+				err = &silence{l.asked(answer), o.timeout, err}
 			}
+			mu.Lock()
+			defer mu.Unlock()
+			visits = append(visits, visit{conn.RemoteAddr().String(), answer, time.Since(start)})
 			return err
 		},
 		OnAttempt: func(_ context.Context, a redial.Attempt) {
-			current.Attempt = a
-			l.attempts = append(l.attempts, current)
-			current = attempt{}
+			mu.Lock()
+			defer mu.Unlock()
+			l.attempts = append(l.attempts, attempt{a, visits})
+			visits = nil
 		},
 	}
 	conn, err := d.DialContext(ctx, s.target.Network, s.target.Address)
@@ -74,17 +108,20 @@ type silence struct {
 }
 
 func (e *silence) Error() string {
-	return fmt.Sprintf("%s: no answer within %v", e.asked, e.timeout)
+	return fmt.Sprintf("%s: no answer within %v", e.asked, plain.Duration(e.timeout))
 }
 
 func (e *silence) Unwrap() error { return e.err }
 
 // asked says what the server was asked for when it had given this much of an answer.
 func (l *look) asked(answer target.Answer) string {
-	if l.target.ServerName != "" && answer.TLS == nil {
+	switch {
+	case l.target.ServerName != "" && answer.TLS == nil:
 		return "TLS handshake"
+	case l.target.URL != nil:
+		return "GET " + pathOf(l)
 	}
-	return "GET " + pathOf(l)
+	return "connection"
 }
 
 // class returns the class of the failure. The last attempt knows more than the
@@ -107,12 +144,16 @@ func (l *look) last() *attempt {
 // interrupted reports whether a signal cut the look off.
 func (l *look) interrupted() bool { return l.err != nil && l.class() == redial.Canceled }
 
-// elapsed is how long the look took.
+// elapsed is how long the look took, without the time in which a connection had to stay open.
 func (l *look) elapsed() time.Duration {
-	if a := l.last(); a != nil {
-		return a.Elapsed
+	a := l.last()
+	switch {
+	case a == nil:
+		return 0
+	case l.err == nil && l.target.AsksNothing():
+		return a.Elapsed - a.visit().took
 	}
-	return 0
+	return a.Elapsed
 }
 
 // sendsNothing reports whether connecting to the target sends nothing, so that a
@@ -130,16 +171,39 @@ func (l *look) advice() explain.Advice {
 		return explain.Advice{} // that is nobody's fault
 	}
 	if _, ok := errors.AsType[*redial.Error](l.err); ok || a == nil {
-		return explain.For(l.err)
+		return target.Advise(l.target, l.err)
 	}
 	history := make([]redial.Attempt, len(l.attempts))
 	for i := range l.attempts {
 		history[i] = l.attempts[i].Attempt
 	}
-	return explain.For(&redial.Error{
+	return target.Advise(l.target, &redial.Error{
 		Network: a.Network, Address: a.Address, Attempts: a.Number, Elapsed: a.Elapsed,
 		Class: a.Class, Err: a.Err, Stop: a.Stop, Cause: a.Cause, History: history,
 	})
+}
+
+// notes says what a look does not show.
+func (l *look) notes() (notes []string) {
+	if l.err == nil && sendsNothing(l.target) {
+		notes = append(notes, nothingSent(l.target))
+	}
+	if l.err != nil && l.class() == redial.Timeout {
+		notes = append(notes, fmt.Sprintf("If it only needs more time, raise -timeout (now %v).", plain.Duration(l.timeout)))
+	}
+	if l.usesProxyElsewhere() {
+		notes = append(notes, fmt.Sprintf("%s_PROXY is set: many programs go through that proxy. probe connects directly.", strings.ToUpper(l.target.Scheme)))
+	}
+	return notes
+}
+
+// usesProxyElsewhere reports whether the environment names a proxy for the URL.
+func (l *look) usesProxyElsewhere() bool {
+	if l.target.URL == nil || l.target.Network == "unix" {
+		return false
+	}
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: l.target.URL})
+	return proxy != nil || err != nil
 }
 
 // A series is all looks at one target.
@@ -149,9 +213,13 @@ type series struct {
 	failed   map[redial.Class]int // how many looks failed with the class
 	canceled int                  // looks that a signal cut off
 	failure  *look                // the latest that failed
+	latest   *look                // that was not cut off
 }
 
 func (s *series) add(l *look) {
+	if !l.interrupted() {
+		s.latest = l
+	}
 	switch {
 	case l.err == nil:
 		s.times = append(s.times, l.elapsed())

@@ -25,7 +25,7 @@ import (
 // and what can never work is looked at once.
 func TestRounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o, _ := parse([]string{"-count=3", "a:1", "never:1", "b:1"}, io.Discard)
+		o, _ := parse([]string{"-count=3", "a:1", "never:1", "b:1"}, io.Discard, io.Discard)
 		var out bytes.Buffer
 		begin := time.Now()
 		var starts []string
@@ -110,9 +110,11 @@ func TestJSON(t *testing.T) {
 	assert.Len(t, j.Attempts, 2)
 	assert.Positive(t, j.Attempts[0].Delay)
 	assert.Equal(t, "MaxAttempts reached", j.Attempts[1].Stop)
-	assert.True(t, strings.HasPrefix(j.Explanation, "127.0.0.1:"))
+	require.NotNil(t, j.Advice)
+	assert.True(t, strings.HasPrefix(j.Advice.Observed, "127.0.0.1:"))
+	assert.NotEmpty(t, j.Advice.Checks)
 	for _, field := range []string{`{"target":"` + missing + `","network":"tcp","address":"` + missing + `","connected":false,"class":"refused","error":"`,
-		`"elapsed":`, `"attempts":[{"attempt":1,"duration":`, `"delay":`, `"stop":`, `"code":"refused.loopback"`, `"explanation":"`} {
+		`"elapsed":`, `"attempts":[{"attempt":1,"duration":`, `"delay":`, `"stop":`, `"advice":{"code":"refused.loopback","observed":"`, `"checks":[{"question":"`} {
 		assert.Contains(t, out, field)
 	}
 
@@ -120,7 +122,7 @@ func TestJSON(t *testing.T) {
 	assert.Zero(t, code)
 	j = decode(t, out)
 	assert.True(t, j.Connected)
-	assert.Empty(t, j.Explanation)
+	assert.Nil(t, j.Advice)
 	assertMeasured(t, j.Elapsed)
 	assertMeasured(t, j.Attempts[0].Resolve)
 	assert.Equal(t, j.Remote, j.Attempts[0].Addrs[0].Addr)
@@ -169,6 +171,11 @@ func TestSeveralAddresses(t *testing.T) {
   192.0.2.2:80                   connected    1ms
 `, out.String())
 
+	l.attempts[0].visits = []visit{{remote: "192.0.2.2:80", took: 400 * time.Microsecond}}
+	out.Reset()
+	require.NoError(t, newReporter(o, &out, false).look(l))
+	assert.Contains(t, out.String(), "  192.0.2.2:80                   connected    600µs\n", "without what came after the connection")
+
 	l.err = refused
 	l.attempts[0].Addrs, l.attempts[0].Err, l.attempts[0].Class = nil, refused, redial.NotFound
 	out.Reset()
@@ -180,7 +187,7 @@ func TestLinesOfHTTP(t *testing.T) {
 	o := &options{count: 2}
 	var out bytes.Buffer
 	for status, color := range map[int]string{404: green, 503: red} {
-		l := &look{attempts: []attempt{{answer: target.Answer{Status: status}}}}
+		l := &look{attempts: []attempt{{visits: []visit{{answer: target.Answer{Status: status}}}}}}
 		out.Reset()
 		require.NoError(t, newReporter(o, &out, true).look(l))
 		assert.Contains(t, out.String(), color+"status ")

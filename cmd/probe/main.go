@@ -9,10 +9,14 @@
 //	go run ./cmd/probe -count 10 -interval 500ms db:5432
 //
 // For an http or https URL it shows the status of the answer to a GET, and for a tls
-// or https URL the TLS handshake. Any other URL means its host and port.
+// or https URL the TLS handshake. Any other URL means its host and port. A connection
+// that is asked for nothing must stay open for 100 ms (-settle): a forwarder accepts it
+// even if the server behind it is down, and closes it at once.
+//
+// Flags can stand before and after targets.
 //
 // It exits 0 if each look connected, and TLS and HTTP answered, whatever the status;
-// 1 if not; 2 on misuse, and for a target that can never work; 130 after SIGINT and
+// 1 if not, and for plain HTTP to an HTTPS port; 2 on misuse, and for a target that can never work; 130 after SIGINT and
 // 143 after SIGTERM, as shells do. ("go run" turns every nonzero code into 1: build
 // the binary to tell them apart.)
 //
@@ -25,12 +29,15 @@
 //   - round: with -count, from 1
 //   - network, address: as dialed
 //   - connected: whether it connected, and TLS and HTTP answered
-//   - class, error, explanation: of the failure
+//   - class, error: of the failure
+//   - advice: its code, such as refused.loopback, which does not change; what was observed and is
+//     likely; checks, each a question and perhaps a command and where to run it
 //   - remote: the address connected to
-//   - elapsed: the time of the whole look
+//   - elapsed: the time of the whole look, without that of -settle
 //   - tls: version, protocol (by ALPN) and duration of the handshake
 //   - http: status and duration
-//   - note: for udp and ip, that nothing was sent
+//   - notes: what the look does not show: for udp and ip, that nothing was sent; that HTTP_PROXY or
+//     HTTPS_PROXY is set, and not used; that -timeout may be too short
 //   - attempts: each has attempt (its number), duration, resolve (the part of duration
 //     spent on the name), addrs, remote, class, error, delay (before the next attempt)
 //     and stop (why there is no next attempt). Each of addrs has addr, connected,
@@ -54,7 +61,7 @@ import (
 func main() {
 	ctx, stop := cli.WithSignals(context.Background())
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr, wantsColors(os.Stdout)))
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr, cli.TerminalOf(os.Stdout).HasColors()))
 }
 
 // The exit codes. A signal adds its own.
@@ -66,7 +73,7 @@ const (
 
 // run takes the looks that args ask for, and returns the exit code.
 func run(ctx context.Context, args []string, out, errOut io.Writer, colors bool) int {
-	o, code := parse(args, errOut)
+	o, code := parse(args, out, errOut)
 	if o == nil {
 		return code
 	}

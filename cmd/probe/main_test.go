@@ -3,17 +3,26 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"io"
+	"log"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -58,7 +67,7 @@ func TestRefused(t *testing.T) {
 
 	var colored bytes.Buffer
 	assert.Equal(t, exitFailed, run(t.Context(), []string{"127.0.0.1:" + port}, &colored, io.Discard, true))
-	assert.Contains(t, colored.String(), red+"refused    "+plain)
+	assert.Contains(t, colored.String(), red+"refused    "+reset)
 	assert.Contains(t, colored.String(), red+"error: ")
 }
 
@@ -69,7 +78,7 @@ func TestAttempts(t *testing.T) {
 		assert.Equal(t, exitFailed, code, name)
 		assert.Equal(t, 3, strings.Count(out, "  "+address+"  refused"))
 		assert.Contains(t, out, "  attempt 3, after a wait of ")
-		assert.Contains(t, out, "(refused, 3 attempts in ")
+		assert.Contains(t, out, "connection refused (3 attempts in ")
 		assert.Contains(t, out, "refused the connection (3 attempts in ")
 	}
 }
@@ -127,7 +136,7 @@ func TestNothingSent(t *testing.T) {
 			assert.Contains(t, out, "\n\nUDP has no connections: "+note)
 		}
 		_, out, _ := run(t, "-json", "udp", address)
-		assert.Contains(t, decode(t, out).Note, note)
+		assert.Contains(t, decode(t, out).Notes[0], note)
 		_, out, _ = run(t, "-count=2", "-interval=0s", "udp", address)
 		assert.Contains(t, out, note)
 	}
@@ -260,7 +269,7 @@ func TestPasswords(t *testing.T) {
 		{"postgres://user:s3cret@" + missing, 1},
 		{"http://user:s3cret@127.0.0.1:99999", 2},
 		{"http://user:s3cret@", 2},
-		{"redis://user:s3cret@host", 2},
+		{"gopher://user:s3cret@host", 2},
 		{"http://user:s3cret/x@host", 2},
 		{"http://user:s3cret%zz@host", 2},
 		{"http+unix://user:s3cret@/nowhere:/x", noSocket},
@@ -290,11 +299,11 @@ func TestUsage(t *testing.T) {
 		"-count -1 a:1":        "-count and -interval must not be negative",
 		"-interval -1s a:1":    "-count and -interval must not be negative",
 		"-nosuch":              "flag provided but not defined: -nosuch",
-		"a:1 -json":            "flags go before the targets: -json",
 		"a:1 tcp":              "the address is missing: give tcp and then an address",
+		"localhost 5432":       "localhost: give host and port as one: localhost:5432",
 		"a:1 tpc":              "tpc: The address \"tpc\" has no port.",
 		"http://:80":           "the host is missing",
-		"redis://db":           "give redis://db:port",
+		"gopher://db":          "give db:port",
 		"/run/app.sock":        "/run/app.sock is a path. Write unix:/run/app.sock",
 		"tcp ./app.sock":       "./app.sock is a path. Write unix:./app.sock",
 		"-cacert /nowhere a:1": "-cacert: open /nowhere",
@@ -308,9 +317,125 @@ func TestUsage(t *testing.T) {
 	code, _, errOut := probe(t)
 	assert.Equal(t, exitNever, code)
 	assert.Contains(t, errOut, "probe: no target")
-	code, _, errOut = inProcess(t, "-h")
-	assert.Zero(t, code)
-	assert.Contains(t, errOut, "-json")
+	for _, args := range [][]string{{"-h"}, {"a:1", "--help"}} {
+		code, out, errOut := probe(t, args...)
+		assert.Zero(t, code)
+		assert.Contains(t, out, "usage: probe")
+		assert.Contains(t, out, "-json")
+		assert.Empty(t, errOut)
+	}
+}
+
+// Flags can follow the targets.
+func TestFlagsAfterTargets(t *testing.T) {
+	address := "127.0.0.1:" + listen(t)
+	code, out, errOut := inProcess(t, address, "-json", "-settle=0", address)
+	assert.Zero(t, code, errOut)
+	assert.Equal(t, 2, strings.Count(out, `{"target":`))
+}
+
+// A forwarder accepts for a server that is down.
+func TestClosedAtOnce(t *testing.T) {
+	testutil.NeedSockets(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+	port := portOf(t, listener.Addr().String())
+	for name, run := range both {
+		code, out, _ := run(t, "-settle=1m", "-timeout=1h", "localhost:"+port)
+		assert.Equal(t, exitFailed, code, name)
+		assert.Regexp(t, `  127.0.0.1:\d+ +connected  +\S+s\n  stays open +reset  +\S+s\n`, out)
+		assert.Regexp(t, `\nerror: connected, closed by the peer after \S+s\n\n.* accepted the connection`, out)
+		code, _, _ = run(t, "-settle=0", "127.0.0.1:"+port)
+		assert.Zero(t, code, name)
+	}
+	// How long a connection had to stay open is no part of its time.
+	_, out, _ := inProcess(t, "-settle=100ms", "-json", "127.0.0.1:"+listen(t))
+	j := decode(t, out)
+	assert.GreaterOrEqual(t, j.Attempts[0].Duration, 0.1)
+	assert.Less(t, j.Elapsed, j.Attempts[0].Duration-0.09)
+}
+
+// Plain HTTP to a port that takes only HTTPS is a failure, although the server answers.
+func TestPlainHTTPToHTTPS(t *testing.T) {
+	url := "http" + strings.TrimPrefix(server.URL, "https")
+	for name, run := range both {
+		code, out, _ := run(t, url)
+		assert.Equal(t, exitFailed, code, name)
+		assert.Regexp(t, `  GET / +status 400 `, out)
+		assert.Contains(t, out, "\nerror: plain HTTP to an HTTPS port: it answered 400\n")
+		assert.Contains(t, out, "Is HTTPS meant? Give "+server.URL)
+		code, out, _ = run(t, "-json", url)
+		assert.Equal(t, exitFailed, code, name)
+		j := decode(t, out)
+		assert.Equal(t, 400, j.HTTP.Status)
+		assert.Equal(t, "unknown.https-port", j.Advice.Code)
+	}
+}
+
+// A certificate is not trusted before its names are shown, and they may hold anything.
+func TestTerminalInjection(t *testing.T) {
+	const evil = "evil\x1b]0;owned\x07\r.example"
+	start := func(lifetime time.Duration) (port string) {
+		injecting := httptest.NewUnstartedServer(http.NotFoundHandler())
+		injecting.Config.ErrorLog = log.New(io.Discard, "", 0)
+		injecting.TLS = &tls.Config{Certificates: []tls.Certificate{certificate(t, &x509.Certificate{
+			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: evil + "\u009b31m"}, DNSNames: []string{evil},
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(lifetime),
+		})}}
+		injecting.StartTLS()
+		t.Cleanup(injecting.Close)
+		return portOf(t, injecting.Listener.Addr().String())
+	}
+	valid, expired := start(time.Hour), start(-90*time.Second)
+	args := []string{"https://localhost:" + valid, "https://localhost:" + expired, "tls://127.0.0.1:" + valid,
+		"db:5432\r", "unix:/nowhere/\x1b[2J", "\x1b[2J", "http://127.0.0.1:1/\u009b"}
+	for _, flags := range []string{"", "-json", "-count=2 -interval=0s", "-insecure", "-attempts=2"} {
+		for _, arg := range args {
+			_, out, errOut := inProcess(t, append(strings.Fields(flags), arg)...)
+			for _, control := range []string{"\x1b", "\r", "\x07", "\u009b"} {
+				assert.NotContains(t, out+errOut, control, "%s %q", flags, arg)
+			}
+		}
+	}
+	_, out, _ := inProcess(t, args[0])
+	assert.Contains(t, out, `certificate is valid for evil\x1b]0;owned\a\r.example, not localhost`)
+	_, out, _ = inProcess(t, args[1])
+	assert.Contains(t, out, ": expired 1 minute ago\n")
+	assert.Contains(t, out, "It expired 1 minute ago.")
+}
+
+// certificate returns a self-signed certificate.
+func certificate(t *testing.T, template *x509.Certificate) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// A proxy that other programs would use is named, without its password.
+func TestProxyIsNotUsed(t *testing.T) {
+	const note = "HTTP_PROXY is set: many programs go through that proxy. probe connects directly."
+	t.Setenv("HTTP_PROXY", "http://user:s3cret@proxy.invalid:3128")
+	t.Setenv("NO_PROXY", "")
+	for _, flags := range []string{"-timeout=20ms", "-timeout=20ms -count=2 -interval=0s", "-timeout=20ms -json"} {
+		_, out, _ := probe(t, append(strings.Fields(flags), "http://192.0.2.1/")...)
+		assert.Contains(t, out, note, flags)
+		assert.NotContains(t, out, "s3cret")
+		_, out, _ = probe(t, append(strings.Fields(flags), "192.0.2.1:80", "https://192.0.2.1/")...)
+		assert.NotContains(t, out, note, flags)
+	}
 }
 
 // SIGINT and SIGTERM end the looks, and the summary still comes.
@@ -339,7 +464,7 @@ func TestCanceled(t *testing.T) {
 	for cause, code := range map[error]int{cli.Signaled{Signal: os.Interrupt}: 130, errors.New("other"): exitFailed} {
 		for _, flags := range []string{"", "-count=3", "-json"} {
 			ctx, cancel := context.WithCancelCause(t.Context())
-			o, _ := parse(append(strings.Fields(flags), silent, silent), io.Discard)
+			o, _ := parse(append(strings.Fields(flags), silent, silent), io.Discard, io.Discard)
 			var out bytes.Buffer
 			take := func(ctx context.Context, s *series) *look {
 				cancel(cause)
@@ -357,13 +482,6 @@ func TestCanceled(t *testing.T) {
 			}
 		}
 	}
-}
-
-func TestColorsOfFile(t *testing.T) {
-	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
-	require.NoError(t, err)
-	defer f.Close()
-	assert.False(t, wantsColors(f))
 }
 
 // If nobody reads the report, that is no success.

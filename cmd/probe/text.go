@@ -9,15 +9,13 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
-	"runtime"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/cmd/internal/cli"
 	"github.com/seed-33f8b841/redial/cmd/internal/target"
+	"github.com/seed-33f8b841/redial/internal/plain"
 )
 
 // The reports for people: all steps of a single look; of many looks a line each,
@@ -25,19 +23,11 @@ import (
 
 // The colors of terminals (ECMA-48, SGR).
 const (
-	plain = "\x1b[0m"
+	reset = "\x1b[0m"
 	red   = "\x1b[31m"
 	green = "\x1b[32m"
 	dim   = "\x1b[2m"
 )
-
-// wantsColors reports whether f is a terminal whose user has not said no to
-// colors (no-color.org). Not every console of Windows knows them.
-func wantsColors(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && runtime.GOOS != "windows" &&
-		os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-}
 
 // paint colors a text, or not.
 type paint func(color, text string) string
@@ -47,7 +37,7 @@ func newReporter(o *options, out io.Writer, colors bool) reporter {
 		if !colors {
 			return text
 		}
-		return color + text + plain
+		return color + text + reset
 	}
 	switch {
 	case o.json:
@@ -57,7 +47,7 @@ func newReporter(o *options, out io.Writer, colors bool) reporter {
 	}
 	width := 0
 	for _, t := range o.targets {
-		width = max(width, utf8.RuneCountInString(t.Name))
+		width = max(width, cli.Width(t.Name))
 	}
 	return &linesReport{out: out, paint: p, width: width}
 }
@@ -75,16 +65,17 @@ func (r *stepsReport) look(l *look) error {
 		b.WriteByte('\n')
 	}
 	r.begun = true
-	fmt.Fprintf(&b, "%s %s\n", l.target.Network, l.target.Address)
+	fmt.Fprintf(&b, "%s %s\n", l.target.Network, cli.Foreign(l.target.Address))
 	for _, s := range l.steps() {
 		s.write(&b, r.paint, widest(l.steps()))
 	}
 	if l.interrupted() {
 		b.WriteString("\ninterrupted\n")
 	} else if l.err != nil {
-		fmt.Fprintf(&b, "\n%s\n\n%s\n", r.paint(red, "error: "+l.err.Error()), l.advice())
-	} else if sendsNothing(l.target) {
-		fmt.Fprintf(&b, "\n%s\n", nothingSent(l.target))
+		fmt.Fprintf(&b, "\n%s\n\n%s\n", r.paint(red, "error: "+target.Message(l.err)), l.advice())
+	}
+	for _, note := range l.notes() {
+		fmt.Fprintf(&b, "\n%s\n", note)
 	}
 	_, err := io.WriteString(r.out, b.String())
 	return err
@@ -106,6 +97,9 @@ type step struct {
 	heading       bool // only what
 }
 
+// outcomeWidth is the width of the column of outcomes.
+const outcomeWidth = 11
+
 func (s step) write(b *strings.Builder, paint paint, width int) {
 	if s.heading {
 		fmt.Fprintf(b, "  %s\n", paint(dim, s.what))
@@ -115,7 +109,7 @@ func (s step) write(b *strings.Builder, paint paint, width int) {
 	if s.bad {
 		color = red
 	}
-	fmt.Fprintf(b, "  %-*s  %s  %s\n", width, s.what, paint(color, fmt.Sprintf("%-11s", s.outcome)), paint(dim, cli.Brief(s.took).String()))
+	fmt.Fprintf(b, "  %s  %s  %s\n", cli.Pad(s.what, width), paint(color, cli.Pad(s.outcome, outcomeWidth)), paint(dim, plain.Duration(s.took).String()))
 }
 
 // widest returns the width of the column of what was done.
@@ -123,7 +117,7 @@ func widest(steps []step) int {
 	width := 0
 	for _, s := range steps {
 		if !s.heading {
-			width = max(width, utf8.RuneCountInString(s.what))
+			width = max(width, cli.Width(s.what))
 		}
 	}
 	return width
@@ -135,7 +129,7 @@ func (l *look) steps() []step {
 	for i := range l.attempts {
 		a := &l.attempts[i]
 		if i > 0 {
-			wait := cli.Brief(l.attempts[i-1].Delay)
+			wait := plain.Duration(l.attempts[i-1].Delay)
 			steps = append(steps, step{what: fmt.Sprintf("attempt %d, after a wait of %v", a.Number, wait), heading: true})
 		}
 		steps = append(steps, a.connecting()...)
@@ -147,24 +141,25 @@ func (l *look) steps() []step {
 // connecting returns the steps until the connection.
 func (a *attempt) connecting() []step {
 	if a.Resolve == 0 && a.Addrs == nil { // a literal address, or a path
-		s := step{what: a.Address, outcome: "connected", took: a.Duration - a.asked}
-		if !a.reached {
-			s.outcome, s.bad = a.Class.String(), true
+		s := step{what: cli.Foreign(a.Address), outcome: "connected", took: a.Duration - a.visit().took}
+		if len(a.visits) == 0 {
+			s.outcome, s.bad = target.Outcome(a.Class), true
 		}
 		return []step{s}
 	}
 	resolving := step{what: resolveStep(a), outcome: "resolved", took: a.Resolve}
 	if len(a.Addrs) == 0 {
-		resolving.outcome, resolving.bad = a.Class.String(), true
+		resolving.outcome, resolving.bad = target.Outcome(a.Class), true
 	}
 	steps := []step{resolving}
 	for _, addr := range a.Addrs {
-		s := step{what: written(addr.Addr), outcome: "connected", took: addr.Duration}
+		s := step{what: written(addr.Addr), outcome: "connected", took: addr.Duration - a.to(written(addr.Addr)).took}
 		switch {
+		case addr.Connected:
 		case addr.Err != nil && addr.Class == redial.Canceled:
 			s.outcome, s.bad = "called off", true // another address was first
 		case addr.Err != nil:
-			s.outcome, s.bad = addr.Class.String(), true
+			s.outcome, s.bad = target.Outcome(addr.Class), true
 		}
 		steps = append(steps, s)
 	}
@@ -173,6 +168,7 @@ func (a *attempt) connecting() []step {
 
 func resolveStep(a *attempt) string {
 	host, _, _ := net.SplitHostPort(a.Address) // a name with a port, or it would not have been resolved
+	host = cli.Foreign(host)
 	if len(a.Addrs) == 0 {
 		return host
 	}
@@ -184,35 +180,43 @@ func resolveStep(a *attempt) string {
 
 // asking returns the steps on the connection.
 func (l *look) asking(a *attempt) []step {
-	if !a.reached {
+	if len(a.visits) == 0 {
 		return nil
 	}
-	var steps []step
-	failed := step{outcome: a.Class.String(), bad: true}
-	if l.target.ServerName != "" {
-		if a.answer.TLS == nil {
-			failed.what, failed.took = "TLS", a.answer.Handshake
-			steps = append(steps, failed)
-			if e, ok := errors.AsType[*tls.CertificateVerificationError](a.Err); ok && len(e.UnverifiedCertificates) > 0 {
-				steps = append(steps, step{what: certificateStep(e.UnverifiedCertificates[0]), heading: true})
-			}
-			return steps
-		}
-		steps = append(steps, step{what: tlsStep(a.answer.TLS), outcome: "connected", took: a.answer.Handshake})
-		if sent := a.answer.TLS.PeerCertificates; len(sent) > 0 {
-			steps = append(steps, step{what: certificateStep(sent[0]), heading: true})
-		}
+	answer := a.visit().answer
+	if l.target.AsksNothing() && a.Err != nil {
+		return []step{{what: "stays open", outcome: target.Outcome(a.Class), took: a.visit().took, bad: true}}
 	}
-	if l.target.URL == nil {
+	var steps []step
+	if l.target.ServerName != "" {
+		steps = append(steps, l.tlsSteps(a, answer)...)
+	}
+	if l.target.URL == nil || l.target.ServerName != "" && answer.TLS == nil {
 		return steps
 	}
-	s := step{what: "GET " + pathOf(l), took: a.answer.HTTP}
-	if a.answer.Status == 0 {
-		failed.what, failed.took = s.what, s.took
-		return append(steps, failed)
+	s := step{what: "GET " + pathOf(l), outcome: target.Outcome(a.Class), took: answer.HTTP, bad: a.Err != nil}
+	if answer.Status > 0 {
+		s.outcome, s.bad = statusOf(answer), s.bad || answer.Status >= http.StatusInternalServerError
 	}
-	s.outcome, s.bad = fmt.Sprint("status ", a.answer.Status), a.answer.Status >= http.StatusInternalServerError
 	return append(steps, s)
+}
+
+func statusOf(answer target.Answer) string { return fmt.Sprint("status ", answer.Status) }
+
+// tlsSteps returns the handshake, and the certificate even if it is not trusted.
+func (l *look) tlsSteps(a *attempt, answer target.Answer) []step {
+	s := step{what: "TLS", outcome: target.Outcome(a.Class), took: answer.Handshake, bad: true}
+	var sent []*x509.Certificate
+	if answer.TLS != nil {
+		s.what, s.outcome, s.bad = tlsStep(answer.TLS), "connected", false
+		sent = answer.TLS.PeerCertificates
+	} else if e, ok := errors.AsType[*tls.CertificateVerificationError](a.Err); ok {
+		sent = e.UnverifiedCertificates
+	}
+	if len(sent) == 0 {
+		return []step{s}
+	}
+	return []step{s, {what: certificateStep(sent[0], time.Now()), heading: true}}
 }
 
 // pathOf returns the path of the URL without its query, which may hold secrets.
@@ -232,9 +236,13 @@ func tlsStep(state *tls.ConnectionState) string {
 }
 
 // certificateStep shows a server's own certificate, not those of its authorities.
-func certificateStep(c *x509.Certificate) string {
-	return fmt.Sprintf("certificate of %q, valid from %s to %s",
-		c.Subject, c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly))
+func certificateStep(c *x509.Certificate, now time.Time) string {
+	text := fmt.Sprintf("certificate of \"%s\", valid from %s to %s",
+		cli.Foreign(c.Subject.String()), c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly))
+	if now.After(c.NotAfter) {
+		text += ": expired " + cli.Age(now.Sub(c.NotAfter)) + " ago"
+	}
+	return text
 }
 
 // written returns addr as people write it, without the ::ffff: of an IPv4 address.
@@ -254,15 +262,15 @@ func (r *linesReport) look(l *look) error {
 	outcome, detail, color := "connected", "", green
 	switch a := l.last(); {
 	case l.err != nil:
-		outcome, detail, color = l.class().String(), "  "+l.err.Error(), red
-	case a.answer.Status > 0:
-		outcome = fmt.Sprint("status ", a.answer.Status)
-		if a.answer.Status >= http.StatusInternalServerError {
+		outcome, detail, color = target.Outcome(l.class()), "  "+target.Message(l.err), red
+	case a.visit().answer.Status > 0:
+		outcome = statusOf(a.visit().answer)
+		if a.visit().answer.Status >= http.StatusInternalServerError {
 			color = red
 		}
 	}
-	_, err := fmt.Fprintf(r.out, "%4d  %-*s  %s  %s%s\n", l.round, r.width, l.target.Name,
-		r.paint(color, fmt.Sprintf("%-11s", outcome)), r.paint(dim, cli.Brief(l.elapsed()).String()), detail)
+	_, err := fmt.Fprintf(r.out, "%4d  %s  %s  %s%s\n", l.round, cli.Pad(l.target.Name, r.width),
+		r.paint(color, cli.Pad(outcome, outcomeWidth)), r.paint(dim, plain.Duration(l.elapsed()).String()), detail)
 	return err
 }
 
@@ -272,8 +280,12 @@ func (r *linesReport) end(all []*series) error {
 		fmt.Fprintf(&b, "\n%s: %s\n", s.target.Name, s.summary())
 		if s.failure != nil {
 			fmt.Fprintf(&b, "%s\n", s.failure.advice())
-		} else if len(s.times) > 0 && sendsNothing(s.target) {
-			fmt.Fprintf(&b, "%s\n", nothingSent(s.target))
+		}
+		if s.latest == nil {
+			continue
+		}
+		for _, note := range s.latest.notes() {
+			fmt.Fprintf(&b, "%s\n", note)
 		}
 	}
 	_, err := io.WriteString(r.out, b.String())
@@ -290,10 +302,10 @@ func (s *series) summary() string {
 	parts := []string{cli.Count(looks, "look")}
 	if len(s.times) > 0 {
 		shortest, median, longest := s.spread()
-		parts = append(parts, fmt.Sprintf("%d connected (shortest %v, median %v, longest %v)", len(s.times), cli.Brief(shortest), cli.Brief(median), cli.Brief(longest)))
+		parts = append(parts, fmt.Sprintf("%d connected (shortest %v, median %v, longest %v)", len(s.times), plain.Duration(shortest), plain.Duration(median), plain.Duration(longest)))
 	}
 	for _, class := range s.classes() {
-		parts = append(parts, fmt.Sprintf("%d %v", s.failed[class], class))
+		parts = append(parts, fmt.Sprintf("%d %s", s.failed[class], target.Outcome(class)))
 	}
 	if s.canceled > 0 {
 		parts = append(parts, "one was interrupted")

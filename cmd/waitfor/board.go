@@ -9,6 +9,8 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/cmd/internal/cli"
+	"github.com/seed-33f8b841/redial/cmd/internal/target"
+	"github.com/seed-33f8b841/redial/internal/plain"
 )
 
 // A board knows how far each target is, and has a display show it: live.go on a
@@ -47,12 +49,7 @@ type row struct {
 	changed  bool // since the display last reported it
 }
 
-// A terminal is where live lines can be drawn.
-type terminal struct {
-	size func() (columns, rows int) // nil: there is no terminal
-}
-
-func newBoard(o *options, out io.Writer, screen terminal) *board {
+func newBoard(o *options, out io.Writer, screen cli.Terminal) *board {
 	b := &board{there: "there", quit: make(chan struct{})}
 	if o.not {
 		b.there = "gone"
@@ -62,8 +59,8 @@ func newBoard(o *options, out io.Writer, screen terminal) *board {
 	}
 	switch {
 	case o.quiet:
-	case screen.size != nil:
-		b.display = &live{out: out, size: screen.size}
+	case screen.Size != nil:
+		b.display = &live{out: out, screen: screen}
 	default:
 		b.display = &lines{out: out, repeated: time.Now()}
 	}
@@ -140,7 +137,7 @@ func (b *board) arrived(i int) {
 	r.there, r.state, r.changed = true, b.there, true
 }
 
-// stateOf returns the class of an attempt's failure, or what waitfor calls it.
+// stateOf says in a word or two why an attempt failed.
 func stateOf(a redial.Attempt) string {
 	if errors.Is(a.Err, errStillThere) {
 		return errStillThere.Error()
@@ -148,7 +145,7 @@ func stateOf(a redial.Attempt) string {
 	if status, ok := errors.AsType[statusError](a.Err); ok {
 		return fmt.Sprint("status ", int(status))
 	}
-	return a.Class.String()
+	return target.Outcome(a.Class)
 }
 
 // timeLeft returns the time until the deadline as text; empty: there is none, or
@@ -157,7 +154,7 @@ func (b *board) timeLeft(now time.Time) string {
 	if b.deadline.IsZero() || b.ended {
 		return ""
 	}
-	return fmt.Sprint(max(b.deadline.Sub(now), 0).Round(time.Second), " left")
+	return fmt.Sprint(plain.Duration(max(b.deadline.Sub(now), 0)), " left")
 }
 
 func (r *row) tries() string { return cli.Count(r.attempts, "attempt") }

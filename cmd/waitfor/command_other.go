@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+
+	"github.com/seed-33f8b841/redial/cmd/internal/cli"
 )
 
 // replaceBy runs the command and returns its exit code, because here no program
@@ -25,6 +27,6 @@ func replaceBy(path string, command []string, errOut io.Writer) int {
 	case errors.As(err, &exit) && exit.ExitCode() >= 0:
 		return exit.ExitCode()
 	}
-	fmt.Fprintf(errOut, "waitfor: %s: %v\n", path, err)
+	fmt.Fprintf(errOut, "waitfor: %s: %v\n", cli.Foreign(path), err)
 	return exitCantRun
 }

@@ -7,7 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/seed-33f8b841/redial/cmd/internal/cli"
+	"github.com/seed-33f8b841/redial/cmd/internal/target"
+	"github.com/seed-33f8b841/redial/internal/plain"
 )
 
 // A lines display writes a line for each target whose state has changed, and one
@@ -59,16 +60,16 @@ func (l *lines) tell(rows []*row, left string) {
 	}
 	for _, r := range rows {
 		if r.there {
-			fmt.Fprintf(l.out, "waitfor: %s: %s after %s in %v\n", r.name, r.state, r.tries(), cli.Brief(r.elapsed))
+			fmt.Fprintf(l.out, "waitfor: %s: %s after %s in %v\n", r.name, r.state, r.tries(), plain.Duration(r.elapsed))
 			continue
 		}
 		attempt, next := fmt.Sprint("attempt ", r.attempts), ""
 		if r.delay > 0 {
-			next = fmt.Sprint("next in ", cli.Brief(r.delay))
+			next = fmt.Sprint("next in ", plain.Duration(r.delay))
 		}
 		state := r.state
 		if !errors.Is(r.err, errStillThere) { // its text is the state
-			state = fmt.Sprintf("%s: %v", state, r.err)
+			state = fmt.Sprintf("%s: %s", state, target.Message(r.err))
 		}
 		fmt.Fprintf(l.out, "waitfor: %s: %s%s\n", r.name, state, inParentheses(attempt, next, left))
 	}

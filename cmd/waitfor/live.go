@@ -3,53 +3,75 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/seed-33f8b841/redial/cmd/internal/cli"
+	"github.com/seed-33f8b841/redial/internal/plain"
 )
 
 // A live display draws a line for each target, over the lines drawn before, and
 // below them how many are there and how much time is left. It asks for the size
 // of the terminal each time, because that can change.
 type live struct {
-	out   io.Writer
-	size  func() (columns, rows int)
-	drawn []int // the widths of the lines on the screen
+	out    io.Writer
+	screen cli.Terminal
+	drawn  []int // the widths of the lines on the screen
 }
 
 func (l *live) show(b *board, now time.Time) {
-	columns, height := l.size()
+	columns, height := l.screen.Size()
 	var s strings.Builder
-	// Go back to the first line and erase what is below (ECMA-48: CUU, ED).
-	if up := rowsOf(l.drawn, columns); up > 0 {
-		fmt.Fprintf(&s, "\x1b[%dA", up)
+	before := rowsOf(l.drawn, columns)
+	up(&s, before)
+	l.drawn = l.drawn[:0]
+	lines := b.lines(columns-1, height-1, now) // the cursor is on a row of its own
+	for _, line := range lines {
+		l.drawn = append(l.drawn, cli.Width(line.text))
+		if line.green && l.screen.HasColors() {
+			line.text = "\x1b[32m" + line.text + "\x1b[0m"
+		}
+		s.WriteString(line.text + eraseRest + "\n")
 	}
-	s.WriteString("\r\x1b[J")
+	// Erase what is left of the lines before, row by row: at the top of the screen, tmux takes
+	// the erasing of all below (ED) for the end of a screen, and keeps it in its scrollback.
+	if left := before - len(lines); left > 0 {
+		s.WriteString(strings.Repeat(eraseRest+"\n", left))
+		up(&s, left)
+	}
+	io.WriteString(l.out, s.String())
+}
 
-	rows, footer := b.fitting(height-1), b.footer(now) // the cursor is on a line of its own
+// eraseRest erases the rest of a row (ECMA-48: EL).
+const eraseRest = "\x1b[K"
+
+// up moves the cursor up (ECMA-48: CUU), to the first column.
+func up(s *strings.Builder, rows int) {
+	s.WriteByte('\r')
+	if rows > 0 {
+		fmt.Fprintf(s, "\x1b[%dA", rows)
+	}
+}
+
+type line struct {
+	text  string
+	green bool
+}
+
+// lines returns what to draw on a screen of that size.
+func (b *board) lines(columns, height int, now time.Time) (lines []line) {
+	rows, footer := b.fitting(height), b.footer(now)
 	if hidden := len(b.rows) - len(rows); hidden > 0 {
 		footer = fmt.Sprintf("%d not shown, ", hidden) + footer
 	}
-	l.drawn = l.drawn[:0]
-	add := func(line string, green bool) {
-		line = cut(line, columns-1)
-		l.drawn = append(l.drawn, utf8.RuneCountInString(line))
-		if green && os.Getenv("NO_COLOR") == "" { // no-color.org
-			line = "\x1b[32m" + line + "\x1b[0m"
-		}
-		s.WriteString(line + "\n")
-	}
-	layout := layoutOf(rows, columns-1)
+	layout := layoutOf(rows, columns)
 	for _, r := range rows {
-		add(layout.line(r, now), r.there)
+		lines = append(lines, line{cut(layout.line(r, now), columns), r.there})
 	}
-	if footer != "" && len(l.drawn) < height-1 {
-		add(strings.TrimSuffix(footer, ", "), false)
+	if footer != "" && len(lines) < height {
+		lines = append(lines, line{cut(strings.TrimSuffix(footer, ", "), columns), false})
 	}
-	io.WriteString(l.out, s.String())
+	return lines
 }
 
 // rowsOf returns how many rows of the screen lines of these widths take up. A
@@ -120,14 +142,14 @@ type layout struct{ name int }
 // The widths of the columns, with the two spaces before each.
 const (
 	stateColumn  = 2 + 11
-	detailColumn = 2 + len("99 attempts, next try in 9.9s")
+	detailColumn = 2 + len("99 attempts, next try in 999ms")
 	readableName = 20
 )
 
 func layoutOf(rows []*row, columns int) layout {
 	longest := 0
 	for _, r := range rows {
-		longest = max(longest, utf8.RuneCountInString(r.name))
+		longest = max(longest, cli.Width(r.name))
 	}
 	room := columns - stateColumn
 	if room-detailColumn >= readableName {
@@ -142,18 +164,18 @@ func (y layout) line(r *row, now time.Time) string {
 	if state == "" {
 		state = "connecting"
 	}
-	line := fmt.Sprintf("%-11s", state)
+	line := cli.Pad(state, stateColumn-2)
 	if y.name > 0 {
-		line = fmt.Sprintf("%-*s  ", y.name, shortened(r.name, y.name)) + line
+		line = cli.Pad(shortened(r.name, y.name), y.name) + "  " + line
 	}
 	switch wait := r.next.Sub(now); {
 	case r.there:
-		line += fmt.Sprintf("  after %s in %v", r.tries(), cli.Brief(r.elapsed))
+		line += fmt.Sprintf("  after %s in %v", r.tries(), plain.Duration(r.elapsed))
 	case r.attempts == 0:
 	case r.next.IsZero():
 		line += "  " + r.tries()
 	case wait > 0:
-		line += fmt.Sprintf("  %s, next try in %.1fs", r.tries(), wait.Seconds())
+		line += fmt.Sprintf("  %s, next try in %v", r.tries(), plain.Duration(wait))
 	default:
 		line += "  " + r.tries() + ", trying"
 	}
@@ -163,23 +185,21 @@ func (y layout) line(r *row, now time.Time) string {
 // shortened returns a name without its middle if it is longer than width: hosts
 // differ at the start, ports and paths at the end.
 func shortened(name string, width int) string {
-	runes := []rune(name)
-	if len(runes) <= width {
+	if cli.Width(name) <= width {
 		return name
 	}
 	if width < 1 {
 		return ""
 	}
 	tail := (width - 1) / 2
-	head := width - 1 - tail
-	return string(runes[:head]) + "…" + string(runes[len(runes)-tail:])
+	return cli.Cut(name, width-1-tail) + "…" + cli.CutLeft(name, tail)
 }
 
 // cut returns the beginning of a line that would not fit and would break the
 // drawing.
 func cut(line string, columns int) string {
-	if utf8.RuneCountInString(line) <= columns {
+	if cli.Width(line) <= columns {
 		return line
 	}
-	return strings.TrimRight(string([]rune(line)[:max(columns, 0)]), " ")
+	return strings.TrimRight(cli.Cut(line, columns), " ")
 }

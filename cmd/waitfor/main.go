@@ -3,11 +3,14 @@
 //
 //	go run ./cmd/waitfor -timeout 60s db:5432 http://api:8080/health unix:/run/app.sock -- command args
 //
-// A host:port and a unix socket are there when they accept a connection, a
-// tls://host:port when the handshake succeeds. An http or https URL is there when
+// A host:port and a unix socket are there when they accept a connection and keep it open
+// for 100 ms (-settle): a forwarder, such as docker-proxy or ssh -L, accepts for a server
+// that is down, and closes at once. A tls://host:port is there when the handshake succeeds. An http or https URL is there when
 // it answers a GET with a status below 500 or, if -status is given, with a status
-// that -status names. A redirect is not followed. http+unix:///run/app.sock:/health
-// is a URL over a unix socket.
+// that -status names. A redirect is not followed. Plain HTTP to an HTTPS port is a failure,
+// whatever the status. http+unix:///run/app.sock:/health is a URL over a unix socket.
+//
+// Flags can stand before and after targets.
 //
 // On a terminal each target has a live line. Otherwise waitfor writes a line when a
 // target's state changes, and every 10 seconds. All of that goes to standard error:
@@ -35,7 +38,7 @@ import (
 func main() {
 	ctx, stop := cli.WithSignals(context.Background())
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stderr, terminalOf(os.Stderr)))
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr, cli.TerminalOf(os.Stderr)))
 }
 
 // The exit codes. A signal adds its own.
@@ -49,8 +52,8 @@ const (
 
 // run does what args ask for, and returns the exit code. Where a command takes
 // this program's place, run does not return.
-func run(ctx context.Context, args []string, errOut io.Writer, screen terminal) int {
-	o, code := parse(args, errOut)
+func run(ctx context.Context, args []string, out, errOut io.Writer, screen cli.Terminal) int {
+	o, code := parse(args, out, errOut)
 	if o == nil {
 		return code
 	}

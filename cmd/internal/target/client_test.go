@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/pem"
+	"errors"
 	"flag"
 	"io"
 	"log"
@@ -15,11 +16,13 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
@@ -178,6 +181,124 @@ func TestNoHTTP(t *testing.T) {
 	assert.Equal(t, 101, answer.Status)
 }
 
+// serveConns returns the address of a server that does as it is told with each connection.
+func serveConns(t *testing.T, serve func(*net.TCPConn)) string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go serve(conn.(*net.TCPConn))
+		}
+	}()
+	return listener.Addr().String()
+}
+
+// A forwarder accepts for a server that is down, and closes at once. A server that speaks, or keeps
+// silent, is there.
+func TestSettle(t *testing.T) {
+	closes := serveConns(t, func(conn *net.TCPConn) { conn.Close() })
+	resets := serveConns(t, func(conn *net.TCPConn) { conn.SetLinger(0); conn.Close() })
+	speaks := serveConns(t, func(conn *net.TCPConn) { io.WriteString(conn, "220 mail.example\r\n"); conn.Close() })
+	silent := serveConns(t, func(conn *net.TCPConn) { io.Copy(io.Discard, conn); conn.Close() })
+
+	patient := &Client{Settle: time.Hour} // the silent server's client would wait so long
+	for _, address := range []string{closes, resets} {
+		_, err := ask(t, patient, address)
+		closed, ok := errors.AsType[*ClosedError](err)
+		require.True(t, ok, "%v", err)
+		assert.Equal(t, redial.Reset, redial.Classify(err))
+		assert.Regexp(t, `^connected, closed by the peer after \S+s$`, closed.Error())
+		a := Advise(Target{}, &redial.Error{Network: "tcp", Address: address, Attempts: 1, Err: err, Class: redial.Reset})
+		assert.Contains(t, a.Observed, "accepted the connection", a.Code)
+	}
+	_, err := ask(t, &Client{Settle: 0}, closes)
+	assert.NoError(t, err, "-settle 0 switches the check off")
+	_, err = ask(t, patient, speaks)
+	assert.NoError(t, err)
+	_, err = ask(t, &Client{Settle: time.Millisecond}, silent)
+	assert.NoError(t, err)
+}
+
+// A short attempt does not end while the connection has to stay open.
+func TestSettleLeavesTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, other := net.Pipe()
+		defer conn.Close()
+		defer other.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 80*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		_, err := (&Client{Settle: 100 * time.Millisecond}).Ask(ctx, conn, Target{Network: "tcp"})
+		assert.NoError(t, err)
+		assert.Equal(t, 40*time.Millisecond, time.Since(start))
+
+		canceled, cancel := context.WithCancel(t.Context())
+		context.AfterFunc(canceled, func() { conn.SetReadDeadline(time.Now()) })
+		cancel()
+		_, err = (&Client{Settle: time.Hour}).Ask(canceled, conn, Target{Network: "tcp"})
+		assert.ErrorIs(t, err, context.Canceled)
+	})
+}
+
+// A port that takes only HTTPS says so in its own way.
+func TestPlainHTTPToHTTPS(t *testing.T) {
+	server, _ := serve(t, false)
+	nginx := "HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nConnection: close\r\n\r\n<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>\r\n"
+	apache := "HTTP/1.1 400 Bad Request\r\n\r\n<p>Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />\n"
+	for address, want := range map[string]TLSPortError{
+		strings.TrimPrefix(server.URL, "https://"):           {400},
+		serveText(t, nginx):                                  {400},
+		serveText(t, apache):                                 {400},
+		serveText(t, "\x15\x03\x03\x00\x02\x02\x46"):         {0},
+		serveText(t, nginx+strings.Repeat("x", mostHeaders)): {400},
+	} {
+		answer, err := ask(t, &Client{}, "http://u:s3cret@"+address+"/health")
+		e, ok := errors.AsType[*TLSPortError](err)
+		require.True(t, ok, "%v", err)
+		assert.Equal(t, want, *e)
+		assert.Equal(t, want.Status, answer.Status)
+		target, _ := Parse("http://u:s3cret@" + address + "/health")
+		a := Advise(target, err)
+		assert.Equal(t, "unknown.https-port", a.Code)
+		assert.Equal(t, address+" takes only HTTPS on that port.\n  - Is HTTPS meant? Give https://u:xxxxx@"+address+"/health", a.String())
+		target, _ = Parse("http+unix:/x")
+		assert.Empty(t, Advise(target, err).Checks)
+	}
+	for _, text := range []string{"HTTP/1.1 400 Bad Request\r\n\r\nno such parameter", strings.Replace(nginx, "400", "404", 1)} {
+		answer, err := ask(t, &Client{}, "http://"+serveText(t, text))
+		assert.NoError(t, err)
+		assert.NotZero(t, answer.Status)
+	}
+}
+
+// No more than so much of an answer is read.
+func TestEndlessAnswers(t *testing.T) {
+	for begin, want := range map[string]string{
+		"HTTP/1.1 200 ":    "EOF",
+		"HTTP/1.1 xx\x1b[": "malformed",
+	} {
+		address := serveConns(t, func(conn *net.TCPConn) {
+			defer conn.Close()
+			io.WriteString(conn, begin)
+			for line := strings.Repeat("y\x1b[31m", 1000); ; {
+				if _, err := io.WriteString(conn, line); err != nil {
+					return
+				}
+			}
+		})
+		_, err := ask(t, &Client{}, "http://"+address)
+		require.Error(t, err, want)
+		shown := Message(err)
+		assert.Less(t, len(shown), 2000)
+		assert.NotContains(t, shown, "\x1b")
+	}
+}
+
 // An HTTP/2 server that hangs up fails the request.
 func TestHTTP2Fails(t *testing.T) {
 	server, _ := serve(t, true)
@@ -195,5 +316,6 @@ func TestLoad(t *testing.T) {
 	c = new(Client)
 	c.AddFlags(flags)
 	assert.NoError(t, flags.Parse([]string{"-insecure", "-cacert", "x"}))
-	assert.Equal(t, Client{Insecure: true, CACert: "x"}, *c)
+	assert.Equal(t, Client{Insecure: true, CACert: "x", Settle: 100 * time.Millisecond}, *c)
+	assert.ErrorContains(t, (&Client{Settle: -1}).Load(), "-settle must not be negative")
 }

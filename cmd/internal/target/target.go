@@ -1,6 +1,6 @@
-// Package target is what the programs probe and waitfor know about targets: how
-// to read one from an argument, how to show it without its password, and how to
-// ask a connection for TLS and HTTP.
+// Package target is what the programs probe and waitfor know about targets: how to
+// read one from an argument, how to ask a connection for TLS and HTTP, and what to
+// advise if that fails.
 package target
 
 import (
@@ -9,18 +9,28 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/seed-33f8b841/redial/cmd/internal/cli"
+	"github.com/seed-33f8b841/redial/explain"
+	"github.com/seed-33f8b841/redial/internal/plain"
 )
 
 // A Target is what to connect to, and what to ask for once connected.
 type Target struct {
-	Name    string // as given, but without a password
+	Name    string // as given, but without a password, and printable
 	Scheme  string // of the URL, or the network
 	Network string // with Address, as for net.Dial
 	Address string
 
 	ServerName string   // for the TLS handshake; empty: no handshake
 	URL        *url.URL // for the HTTP request; nil: no request
+}
+
+// AsksNothing reports whether a connection to the target is all that is asked for.
+func (t Target) AsksNothing() bool {
+	return t.ServerName == "" && t.URL == nil && (strings.HasPrefix(t.Network, "tcp") || t.Network == "unix")
 }
 
 // networks are the networks of net.Dial that take a host and a port.
@@ -38,33 +48,50 @@ func IsNetwork(name string) bool {
 	return slices.Contains(networks, name) || slices.Contains(otherNetworks, name)
 }
 
+// First reads the target that args begin with. If the port stands apart from the host, the
+// error says how to write them.
+func First(args []string) (Target, error) {
+	t, err := Parse(args[0])
+	if err != nil && len(args) > 1 && !strings.Contains(args[0], "://") && IsPort(args[1]) {
+		host := strings.Trim(args[0], "[]")
+		return t, fmt.Errorf("%s: give host and port as one: %s", t.Name, cli.Foreign(net.JoinHostPort(host, args[1])))
+	}
+	return t, err
+}
+
+// IsPort reports whether an argument is the number of a port.
+func IsPort(arg string) bool {
+	_, err := strconv.ParseUint(arg, 10, 16)
+	return err == nil
+}
+
 // Parse reads host:port, unix:/path, http+unix:///path:/health, or a URL with a
 // host. It finds what net.Dial would refuse, and shows no password in its error.
 func Parse(arg string) (Target, error) {
 	if path, ok := strings.CutPrefix(arg, "unix:"); ok {
 		t, err := On("unix", strings.TrimPrefix(path, "//"))
-		t.Name = arg
+		t.Name = cli.Foreign(arg)
 		return t, err
 	}
 	if rest, ok := strings.CutPrefix(arg, "http+unix:"); ok {
-		return withName(Redact(arg))(httpOverUnix(strings.TrimPrefix(rest, "//")))
+		return withName(shown(arg))(httpOverUnix(strings.TrimPrefix(rest, "//")))
 	}
 	if strings.Contains(arg, "://") {
-		return withName(Redact(arg))(parseURL(arg))
+		return withName(shown(arg))(parseURL(arg))
 	}
 	return On("tcp", arg)
 }
 
 // On returns the target at an address of a network of net.Dial.
 func On(network, address string) (Target, error) {
-	t := Target{Name: network + " " + address, Scheme: network, Network: network, Address: address}
+	t := Target{Name: network + " " + cli.Foreign(address), Scheme: network, Network: network, Address: address}
 	if strings.HasPrefix(network, "unix") {
 		if address == "" {
 			return t, errors.New("the path is missing: give unix:/run/app.sock")
 		}
 		return t, nil
 	}
-	shown := Redact(address)
+	shown := shown(address)
 	t.Name = network + " " + shown
 	if network == "tcp" {
 		t.Name = shown
@@ -80,11 +107,14 @@ func On(network, address string) (Target, error) {
 			return t, fmt.Errorf("%s is a path. Write unix:%s", shown, shown)
 		}
 		if _, _, err := net.SplitHostPort(address); err != nil {
-			return t, err
+			return t, fmt.Errorf("%s: %s", t.Name, explain.Error(err))
 		}
 	}
 	return t, nil
 }
+
+// shown returns an argument as it is printed.
+func shown(arg string) string { return cli.Foreign(cli.Redact(arg)) }
 
 // withName returns a function that sets the name of a target, and puts the name in
 // front of the error.
@@ -98,9 +128,6 @@ func withName(name string) func(Target, error) (Target, error) {
 	}
 }
 
-// defaultPorts are the ports of the schemes that have one here.
-var defaultPorts = map[string]string{"http": "80", "https": "443"}
-
 func parseURL(arg string) (Target, error) {
 	u, err := url.Parse(arg)
 	if err != nil {
@@ -108,13 +135,13 @@ func parseURL(arg string) (Target, error) {
 	}
 	host, port := u.Hostname(), u.Port()
 	if port == "" {
-		port = defaultPorts[u.Scheme]
+		port = plain.Port(u.Scheme)
 	}
 	switch {
 	case host == "":
 		return Target{}, fmt.Errorf("the host is missing: give %s://host:port", u.Scheme)
 	case port == "":
-		return Target{}, fmt.Errorf("the port is missing: give %s://%s:port", u.Scheme, host)
+		return Target{}, fmt.Errorf("the port is missing: give %s:port", cli.Foreign(hostOf(u)))
 	}
 	t := Target{Scheme: u.Scheme, Network: "tcp", Address: net.JoinHostPort(host, port)}
 	if slices.Contains(networks, u.Scheme) {
@@ -129,6 +156,18 @@ func parseURL(arg string) (Target, error) {
 	return t, nil
 }
 
+// hostOf returns the host of a URL, with the scheme if that matters for connecting.
+func hostOf(u *url.URL) string {
+	host := u.Hostname()
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if slices.Contains(networks, u.Scheme) || u.Scheme == "tls" {
+		return u.Scheme + "://" + host
+	}
+	return host
+}
+
 // wrongURL says what is wrong with a URL. The error of package url quotes parts
 // of it, which may be parts of its password.
 func wrongURL(arg string, err error) error {
@@ -138,7 +177,7 @@ func wrongURL(arg string, err error) error {
 	if wrong, ok := errors.AsType[*url.Error](err); ok {
 		err = wrong.Err
 	}
-	return fmt.Errorf("this is not a URL: %w", err)
+	return errors.New("this is not a URL: " + cli.Foreign(err.Error()))
 }
 
 // httpOverUnix reads what follows http+unix://: the socket's path, a colon and

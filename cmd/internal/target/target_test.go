@@ -1,11 +1,12 @@
 package target
 
 import (
-	"errors"
-	"net"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/seed-33f8b841/redial/cmd/internal/cli"
 )
 
 func TestParse(t *testing.T) {
@@ -26,6 +27,7 @@ func TestParse(t *testing.T) {
 		"https://[2001:db8::1]": {network: "tcp", address: "[2001:db8::1]:443", serverName: "2001:db8::1", url: "https://[2001:db8::1]"},
 		"tls://mail:993":        {network: "tcp", address: "mail:993", serverName: "mail"},
 		"redis://db:6379":       {network: "tcp", address: "db:6379"},
+		"postgres://db/app":     {network: "tcp", address: "db:5432"},
 		"http+unix:///run/app.sock:/health?x=a:/": {network: "unix", address: "/run/app.sock", url: "http://localhost/health?x=a:/"},
 		"http+unix:/run/app.sock":                 {network: "unix", address: "/run/app.sock", url: "http://localhost/"},
 		"http+unix:app.sock:/health":              {network: "unix", address: "app.sock", url: "http://localhost/health"},
@@ -68,8 +70,10 @@ func TestParseWrong(t *testing.T) {
 		"http+unix://u:s3cret%@/x:/y":  "http+unix://u:xxxxx@/x:/y: this is not a URL: in a user name or password write",
 		"http+unix:///x:/%zz":          `invalid URL escape "%zz"`,
 		"http:///x":                    "http:///x: the host is missing: give http://host:port",
-		"redis://db":                   "redis://db: the port is missing: give redis://db:port",
-		"redis://u:s3cret@db":          "redis://u:xxxxx@db: the port is missing",
+		"gopher://db/x":                "gopher://db/x: the port is missing: give db:port",
+		"gopher://u:s3cret@[::1]":      "gopher://u:xxxxx@[::1]: the port is missing: give [::1]:port",
+		"tls://db":                     "give tls://db:port",
+		"tcp6://db":                    "give tcp6://db:port",
 		"http://[::1":                  "this is not a URL: missing ']'",
 		"http://u:s3cret@[::1":         "http://u:xxxxx@[::1: this is not a URL: in a user name or password write",
 		"http://u:s3cret/1@api":        "http://u:xxxxx@api: this is not a URL",
@@ -85,9 +89,45 @@ func TestParseWrong(t *testing.T) {
 		assert.NotContains(t, got.Name, "s3cret", arg)
 	}
 	got, err := Parse("2001:db8::1")
-	_, ok := errors.AsType[*net.AddrError](err)
-	assert.True(t, ok)
+	assert.ErrorContains(t, err, "2001:db8::1: ")
+	assert.ErrorContains(t, err, "brackets")
 	assert.Equal(t, "2001:db8::1", got.Name)
+}
+
+// What a terminal could take for a command is shown escaped, and used as it is.
+func TestNamesArePrintable(t *testing.T) {
+	for _, arg := range []string{"db:54\x1b[31m32", "db:5432\r", "unix:/run/\x1b[2J", "http+unix:/run/\a:/x", "http://\x1b[2J/x", "redis://u:p@\x9b/\r", "\x1b[2J"} {
+		got, err := Parse(arg)
+		assert.NotContains(t, got.Name, "\x1b", arg)
+		assert.Equal(t, cli.Foreign(got.Name), got.Name)
+		if err != nil {
+			assert.Equal(t, cli.Foreign(strings.ReplaceAll(err.Error(), "\n", "")), strings.ReplaceAll(err.Error(), "\n", ""))
+		}
+	}
+	got, err := Parse("unix:/run/\x1b")
+	assert.NoError(t, err)
+	assert.Equal(t, "/run/\x1b", got.Address)
+}
+
+// A port that stands apart is put where it belongs.
+func TestFirst(t *testing.T) {
+	for args, want := range map[string]string{
+		"localhost 5432": "localhost: give host and port as one: localhost:5432",
+		"::1 5432":       "::1: give host and port as one: [::1]:5432",
+		"[::1] 5432":     "[::1]: give host and port as one: [::1]:5432",
+		"db 99999":       "has no port",
+		"db x:1":         "has no port",
+		"db":             "has no port",
+		"a:1 5432":       "",
+		"http:///x 80":   "the host is missing",
+	} {
+		_, err := First(strings.Fields(args))
+		if want == "" {
+			assert.NoError(t, err, args)
+		} else {
+			assert.ErrorContains(t, err, want, args)
+		}
+	}
 }
 
 func TestOn(t *testing.T) {
@@ -118,31 +158,5 @@ func TestIsNetwork(t *testing.T) {
 		"tcp:80": false, "unix:/x": false, "TCP": false, "db": false, "": false,
 	} {
 		assert.Equal(t, want, IsNetwork(name), name)
-	}
-}
-
-func TestRedact(t *testing.T) {
-	for arg, want := range map[string]string{
-		"http://u:p@h/x":     "http://u:xxxxx@h/x",
-		"http://u:p@q@h/x":   "http://u:xxxxx@h/x",
-		"http://u:@h/x":      "http://u:xxxxx@h/x",
-		"http://u@h/x":       "http://u@h/x",
-		"http://h:1/x@y":     "http://h:1/x@y",
-		"http://u:p/q@h":     "http://u:xxxxx@h",
-		"u:p@h:1":            "u:xxxxx@h:1",
-		"u@h:1":              "u@h:1",
-		"db:5432":            "db:5432",
-		"http://u:p p@[h%/x": "http://u:xxxxx@[h%/x",
-	} {
-		assert.Equal(t, want, Redact(arg), arg)
-	}
-	for message, want := range map[string]string{
-		`invalid value "http://u:p@h" for flag -x`:    `invalid value "http://xxxxx@h" for flag -x`,
-		`invalid value "http://u:p q@r@h" for`:        `invalid value "http://xxxxx@h" for`,
-		`invalid value "u:p@h:1" for flag -x`:         `invalid value "u:xxxxx@h:1" for flag -x`,
-		`-http://u:p@h`:                               `-http://xxxxx@h`,
-		`invalid value "30" for flag -x: parse error`: `invalid value "30" for flag -x: parse error`,
-	} {
-		assert.Equal(t, want, RedactText(message))
 	}
 }
