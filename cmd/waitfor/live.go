@@ -22,7 +22,7 @@ type live struct {
 func (l *live) show(b *board, now time.Time) {
 	columns, height := l.screen.Size()
 	var s strings.Builder
-	before := rowsOf(l.drawn, columns)
+	before := min(rowsOf(l.drawn, columns), max(height-1, 0)) // what has left the screen stays as it is
 	up(&s, before)
 	l.drawn = l.drawn[:0]
 	lines := b.lines(columns-1, height-1, now) // the cursor is on a row of its own

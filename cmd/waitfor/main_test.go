@@ -27,6 +27,8 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/cmd/internal/cli"
+	"github.com/seed-33f8b841/redial/cmd/internal/target"
+	"github.com/seed-33f8b841/redial/explain"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
@@ -181,6 +183,78 @@ func TestTimedOut(t *testing.T) {
 	assert.Contains(t, errOut, "\n  - Is a server listening")
 	assert.Contains(t, errOut, "\nThe server is there and answers, but says that it can't serve: it answered 502 Bad Gateway.\n")
 	assert.NotContains(t, errOut, "\n"+there+": ", "explained, though it was there")
+	assert.Regexp(t, `\n\nIf it only needs more time, raise -timeout \(now \S+s\)\.\n$`, errOut)
+	for _, word := range []string{"unknown", "too close", "Dialer"} {
+		assert.NotContains(t, errOut, word, "a word of the library")
+	}
+}
+
+// A forwarder accepts for a server that is down, and closes at once. The command must not run.
+func TestForwarder(t *testing.T) {
+	t.Parallel()
+	testutil.NeedSockets(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+	address := listener.Addr().String()
+	p := start(t, append([]string{address, "-timeout", enough, "-settle=10s", "-attempt=1m", "--"}, echo("not to be run")...)...)
+	assert.Equal(t, exitTimedOut, p.code())
+	assert.Empty(t, p.stdout.String())
+	assert.Contains(t, p.stderr.String(), "waitfor: "+address+": reset: connected, closed by the peer after ")
+	assert.Contains(t, p.stderr.String(), "\n"+address+" accepted the connection")
+
+	code, errOut := inProcess(t, "-settle=0", address)
+	assert.Zero(t, code, errOut)
+}
+
+// Plain HTTP to a port that takes only HTTPS does not show that the server is ready.
+func TestPlainHTTPToHTTPS(t *testing.T) {
+	t.Parallel()
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	plain := "http" + strings.TrimPrefix(secure.URL, "https")
+	code, errOut := inProcess(t, "-timeout", enough, plain)
+	assert.Equal(t, exitTimedOut, code)
+	assert.Contains(t, errOut, "\n"+plain+": plain HTTP to an HTTPS port: it answered 400 (")
+	assert.Contains(t, errOut, "Is HTTPS meant? Give "+secure.URL)
+	assert.NotContains(t, errOut, "raise -timeout", "time does not help")
+}
+
+// What a terminal could take for a command is escaped, in arguments and in what servers send.
+func TestTerminalInjection(t *testing.T) {
+	t.Parallel()
+	const evil = "\x1b]0;owned\x07\r\u009b31m"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, _ := w.(http.Hijacker).Hijack()
+		io.WriteString(conn, "HTTP/1.1 "+strings.Repeat(evil, 1<<16)+"\r\n\r\n")
+		conn.Close()
+	}))
+	defer server.Close()
+	for _, args := range []string{server.URL, "db:5432" + evil, "unix:/nowhere/" + evil, evil, "-" + evil, "-cacert=" + evil + " a:1",
+		"a:1 " + evil, "a:1 -- no-such-" + evil, "a:1 -- /no/such/" + evil} {
+		var out bytes.Buffer
+		run(t.Context(), append([]string{"-timeout=250ms"}, strings.Fields(args)...), io.Discard, &out, cli.Terminal{})
+		for _, control := range []string{"\x1b", "\r", "\x07", "\u009b"} {
+			assert.NotContains(t, out.String(), control, "%q", args)
+		}
+		assert.Less(t, out.Len(), 8000)
+
+		s := &screen{columns: 80, height: 24}
+		out.Reset()
+		run(t.Context(), append([]string{"-timeout=250ms"}, strings.Fields(args)...), io.Discard, io.MultiWriter(s, &out), s.terminal()) // s panics at unknown sequences
+		assert.NotContains(t, out.String(), "\x07")
+	}
 }
 
 func TestGone(t *testing.T) {
@@ -237,7 +311,7 @@ func TestCommand(t *testing.T) {
 func inProcess(t *testing.T, args ...string) (code int, errOut string) {
 	t.Helper()
 	var out bytes.Buffer
-	return run(t.Context(), args, &out, terminal{}), out.String()
+	return run(t.Context(), args, io.Discard, &out, cli.Terminal{}), out.String()
 }
 
 func TestUsage(t *testing.T) {
@@ -251,7 +325,12 @@ func TestUsage(t *testing.T) {
 		{"-attempt 0s a:1", "-attempt must be positive"},
 		{"-status 2x a:1", "\"2x\" is no status: write numbers such as 200,204 or classes such as 2xx"},
 		{"-cacert /nowhere a:1", "-cacert: open /nowhere"},
-		{"a:1 -timeout 3s", "flags go before the targets: -timeout"},
+		{"a:1 echo hi", "echo is no target. If it is the command to run, write -- before it: waitfor a:1 ... -- echo"},
+		{"a:1 ./migrate -x", "./migrate is no target. If it is the command"},
+		{"a:1 localhost 5432", "localhost: give host and port as one: localhost:5432"},
+		{"localhost 5432", "localhost: give host and port as one: localhost:5432"},
+		{"postgres://localhost/db", "waitfor does not speak postgres: give localhost:5432 to wait until"},
+		{"gopher://db", "gopher://db: the port is missing: give db:port"},
 		{"db", "db: The address \"db\" has no port.\n  - Add the port of the service, for example db:80"},
 		{"2001:db8::1", "brackets"},
 		{"unix:", "give unix:/run/app.sock"},
@@ -265,13 +344,17 @@ func TestUsage(t *testing.T) {
 		assert.Contains(t, errOut, c.want)
 		assert.Contains(t, errOut, "usage: waitfor", "%q", c.args)
 	}
-	code, errOut := inProcess(t, "-h")
-	assert.Zero(t, code)
-	assert.Contains(t, errOut, "usage: waitfor")
+	for _, args := range [][]string{{"-h"}, {"a:1", "--help"}} {
+		p := start(t, args...)
+		assert.Zero(t, p.code())
+		assert.Contains(t, p.stdout.String(), "usage: waitfor")
+		assert.Contains(t, p.stdout.String(), "-settle")
+		assert.Empty(t, p.stderr.String())
+	}
 	p := start(t)
 	assert.Equal(t, exitUsage, p.code())
 	assert.Contains(t, p.stderr.String(), "usage: waitfor")
-	code, errOut = inProcess(t, "a:1", "--", "no-such-command")
+	code, errOut := inProcess(t, "a:1", "--", "no-such-command")
 	assert.Equal(t, exitNotFound, code)
 	assert.Contains(t, errOut, "no-such-command")
 }
@@ -307,12 +390,12 @@ func TestTimedOutInProcess(t *testing.T) {
 // the dial. The caller gives up after that attempt.
 func firstAttempt(t *testing.T, o *options, arg string) (first redial.Attempt, err error) {
 	t.Helper()
-	target, err := parseTarget(arg)
+	tgt, err := parseTarget([]string{arg})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	o.attempt = patience
-	err = o.waitFor(ctx, target, func(a redial.Attempt) {
+	err = o.waitFor(ctx, tgt, func(a redial.Attempt) {
 		first = a
 		cancel()
 	})
@@ -356,20 +439,21 @@ func TestNoHTTP(t *testing.T) {
 func TestExplainFailure(t *testing.T) {
 	a, err := firstAttempt(t, &options{not: true}, listen(t))
 	assert.ErrorIs(t, a.Err, errStillThere)
-	assert.Contains(t, new(options).explain(err), "It still accepts connections")
+	o := new(options)
+	assert.Contains(t, o.advise(target.Target{}, err).Observed, "It still accepts connections")
 
 	failed := &redial.Error{Attempts: 2, Class: redial.Unknown, Err: statusError(503), Stop: redial.ErrDeadline}
-	assert.Contains(t, new(options).explain(failed), "it answered 503 Service Unavailable.")
+	assert.Contains(t, o.advise(target.Target{}, failed).Observed, "it answered 503 Service Unavailable.")
 	failed.Class, failed.Err = redial.Timeout, context.DeadlineExceeded
-	assert.Equal(t, explain(failed), new(options).explain(failed))
+	assert.Equal(t, explain.For(failed), o.advise(target.Target{}, failed))
 
 	// Of the only attempt, too, it says what was dialed.
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	silent, err := parseTarget("http://" + listen(t))
+	silent, err := parseTarget([]string{"http://" + listen(t)})
 	require.NoError(t, err)
 	err = (&options{attempt: patience}).waitFor(ctx, silent, func(redial.Attempt) {})
-	assert.Contains(t, explain(err), silent.Address)
+	assert.Contains(t, o.advise(silent, err).Observed, silent.Address)
 }
 
 func TestSignaledInProcess(t *testing.T) {
@@ -377,7 +461,7 @@ func TestSignaledInProcess(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(cli.Signaled{Signal: s})
 		var out bytes.Buffer
-		assert.Equal(t, code, run(ctx, []string{closedAddress(t)}, &out, terminal{}))
+		assert.Equal(t, code, run(ctx, []string{closedAddress(t)}, io.Discard, &out, cli.Terminal{}))
 		assert.Equal(t, "waitfor: got signal "+s.String()+"\n", out.String())
 	}
 }

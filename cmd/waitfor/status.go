@@ -62,12 +62,13 @@ func (e statusError) advice(accepted statuses) explain.Advice {
 			"Is it a proxy (502, 503, 504) whose backend is not there?")
 		return a
 	}
-	a.Observed = fmt.Sprintf("The server is there, but %v, and -status %v does not accept that.", e, &accepted)
 	if e >= 300 && e < 400 {
+		a.Observed = fmt.Sprintf("The server is there, but redirects: %v, and -status %v does not accept that.", e, &accepted)
 		a.Checks = questions("Give the URL that it redirects to: waitfor does not follow. See: curl -I URL",
 			fmt.Sprintf("Is the redirect answer enough? Then add its status: -status %v,%d", &accepted, int(e)))
 		return a
 	}
+	a.Observed = fmt.Sprintf("The server is there, but %v, and -status %v does not accept that.", e, &accepted)
 	a.Checks = questions("Is the path of the URL right (404), and does the server take a GET there (405)?",
 		"Does it want a user and a password (401, 403)? Give http://user:password@host/path.")
 	return a

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seed-33f8b841/redial/cmd/internal/cli"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
@@ -124,7 +125,7 @@ func TestShrinkingTerminal(t *testing.T) {
 	p.stderr.Await(t, "2 not shown, 0 of 2 there, 59")
 	size = [4]uint16{24, 30}
 	ioctl(t, terminal.(*os.File), syscall.TIOCSWINSZ, unsafe.Pointer(&size))
-	p.stderr.Await(t, "xxxxxxx  refused\r\n")
+	p.stderr.Await(t, "xxxxxxx  refused\x1b[K\r\n")
 	_, err := terminal.Write([]byte{3})
 	require.NoError(t, err)
 	assert.Equal(t, 130, p.code())
@@ -142,20 +143,20 @@ func TestDumbTerminal(t *testing.T) {
 func TestTerminalOf(t *testing.T) {
 	t.Setenv("TERM", "xterm")
 	_, slave := openPty(t, 100, 30)
-	size := terminalOf(slave).size
+	size := cli.TerminalOf(slave).Size
 	require.NotNil(t, size)
 	columns, rows := size()
 	assert.Equal(t, []int{100, 30}, []int{columns, rows})
 
 	_, unset := openPty(t, 0, 0)
-	columns, rows = terminalOf(unset).size()
+	columns, rows = cli.TerminalOf(unset).Size()
 	assert.Equal(t, []int{80, 24}, []int{columns, rows})
 
 	t.Setenv("TERM", "dumb")
-	assert.Nil(t, terminalOf(slave).size)
+	assert.Nil(t, cli.TerminalOf(slave).Size)
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	require.NoError(t, err)
 	defer null.Close()
 	t.Setenv("TERM", "xterm")
-	assert.Nil(t, terminalOf(null).size, "a device, but no terminal")
+	assert.Nil(t, cli.TerminalOf(null).Size, "a device, but no terminal")
 }

@@ -3,9 +3,11 @@ package plain
 
 import "time"
 
-// Duration returns d without the digits that nobody reads: 1.2s, 340ms, 1.4ms, 96µs.
+// Duration returns d without the digits that nobody reads: 2m5s, 1.2s, 340ms, 1.4ms, 96µs.
 func Duration(d time.Duration) time.Duration {
 	switch {
+	case d >= time.Minute:
+		return d.Round(time.Second)
 	case d >= time.Second:
 		return d.Round(100 * time.Millisecond)
 	case d >= 10*time.Millisecond:

@@ -9,7 +9,7 @@ import (
 
 func TestDuration(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		61234 * time.Millisecond: "1m1.2s", 1234 * time.Millisecond: "1.2s", 340400 * time.Microsecond: "340ms", 1240 * time.Microsecond: "1.2ms", 12345: "12µs", 0: "0s",
+		61234 * time.Millisecond: "1m1s", 1234 * time.Millisecond: "1.2s", 340400 * time.Microsecond: "340ms", 1240 * time.Microsecond: "1.2ms", 12345: "12µs", 0: "0s",
 	} {
 		assert.Equal(t, want, Duration(d).String())
 	}
