@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/seed-33f8b841/redial"
@@ -12,8 +13,8 @@ import (
 	"github.com/seed-33f8b841/redial/internal/plain"
 )
 
-// Advise explains the failure of a look at t. To the library's advice it adds what only these
-// programs know, such as their flags.
+// Advise explains the failure of a look at t. It has the library's advice, with the flags of
+// these programs in place of what a Go program would set.
 func Advise(t Target, err error) explain.Advice {
 	if e, ok := errors.AsType[*TLSPortError](err); ok {
 		return e.advice(t)
@@ -23,7 +24,15 @@ func Advise(t Target, err error) explain.Advice {
 	case "tls.expired":
 		a.Likely = validity(err, time.Now())
 	case "tls.self-signed", "tls.authority":
-		a.Checks[0] = explain.Check{Question: "Is it meant to be? Trust it, or the authority that issued it: -cacert FILE. Not to check at all: -insecure."}
+		a.Checks[0].Question = "Is it meant to be? Trust it, or the authority that issued it: -cacert FILE. Not to check at all: -insecure."
+	case "tls.name":
+		a.Checks[0].Question = "Is the server dialed by a name or an IP address that the certificate lacks? Dial a name that it has."
+	case "tls.alert":
+		if strings.Contains(a.Checks[0].Question, "tls.Config.Certificates") {
+			a.Checks[0].Question = "Does the server want a certificate from its clients? This program has none to show."
+		}
+	case "timeout.before":
+		return explain.Advice{Code: a.Code, Observed: "Nothing was dialed, because the time was up before the first attempt."}
 	}
 	return a
 }

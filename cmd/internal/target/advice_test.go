@@ -1,6 +1,7 @@
 package target
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -39,6 +40,24 @@ func TestAdviseOnCertificates(t *testing.T) {
 	a = Advise(Target{}, failed(&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{Cert: certificate}}))
 	assert.Contains(t, a.String(), "-cacert FILE")
 	assert.NotContains(t, a.String(), "tls.Config")
+}
+
+// The programs have flags, and no fields to set.
+func TestAdviceHasNoWordsOfGo(t *testing.T) {
+	alert := func(n uint8) error { return &net.OpError{Op: "remote error", Err: tls.AlertError(n)} }
+	for code, err := range map[string]error{
+		"tls.name":       &tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"a"}}, Host: "b"}},
+		"tls.alert":      alert(116),
+		"timeout.before": redial.ErrDeadline,
+	} {
+		err := failed(err)
+		if code == "timeout.before" {
+			err = &redial.Error{Network: "tcp", Address: "a:1", Class: redial.Timeout, Err: redial.ErrDeadline, Stop: redial.ErrDeadline, Cause: context.DeadlineExceeded}
+		}
+		a := Advise(Target{}, err)
+		assert.Equal(t, code, a.Code)
+		assert.NotRegexp(t, `tls\.Config|ServerName|Dialer|context`, a.String())
+	}
 }
 
 // A certificate's names come from whoever answers.
