@@ -16,9 +16,10 @@ import (
 // An Advice explains a failed dial.
 type Advice struct {
 	// Code names the kind of failure, such as "refused.loopback": a class of package
-	// redial, a dot, and what the class leaves open. A program can group failures by it.
-	// Codes are stable: a version that changes one says so in its change log. The texts
-	// below change freely.
+	// redial, a dot, and what the class leaves open. It ends with ".mixed" if the addresses
+	// of a name failed in different ways. After "canceled." comes the code of the failure
+	// before, if there was one. A program can group failures by the code. Codes are stable:
+	// a version that changes one says so in its change log. The texts below change freely.
 	Code     string
 	Observed string  // what is certain: a sentence
 	Likely   string  // one or two causes, in sentences; empty if none is likelier than others

@@ -64,16 +64,14 @@ func factsOf(err error, goos string) *facts {
 		f.noteEnd()
 		f.noteResults()
 	}
-	if _, ok := rules[f.class]; !ok {
-		f.class = redial.Unknown
-	}
+	f.class = known(f.class)
 	f.took = f.longest()
 	f.least = f.took
 	if literal := f.through; !f.remote.IsValid() && f.path == "" && !f.asked.isUnix() {
 		if literal == "" && !f.isIndirect() {
 			literal = f.asked.address
 		}
-		f.noteRemote("", target{"", literal})
+		f.noteRemote("", literal)
 	}
 	f.useResults()
 	return f
@@ -82,11 +80,19 @@ func factsOf(err error, goos string) *facts {
 // ofAddress returns the facts of one address of a name.
 func (f *facts) ofAddress(r redial.AddrResult) *facts {
 	one := factsOf(r.Err, f.goos)
-	one.class, one.took, one.least, one.reached = r.Class, r.Duration, r.Duration, r.Connected
+	one.class, one.took, one.least, one.reached = known(r.Class), r.Duration, r.Duration, r.Connected
 	one.remote = r.Addr
 	one.asked = target{f.asked.network, r.Addr.String()}
 	one.results = nil
 	return one
+}
+
+// known returns c, or Unknown if c is none of redial's classes.
+func known(c redial.Class) redial.Class {
+	if rules[c] == nil {
+		return redial.Unknown
+	}
+	return c
 }
 
 // note notes what err itself says, and returns what it wraps.
@@ -242,7 +248,7 @@ func (f *facts) noteOp(e *net.OpError) {
 		// connect to, and Source is the proxy.
 		f.socks, f.op = true, e
 		f.noteAsked(e.Net, e.Addr)
-		f.noteRemote(e.Net, e.Source)
+		f.noteRemote(e.Net, foreign.String(e.Source))
 		return
 	case e.Op == "proxyconnect": // net/http's
 		f.proxy = true
@@ -252,7 +258,7 @@ func (f *facts) noteOp(e *net.OpError) {
 		f.asked.network = e.Net
 	}
 	f.op = e
-	f.noteRemote(e.Net, e.Addr)
+	f.noteRemote(e.Net, foreign.String(e.Addr))
 	if !foreign.IsNil(e.Source) {
 		f.source = e.Source
 	}
@@ -273,13 +279,12 @@ func (f *facts) noteAsked(network string, addr net.Addr) {
 	}
 }
 
-func (f *facts) noteRemote(network string, addr net.Addr) {
-	if foreign.IsNil(addr) {
-		return
-	}
-	text := foreign.String(addr)
+// noteRemote notes what was dialed, if that is a path, or an IP address.
+func (f *facts) noteRemote(network, text string) {
 	if strings.HasPrefix(network, "unix") {
-		f.path, f.remote = text, netip.AddrPort{}
+		if text != "" {
+			f.path, f.remote = text, netip.AddrPort{}
+		}
 		return
 	}
 	remote, err := netip.ParseAddrPort(text)
@@ -550,9 +555,6 @@ func (t target) host() string {
 	}
 	return t.address
 }
-
-// Network and String are net.Addr's.
-func (t target) Network() string { return t.network }
 
 func (t target) String() string {
 	if strings.Contains(t.address, "://") || t.isUnix() {

@@ -347,6 +347,7 @@ func TestIncompleteErrorsAreExplained(t *testing.T) {
 		&net.OpError{Addr: (*net.TCPAddr)(nil), Source: (*net.TCPAddr)(nil), Err: errors.New("x")},
 		&net.OpError{Op: "dial", Err: &net.DNSError{}}, &net.OpError{Op: "socks connect"},
 		&tls.CertificateVerificationError{}, x509.HostnameError{}, x509.UnknownAuthorityError{}, x509.CertificateInvalidError{},
+		&redial.Error{Attempts: 1, Class: redial.Refused, History: []redial.Attempt{{Addrs: []redial.AddrResult{{Err: errors.New("x"), Class: 200}, {Err: nilOp, Class: 201}}}}},
 		&redial.Error{Attempts: 1, Class: redial.Refused, History: []redial.Attempt{{Addrs: []redial.AddrResult{{Err: nilOp}, {Err: errors.New("x"), Class: redial.Timeout}}}}},
 	} {
 		assertForm(t, on(err, "linux").String())
