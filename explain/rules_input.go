@@ -36,28 +36,17 @@ var invalidRules = []rule{
 		say("Is the type of LocalAddr right, such as *net.TCPAddr for tcp?")),
 	row("url", (*facts).isURL, "{Bad} is a URL, not host:port", "",
 		say("Dial {host of url} instead, or give the URL to an HTTP client."), form),
-	row("path", func(f *facts) bool { return f.badAddr != nil && strings.HasPrefix(f.bad(), "/") },
+	row("path", address(func(a string) bool { return strings.HasPrefix(a, "/") }),
 		"{Bad} is a path, not host:port", "",
 		say("Is it a unix socket? Then the network must be unix, not {network}."), form),
-	row("odd-address", func(f *facts) bool { return f.badAddr != nil && oddity(f.bad()) != "" }, "{Bad} {odd bad}", "",
+	row("odd-address", address(func(a string) bool { return oddity(a) != "" }), "{Bad} {odd bad}", "",
 		remove, form),
-	row("list", func(f *facts) bool { return f.badAddr != nil && strings.Contains(f.bad(), ",") },
+	row("list", address(func(a string) bool { return strings.Contains(a, ",") }),
 		"{Bad} is a list, but a dial takes one host and port", "",
 		say("Dial each of them, or give the list to the protocol's client."), form),
-	row("user", func(f *facts) bool { return f.badAddr != nil && strings.Contains(f.bad(), "@") },
+	row("user", address(func(a string) bool { return strings.Contains(a, "@") }),
 		"{Bad} has a user in front of the host, which a dial does not take", "",
 		say("Leave out what is before the last @: the user and the password go to the protocol's client."), form),
-	row("brackets-missing", all(badAddress(tooManyColons), func(f *facts) bool { return bracketed(f.badAddr.Addr) != "" }),
-		"{Bad} is an IPv6 address without brackets", "",
-		say("An IPv6 address needs brackets, and a port after them: did you mean {bracketed}?")),
-	row("no-port", badAddress(missingPort), "{Bad} has no port", "",
-		say("Add the port of the service, for example {with port}."), form),
-	row("colons", badAddress(tooManyColons),
-		"{Bad} has too many colons: only one may come before the port, unless the host is in brackets", "",
-		say("Is there a second port, or an IPv6 address with a mistake? It needs brackets: [2001:db8::1]:80."), form),
-	row("brackets", func(f *facts) bool { return f.badAddr != nil && strings.ContainsAny(f.badAddr.Err, "[]") },
-		"{Bad} has a bracket too few, too many or in the wrong place", "",
-		say("Brackets go around an IPv6 address, and the port after them: [2001:db8::1]:80.")),
 	row("odd-port", func(f *facts) bool { return f.badPort() != "" && oddity(f.badPort()) != "" },
 		"The port {bad port} {odd port}", "",
 		remove, form),
@@ -68,6 +57,17 @@ var invalidRules = []rule{
 		"The port {bad port} is no number, and no service of that name is known here", "",
 		say("Give the port as a number, for example 5432."),
 		say("Is the name spelt right, and in /etc/services? Small container images have no such file.")),
+	row("brackets-missing", address(func(a string) bool { return bracketed(a) != "" }),
+		"{Bad} is an IPv6 address without brackets", "",
+		say("An IPv6 address needs brackets, and a port after them: did you mean {bracketed}?")),
+	row("no-port", address(lacksPort), "{Bad} has no port", "",
+		say("Add the port of the service, for example {with port}."), form),
+	row("colons", address(func(a string) bool { return !strings.Contains(a, "[") && strings.Count(a, ":") > 1 }),
+		"{Bad} has too many colons: only one may come before the port, unless the host is in brackets", "",
+		say("Is there a second port, or an IPv6 address with a mistake? It needs brackets: [2001:db8::1]:80."), form),
+	row("brackets", address(func(a string) bool { return strings.ContainsAny(a, "[]") }),
+		"{Bad} has a bracket too few, too many or in the wrong place", "",
+		say("Brackets go around an IPv6 address, and the port after them: [2001:db8::1]:80.")),
 	row("address", func(f *facts) bool { return f.badAddr != nil }, "{Bad} cannot be dialed: {address error}", "", form),
 
 	// A network that package net does not know.
@@ -197,20 +197,16 @@ var (
 
 const longestPath = 107 // bytes, but for the last one, of sockaddr_un on Linux
 
-// The texts of package net's address errors, which have no names. It returns
-// them for addresses that need no look-up.
+// Package net's errors of a bad port, of an address of the wrong family and of an empty address have no
+// names. It returns them for addresses that need no look-up.
 var (
-	missingPort   = sync.OnceValue(func() string { return addrErrorText("host") })
-	tooManyColons = sync.OnceValue(func() string { return addrErrorText("::1") })
-	invalidPort   = sync.OnceValue(func() string {
+	invalidPort = sync.OnceValue(func() string {
 		_, err := net.LookupPort("tcp", "65536")
-		e, _ := err.(*net.AddrError)
-		return textOf(e)
+		return addrErrorText(err)
 	})
 	noSuitable = sync.OnceValue(func() string {
 		_, err := net.ResolveTCPAddr("tcp6", "127.0.0.1:0")
-		e, _ := err.(*net.AddrError)
-		return textOf(e)
+		return addrErrorText(err)
 	})
 	errMissingAddress = sync.OnceValue(func() error {
 		_, err := net.Dial("tcp", "")
@@ -221,17 +217,11 @@ var (
 	})
 )
 
-func addrErrorText(address string) string {
-	_, _, err := net.SplitHostPort(address)
-	e, _ := err.(*net.AddrError)
-	return textOf(e)
-}
-
-func textOf(e *net.AddrError) string {
-	if e == nil {
-		return ""
+func addrErrorText(err error) string {
+	if e, ok := err.(*net.AddrError); ok {
+		return e.Err
 	}
-	return e.Err
+	return ""
 }
 
 // bad returns the address that is wrong. Package net may report only a part of it, such as the port.
@@ -245,9 +235,13 @@ func (f *facts) bad() string {
 	return f.asked.address
 }
 
-// badAddress fits if package net reported that text about an address.
-func badAddress(text func() string) func(*facts) bool {
-	return func(f *facts) bool { return f.badAddr != nil && f.badAddr.Err == text() }
+// address fits if package net did not accept an address that is so.
+func address(is func(string) bool) func(*facts) bool {
+	return func(f *facts) bool { return f.badAddr != nil && is(f.bad()) }
+}
+
+func lacksPort(address string) bool {
+	return strings.HasSuffix(address, "]") && address[0] == '[' || !strings.Contains(address, ":")
 }
 
 // dialsPortZero reports whether package redial refused to dial port 0, or no port. It names the whole
