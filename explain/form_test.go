@@ -236,6 +236,7 @@ func TestRules(t *testing.T) {
 				lines = append(lines, c.question)
 				assert.Equal(t, c.run == command{}, c.where == "", "%s: %s", code, c.question)
 				assertCommand(t, c.run)
+				assert.LessOrEqual(t, strings.Count(placeholder.ReplaceAllString(c.question, ""), "?"), 1, "%s: one question: %s", code, c.question)
 			}
 			for _, line := range lines {
 				for _, found := range placeholder.FindAllStringSubmatch(line, -1) {

@@ -82,7 +82,7 @@ var dnsRules = []rule{
 	row("no-route", all((*facts).isUnsent, queryReported(errno.NetworkUnreachable)),
 		"The query for {name} could not be sent: this machine has no route to {dns}", "",
 		ask("Is the network up: does an interface besides lo have an address?", here, addresses),
-		ask("Is there a route to the DNS server? Is the VPN connected that leads there?", here, routeToServer),
+		ask("Is there a route to the DNS server, for example by a VPN that must be connected?", here, routeToServer),
 		ask("Is it still the right DNS server, after a change of network, VPN or container?", here, resolvers)),
 	row("no-ipv6-address", all((*facts).isUnsent, queryReported(errno.AddressNotAvailable)),
 		"The query for {name} could not be sent: this machine has no address to reach {dns} from", "",
