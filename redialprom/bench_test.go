@@ -32,7 +32,7 @@ func BenchmarkDial(b *testing.B) {
 	address := testutil.Listen(b, "tcp", "127.0.0.1:0", func(net.Conn) {}).Addr().String()
 	bare := &redial.Dialer{Logger: zap.NewNop()}
 	instrumented := &redial.Dialer{Logger: zap.NewNop()}
-	redialprom.New(redialprom.Opts{Name: "bench"}).Instrument(instrumented)
+	redialprom.New(redialprom.Opts{}).Instrument(instrumented, "bench")
 	for name, d := range map[string]*redial.Dialer{"bare": bare, "instrumented": instrumented} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -73,7 +73,7 @@ func BenchmarkDialFunc(b *testing.B) {
 		for _, name := range []string{"bare", "instrumented"} {
 			d := &redial.Dialer{DialFunc: dial, Logger: zap.NewNop(), Policy: redial.Policy{}}
 			if name == "instrumented" {
-				redialprom.New(redialprom.Opts{Name: "bench"}).Instrument(d)
+				redialprom.New(redialprom.Opts{}).Instrument(d, "bench")
 			}
 			b.Run(outcome+"/"+name, func(b *testing.B) {
 				b.ReportAllocs()

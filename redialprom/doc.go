@@ -1,29 +1,31 @@
 // Package redialprom counts and times what a [redial.Dialer] does, for Prometheus:
 //
-//	d := &redial.Dialer{}
-//	m := redialprom.New(redialprom.Opts{Name: "postgres"})
-//	m.Instrument(d)
+//	m := redialprom.New(redialprom.Opts{})
 //	prometheus.MustRegister(m)
+//	m.Instrument(d, "postgres") // for each Dialer of the program
 //
-// Every metric has the label dialer, with the Name that the program gave. The other labels
+// Every metric has the label dialer, with the name that the program gave. The other labels
 // have few values, and never an address:
 //
 //	redial_dials_total{outcome}              counter    dials that have ended
+//	redial_nested_dials_total{outcome}       counter    dials within another dial of the same name
 //	redial_dials_stopped_total{stop}         counter    failed dials, by why they made no other attempt
 //	redial_dials_in_progress                 gauge      dials that have begun and not ended
-//	redial_dial_duration_seconds{outcome}    histogram  time of a dial, with its attempts and its waits
+//	redial_dial_duration_seconds{result}     histogram  time of a dial, with its attempts and its waits
 //	redial_attempts_total{outcome}           counter    attempts to connect
 //	redial_attempts_shared_total             counter    failures of another dial's probe, shared at a redial.Gate
-//	redial_attempt_duration_seconds{outcome} histogram  time of an attempt, with name resolution and Verify
-//	redial_resolve_duration_seconds{outcome} histogram  time of resolving a name, within an attempt
+//	redial_attempt_duration_seconds{result}  histogram  time of an attempt, with name resolution and Verify
+//	redial_lookup_duration_seconds{result}   histogram  time of resolving a name, within an attempt
+//	redial_lookups_unanswered_total{family}  counter    look-ups in which a family's DNS query had no answer
 //	redial_addresses_tried_total{family,outcome} counter addresses that attempts have tried
 //	redial_connections_lost_total{outcome}   counter    connections that redial.Reconnect has lost
-//	redial_connection_duration_seconds{outcome} histogram how long these connections lasted
+//	redial_connection_duration_seconds{result} histogram how long these connections lasted
 //
 // The label outcome is ok or the name of a [redial.Class]. The outcome of a dial is the Class of
 // its [redial.Result]. A dial that its caller has canceled is canceled, even if its attempts were
 // refused. A dial that panicked is unknown. The outcome of a lost connection is the Class of its
-// [redial.Loss]; it is canceled if the caller had given up.
+// [redial.Loss]; it is canceled if the caller had given up. The label result is ok, failed or canceled, because each
+// value costs a series for each bucket.
 //
 // The label stop is the name of the dial's [redial.Stop]: permanent, schedule_ended, max_attempts,
 // max_elapsed, deadline or canceled. It is panic if a panic or runtime.Goexit ended the dial. If a
@@ -40,11 +42,11 @@
 // in the other metrics.
 //
 // A dial within another dial, such as one that Do's connect function makes, does not count beside it
-// if both report to the same Metrics: neither as a dial nor by its attempts. Its look-up and its
-// addresses count, in place of an address of the attempt around it. A Dialer that reports to Metrics
-// with a Name of their own, such as a proxy's, counts there.
+// if both have the same name: neither as a dial nor by its attempts. Only redial_nested_dials_total
+// counts it. Its look-up and its addresses count, in place of an address of the attempt around it. A
+// Dialer with a name of its own, such as a proxy's, counts as any other.
 //
-// The counters of dials, attempts and lost connections begin at zero. The other series appear when they are first
-// used. The histograms have classic buckets, and native buckets for a Prometheus server that scrapes
-// these.
+// The counters begin at zero, except redial_nested_dials_total and redial_addresses_tried_total. These and
+// the histograms appear when they are first used. The histograms have classic buckets, and native buckets
+// for a Prometheus server that scrapes these. A name has 143 series of histograms at most.
 package redialprom

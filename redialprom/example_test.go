@@ -20,10 +20,10 @@ import (
 func Example() {
 	d := &redial.Dialer{Dialer: net.Dialer{Timeout: time.Second}, Logger: zap.NewNop()}
 	d.DialFunc = dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK, dialtest.NXDomain).DialContext // a server that restarts
-	m := redialprom.New(redialprom.Opts{Name: "postgres"})
-	m.Instrument(d) // sets d.OnDial, d.OnAttempt and d.OnLost, and calls the ones that were there
+	m := redialprom.New(redialprom.Opts{})
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m)
+	m.Instrument(d, "postgres") // sets d.OnDial, d.OnAttempt and d.OnLost, and calls the ones that were there
 	http.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 
 	d.Dial("tcp", "db.example:5432")
@@ -54,13 +54,32 @@ func Example() {
 	// redial_dials_total{dialer="postgres",outcome="ok"} 1
 }
 
+// An exemplar leads from a histogram to a trace, here of OpenTelemetry. Serve the metrics as OpenMetrics, because the older format
+// has no exemplars.
+func ExampleOpts_exemplar() {
+	m := redialprom.New(redialprom.Opts{Exemplar: func(ctx context.Context) prometheus.Labels {
+		// trace.SpanContextFromContext(ctx), if it is sampled, has the TraceID.
+		if id, ok := ctx.Value(traceKey{}).(string); ok {
+			return prometheus.Labels{"trace_id": id}
+		}
+		return nil
+	}})
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(m)
+	http.Handle("/openmetrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	// Output:
+}
+
+// traceKey stands for the key of a trace in a context.
+type traceKey struct{}
+
 // With Do, each connection counts once: the dial within connect is part of Do's attempt.
 func ExampleMetrics_Instrument_do() {
 	d := &redial.Dialer{Logger: zap.NewNop()}
 	d.DialFunc = dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK).DialContext // a server that restarts
-	m := redialprom.New(redialprom.Opts{Name: "postgres"})
+	m := redialprom.New(redialprom.Opts{})
 
-	m.Instrument(d)
+	m.Instrument(d, "postgres")
 	conn, err := redial.Do(context.Background(), d, "tcp", "db.example:5432", func(ctx context.Context) (net.Conn, error) {
 		return d.DialContext(ctx, "tcp", "db.example:5432") // and log in
 	})
@@ -89,4 +108,6 @@ func ExampleMetrics_Instrument_do() {
 	// redial_attempts_total 1
 	// redial_attempts_total 2
 	// redial_dials_total 1
+	// redial_nested_dials_total 1
+	// redial_nested_dials_total 2
 }

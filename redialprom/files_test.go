@@ -3,6 +3,7 @@ package redialprom_test
 // The files beside the code: the dashboard, the alerts, the docs.
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,7 +18,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial/redialprom"
-	"github.com/seed-33f8b841/redial/redialprom/internal/dashboard"
 )
 
 // described returns the names that a Collector's Describe gives, and for each its labels. The names
@@ -31,7 +31,7 @@ func described(t *testing.T) map[string][]string {
 	for desc := range descs {
 		parts := pattern.FindStringSubmatch(desc.String())
 		require.Len(t, parts, 3, "%v", desc)
-		labels := append(strings.FieldsFunc(parts[2], func(r rune) bool { return r == ',' }), "dialer", "job", "instance")
+		labels := append(strings.Split(parts[2], ","), "job", "instance")
 		all[parts[1]] = labels
 		if strings.HasSuffix(parts[1], "_seconds") {
 			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
@@ -43,13 +43,23 @@ func described(t *testing.T) map[string][]string {
 	return all
 }
 
+// expressions returns the PromQL of the dashboard's panels, as Grafana sends it with everything selected.
 func expressions(t *testing.T) (exprs []string) {
-	panels, err := dashboard.Read("dashboard.json")
+	content, err := os.ReadFile("dashboard.json")
 	require.NoError(t, err)
-	for _, p := range panels {
-		assert.NotEmpty(t, p.Queries, p.Title)
-		for _, q := range p.Queries {
-			exprs = append(exprs, q.PromQL("5m"))
+	var dashboard struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	require.NoError(t, json.Unmarshal(content, &dashboard))
+	require.NotEmpty(t, dashboard.Panels)
+	variables := strings.NewReplacer("$job", ".*", "$instance", ".*", "$dialer", ".*", "$__rate_interval", "5m")
+	for _, p := range dashboard.Panels {
+		assert.NotEmpty(t, p.Targets, p.Title)
+		for _, target := range p.Targets {
+			exprs = append(exprs, variables.Replace(target.Expr))
 		}
 	}
 	return exprs
@@ -67,7 +77,7 @@ func TestNamesExist(t *testing.T) {
 	grouping := regexp.MustCompile(`\bby \(([^)]*)\) \((?:rate\(|increase\()?(redial_\w+)`)
 	selector := regexp.MustCompile(`\b(redial_\w+)\{([^}]*)\}`)
 	matcher := regexp.MustCompile(`(\w+)(?:=|!=|=~|!~)"([^"]*)"`)
-	values := map[string][]string{"outcome": outcomes()}
+	values := map[string][]string{"outcome": outcomes(), "result": {"ok", "failed", "canceled"}}
 
 	used := map[string]bool{}
 	for _, n := range name.FindAllString(text, -1) {
@@ -129,7 +139,7 @@ func TestDocs(t *testing.T) {
 			if strings.HasSuffix(name, "_bucket") || strings.HasSuffix(name, "_sum") || strings.HasSuffix(name, "_count") {
 				continue
 			}
-			if labels = labels[:len(labels)-3]; len(labels) > 0 { // without dialer, job and instance
+			if labels = labels[1 : len(labels)-2]; len(labels) > 0 { // without dialer, job and instance
 				name += "{" + strings.Join(labels, ",") + "}"
 			}
 			assert.Contains(t, string(content), name, file)

@@ -70,9 +70,9 @@ func (s series) of(prefixes ...string) series {
 
 // instrumented returns a Dialer that reports to the Metrics, and logs nothing.
 func instrumented(d redial.Dialer) (*redial.Dialer, *redialprom.Metrics) {
-	m := redialprom.New(redialprom.Opts{Name: "test"})
+	m := redialprom.New(redialprom.Opts{})
 	d.Logger = zap.NewNop()
-	m.Instrument(&d)
+	m.Instrument(&d, "test")
 	return &d, m
 }
 
@@ -101,6 +101,7 @@ func used(t testing.TB) *redialprom.Metrics {
 	d, m := instrumented(redial.Dialer{MaxAttempts: 1})
 	_, err := d.Dial("tcp", "127.0.0.1:99999")
 	require.Error(t, err)
+	d.OnAttempt(t.Context(), redial.Attempt{Shared: true})
 	_, port, err := net.SplitHostPort(testutil.RefusingAddress(t, "tcp"))
 	require.NoError(t, err)
 	_, err = d.Dial("tcp", "localhost:"+port)

@@ -44,7 +44,7 @@ func TestRecovery(t *testing.T) {
 			assert.Equal(t, series{
 				"redial_dials_in_progress{}":                                1,
 				"redial_attempts_total{outcome=refused}":                    2,
-				"redial_attempt_duration_seconds_count{outcome=refused}":    2,
+				"redial_attempt_duration_seconds_count{result=failed}":      2,
 				"redial_addresses_tried_total{family=ipv4,outcome=refused}": 2,
 			}, seriesOf(t, m))
 		}()
@@ -53,16 +53,15 @@ func TestRecovery(t *testing.T) {
 		conn.Close()
 		assert.Equal(t, series{
 			"redial_dials_total{outcome=ok}":                            1,
-			"redial_dial_duration_seconds_count{outcome=ok}":            1,
-			"redial_dial_duration_seconds_sum{outcome=ok}":              1 + 1 + 5 + 2 + 1,
+			"redial_dial_duration_seconds_count{result=ok}":             1,
+			"redial_dial_duration_seconds_sum{result=ok}":               1 + 1 + 5 + 2 + 1,
 			"redial_attempts_total{outcome=refused}":                    2,
 			"redial_attempts_total{outcome=timeout}":                    1,
 			"redial_attempts_total{outcome=ok}":                         1,
-			"redial_attempt_duration_seconds_count{outcome=refused}":    2,
-			"redial_attempt_duration_seconds_count{outcome=timeout}":    1,
-			"redial_attempt_duration_seconds_sum{outcome=timeout}":      5,
-			"redial_attempt_duration_seconds_count{outcome=ok}":         1,
-			"redial_attempt_duration_seconds_sum{outcome=ok}":           1,
+			"redial_attempt_duration_seconds_count{result=failed}":      3,
+			"redial_attempt_duration_seconds_sum{result=failed}":        5,
+			"redial_attempt_duration_seconds_count{result=ok}":          1,
+			"redial_attempt_duration_seconds_sum{result=ok}":            1,
 			"redial_addresses_tried_total{family=ipv4,outcome=refused}": 2,
 			"redial_addresses_tried_total{family=ipv4,outcome=ok}":      1,
 			"redial_addresses_tried_total{family=ipv4,outcome=timeout}": 1,
@@ -234,9 +233,9 @@ func TestChain(t *testing.T) {
 		MaxAttempts: 1,
 		Logger:      zap.NewNop(),
 	}
-	a, b := redialprom.New(redialprom.Opts{Name: "a"}), redialprom.New(redialprom.Opts{Name: "b"})
-	a.Instrument(d)
-	b.Instrument(d)
+	a, b := redialprom.New(redialprom.Opts{}), redialprom.New(redialprom.Opts{})
+	a.Instrument(d, "a")
+	b.Instrument(d, "b")
 	_, err := d.Dial("tcp", address)
 	assert.Equal(t, []any{"derived"}, attempts)
 	assert.Equal(t, []error{err}, ended)
@@ -301,8 +300,8 @@ func TestNestedDialIsNotCountedTwice(t *testing.T) {
 			return script.DialContext(ctx, network, address)
 		}}
 		outer := &redial.Dialer{DialFunc: inner.DialContext, Logger: zap.NewNop(), MaxAttempts: 2}
-		m.Instrument(inner)
-		m.Instrument(outer)
+		m.Instrument(inner, "test")
+		m.Instrument(outer, "test")
 		_, err := outer.Dial("tcp", address)
 		require.Error(t, err)
 		got := seriesOf(t, m)
@@ -312,8 +311,9 @@ func TestNestedDialIsNotCountedTwice(t *testing.T) {
 			"redial_attempts_total{outcome=refused}":                    2,
 			"redial_addresses_tried_total{family=ipv4,outcome=refused}": 2,
 		}, got.of("redial_dials_", "redial_attempts", "redial_addresses"))
-		assert.Equal(t, 1.0, got["redial_dial_duration_seconds_count{outcome=refused}"])
-		assert.Equal(t, 2.0, got["redial_attempt_duration_seconds_count{outcome=refused}"])
+		assert.Equal(t, series{"redial_nested_dials_total{outcome=refused}": 2}, got.of("redial_nested"))
+		assert.Equal(t, 1.0, got["redial_dial_duration_seconds_count{result=failed}"])
+		assert.Equal(t, 2.0, got["redial_attempt_duration_seconds_count{result=failed}"])
 	})
 }
 
@@ -398,7 +398,7 @@ func TestGate(t *testing.T) {
 			"redial_attempts_shared_total{}":                            shared,
 			"redial_addresses_tried_total{family=ipv4,outcome=refused}": connects,
 		}, got.of("redial_dials_", "redial_attempts", "redial_addresses"))
-		assert.Equal(t, connects, got["redial_attempt_duration_seconds_count{outcome=refused}"])
+		assert.Equal(t, connects, got["redial_attempt_duration_seconds_count{result=failed}"])
 	})
 }
 
@@ -472,13 +472,12 @@ func TestRace(t *testing.T) {
 	assert.Equal(t, 1.0, got["redial_addresses_tried_total{family=ipv4,outcome=reset}"]) // by Verify
 	assert.Equal(t, 1.0, got["redial_addresses_tried_total{family=ipv4,outcome=ok}"])
 	assert.LessOrEqual(t, got["redial_addresses_tried_total{family=ipv4,outcome=refused}"], 1.0) // none if the other came first
-	assert.Equal(t, 2.0, got["redial_resolve_duration_seconds_count{outcome=ok}"])
-	assert.Equal(t, 1.0, got["redial_resolve_duration_seconds_count{outcome=dns}"])
-	assert.Equal(t, 1.0, got["redial_resolve_duration_seconds_count{outcome=not_found}"])
+	assert.Equal(t, 2.0, got["redial_lookup_duration_seconds_count{result=ok}"])
+	assert.Equal(t, 2.0, got["redial_lookup_duration_seconds_count{result=failed}"])
 	for _, outcome := range []string{"dns", "not_found"} {
 		assert.Equal(t, 1.0, got["redial_attempts_total{outcome="+outcome+"}"], outcome)
-		assert.GreaterOrEqual(t, got["redial_attempt_duration_seconds_sum{outcome="+outcome+"}"], got["redial_resolve_duration_seconds_sum{outcome="+outcome+"}"])
 	}
+	assert.GreaterOrEqual(t, got["redial_attempt_duration_seconds_sum{result=failed}"], got["redial_lookup_duration_seconds_sum{result=failed}"])
 }
 
 // A dial that a Transport ends because its request was canceled, is canceled.
@@ -572,7 +571,7 @@ func TestConcurrent(t *testing.T) {
 	all := make([]*redial.Dialer, dialers)
 	for i := range all {
 		all[i] = &redial.Dialer{Logger: zap.NewNop(), MaxAttempts: 1}
-		m.Instrument(all[i])
+		m.Instrument(all[i], "test")
 	}
 	stop := make(chan struct{})
 	var scraper sync.WaitGroup
@@ -603,7 +602,7 @@ func TestConcurrent(t *testing.T) {
 		"redial_dials_total{outcome=refused}":           dialers * dials,
 		"redial_dials_stopped_total{stop=max_attempts}": dialers * dials,
 	}, got.of("redial_dials_"))
-	assert.Equal(t, float64(dialers*dials), got["redial_dial_duration_seconds_count{outcome=ok}"])
+	assert.Equal(t, float64(dialers*dials), got["redial_dial_duration_seconds_count{result=ok}"])
 }
 
 // Histograms have classic and native buckets.
@@ -611,11 +610,11 @@ func TestBuckets(t *testing.T) {
 	for name, test := range map[string]struct {
 		buckets []float64
 		classic int
-	}{"default": {nil, 16}, "own": {[]float64{1, 2}, 2}, "native only": {[]float64{}, 0}} {
+	}{"default": {nil, 10}, "own": {[]float64{1, 2}, 2}, "native only": {[]float64{}, 0}} {
 		t.Run(name, func(t *testing.T) {
 			m := redialprom.New(redialprom.Opts{Buckets: test.buckets})
 			d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.OK).DialContext, Logger: zap.NewNop()}
-			m.Instrument(d)
+			m.Instrument(d, "test")
 			_, err := d.Dial("tcp", address)
 			require.NoError(t, err)
 			registry := prometheus.NewRegistry()
@@ -650,21 +649,105 @@ func TestLint(t *testing.T) {
 	assert.Empty(t, problems)
 }
 
-// Two Metrics with different Names can be in one registry, two with the same can't.
-func TestRegistry(t *testing.T) {
+// One Metrics serves many Dialers, each under its name. Two Dialers of one name share the series.
+func TestNames(t *testing.T) {
+	m := redialprom.New(redialprom.Opts{})
+	for _, name := range []string{"a", "b", "b", ""} {
+		d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.OK).DialContext, Logger: zap.NewNop()}
+		m.Instrument(d, name)
+		_, err := d.Dial("tcp", address)
+		require.NoError(t, err)
+	}
 	registry := prometheus.NewPedanticRegistry()
-	require.NoError(t, registry.Register(redialprom.New(redialprom.Opts{Name: "a"})))
-	require.NoError(t, registry.Register(redialprom.New(redialprom.Opts{Name: "b"})))
-	require.NoError(t, registry.Register(redialprom.New(redialprom.Opts{})))
-	assert.ErrorAs(t, registry.Register(redialprom.New(redialprom.Opts{Name: "a"})), new(prometheus.AlreadyRegisteredError))
-	_, err := registry.Gather()
-	assert.NoError(t, err)
+	require.NoError(t, registry.Register(m))
+	assert.ErrorAs(t, registry.Register(m), new(prometheus.AlreadyRegisteredError))
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	got := map[string]float64{}
+	for _, f := range families {
+		for _, metric := range f.GetMetric() {
+			if f.GetName() == "redial_dials_total" && metric.GetCounter().GetValue() > 0 {
+				got[metric.GetLabel()[0].GetValue()] = metric.GetCounter().GetValue()
+			}
+		}
+	}
+	assert.Equal(t, map[string]float64{"a": 1, "b": 2, "": 1}, got)
+}
+
+// A dial within another's attempt is nested only if both have the same name.
+func TestNestedDialOfAnotherName(t *testing.T) {
+	m := redialprom.New(redialprom.Opts{})
+	proxy := &redial.Dialer{Logger: zap.NewNop(), DialFunc: dialtest.Script(dialtest.OK).DialContext}
+	server := &redial.Dialer{Logger: zap.NewNop(), DialFunc: proxy.DialContext}
+	m.Instrument(proxy, "proxy")
+	m.Instrument(server, "server")
+	_, err := server.Dial("tcp", address)
+	require.NoError(t, err)
+	assert.NoError(t, promtest.CollectAndCompare(m, strings.NewReader(`
+# HELP redial_dials_in_progress Dials that have begun and not ended, including those that wait.
+# TYPE redial_dials_in_progress gauge
+redial_dials_in_progress{dialer="proxy"} 0
+redial_dials_in_progress{dialer="server"} 0
+`), "redial_dials_in_progress", "redial_nested_dials_total"))
+}
+
+// An exemplar leads from a bucket to a trace.
+func TestExemplars(t *testing.T) {
+	type key struct{}
+	m := redialprom.New(redialprom.Opts{Exemplar: func(ctx context.Context) prometheus.Labels {
+		if id, ok := ctx.Value(key{}).(string); ok {
+			return prometheus.Labels{"trace_id": id}
+		}
+		return nil
+	}})
+	d := &redial.Dialer{Logger: zap.NewNop(), DialFunc: dialtest.Script(dialtest.OK.Times(2), dialtest.Refuse).DialContext, Policy: redial.Policy{}}
+	m.Instrument(d, "test")
+	for _, id := range []string{"", "one", "two"} {
+		ctx := t.Context()
+		if id != "" {
+			ctx = context.WithValue(ctx, key{}, id)
+		}
+		d.DialContext(ctx, "tcp", address)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(m)
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	got := map[string]string{}
+	for _, f := range families {
+		for _, metric := range f.GetMetric() {
+			for _, bucket := range metric.GetHistogram().GetBucket() {
+				if e := bucket.GetExemplar(); e != nil {
+					got[f.GetName()+" "+metric.GetLabel()[1].GetValue()] = e.GetLabel()[0].GetName() + "=" + e.GetLabel()[0].GetValue()
+				}
+			}
+		}
+	}
+	assert.Equal(t, map[string]string{
+		"redial_dial_duration_seconds ok": "trace_id=one", "redial_dial_duration_seconds failed": "trace_id=two",
+		"redial_attempt_duration_seconds ok": "trace_id=one", "redial_attempt_duration_seconds failed": "trace_id=two",
+	}, got)
+}
+
+// A family whose DNS query had no answer counts.
+func TestUnanswered(t *testing.T) {
+	d, m := instrumented(redial.Dialer{})
+	for _, queries := range []string{"", "A", "AAAA", "A and AAAA"} {
+		d.OnAttempt(t.Context(), redial.Attempt{Number: 1, Resolve: time.Second, Unanswered: queries})
+	}
+	assert.Equal(t, series{
+		"redial_lookups_unanswered_total{family=ipv4}":    2,
+		"redial_lookups_unanswered_total{family=ipv6}":    2,
+		"redial_lookup_duration_seconds_count{result=ok}": 4,
+		"redial_lookup_duration_seconds_sum{result=ok}":   4,
+	}, seriesOf(t, m).of("redial_lookup"))
 }
 
 // New's arrays are as long as the classes are many.
 func TestEveryClassHasItsSeries(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(redialprom.New(redialprom.Opts{}))
+	_, m := instrumented(redial.Dialer{})
+	registry.MustRegister(m)
 	families, err := registry.Gather()
 	require.NoError(t, err)
 	for _, f := range families {
@@ -718,12 +801,12 @@ func TestLostConnections(t *testing.T) {
 		assert.Equal(t, 3, lost, "the hook that was there")
 		got := seriesOf(t, m)
 		assert.Equal(t, series{
-			"redial_connections_lost_total{outcome=reset}":               2,
-			"redial_connections_lost_total{outcome=canceled}":            1,
-			"redial_connection_duration_seconds_count{outcome=reset}":    2,
-			"redial_connection_duration_seconds_sum{outcome=reset}":      7200,
-			"redial_connection_duration_seconds_count{outcome=canceled}": 1,
-			"redial_connection_duration_seconds_sum{outcome=canceled}":   3600,
+			"redial_connections_lost_total{outcome=reset}":              2,
+			"redial_connections_lost_total{outcome=canceled}":           1,
+			"redial_connection_duration_seconds_count{result=failed}":   2,
+			"redial_connection_duration_seconds_sum{result=failed}":     7200,
+			"redial_connection_duration_seconds_count{result=canceled}": 1,
+			"redial_connection_duration_seconds_sum{result=canceled}":   3600,
 		}, got.of("redial_connection"))
 		assert.Equal(t, 3.0, got["redial_dials_total{outcome=ok}"])
 	})

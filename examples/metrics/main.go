@@ -55,14 +55,14 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 		defer cancel()
 	}
 
-	m := redialprom.New(redialprom.Opts{Name: "greeter"})
+	m := redialprom.New(redialprom.Opts{})
 	d := &redial.Dialer{
 		Dialer:     net.Dialer{Timeout: *phase / 6},
 		Verify:     readGreeting,
 		MaxElapsed: *phase / 2,
 		Logger:     zap.NewNop(),
 	}
-	m.Instrument(d)
+	m.Instrument(d, "greeter")
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m)
 

@@ -87,6 +87,19 @@ func OfLookup(a *redial.Attempt) (Outcome, bool) {
 	return OK, false
 }
 
+// UnansweredFamilies returns the families whose DNS query had no answer.
+func UnansweredFamilies(a *redial.Attempt) []Family {
+	switch a.Unanswered {
+	case "A":
+		return []Family{IPv4}
+	case "AAAA":
+		return []Family{IPv6}
+	case "A and AAAA":
+		return []Family{IPv4, IPv6}
+	}
+	return nil
+}
+
 // NumStops is the number of reasons for which a failed dial stops. The zero Stop is one of them.
 const NumStops = redial.ErrCanceled + 1
 
