@@ -31,7 +31,8 @@ import (
 // Dialer.
 //
 // A dial within connect is logged at level Debug, but its Dialer's OnDial and OnAttempt are
-// called as for any dial. Give Do a Dialer of its own if they count attempts. If a pool
+// called as for any dial. Give Do a Dialer of its own if they count attempts. (The modules
+// redialprom and redialotel count each connection once.) If a pool
 // within connect dials with a context of its own, that dial does not end with the
 // attempt, and has no limit by default: set the Timeout of its Dialer.
 //

@@ -43,7 +43,7 @@ func TestMetrics(t *testing.T) {
 			counted(body, `redial_dials_total{dialer="greeter",outcome="canceled"}`) &&
 			counted(body, `redial_dials_stopped_total{dialer="greeter",stop="max_elapsed"}`) &&
 			counted(body, `redial_addresses_tried_total{dialer="greeter",family="ipv4",outcome="ok"}`) &&
-			counted(body, `redial_lookup_duration_seconds_count{dialer="greeter",outcome="ok"}`)
+			counted(body, `redial_lookup_duration_seconds_count{dialer="greeter",result="ok"}`)
 	}, 60*time.Second, 50*time.Millisecond, "%s", &latest{&body})
 	cancel()
 	assert.Zero(t, <-exited)
