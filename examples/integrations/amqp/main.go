@@ -22,12 +22,57 @@ import (
 // connect connects to the broker as d dials. The handshakes are part of each attempt, so that an attempt at a broker
 // that accepts and says nothing ends after d.Timeout.
 func connect(ctx context.Context, d *redial.Dialer, url string) (*amqp.Connection, error) {
-	uri, err := amqp.ParseURI(url)
+	address, err := addressOf(url)
 	if err != nil {
 		return nil, err
 	}
-	address := net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port))
-	return redial.Do(ctx, d, "tcp", address, func(ctx context.Context) (*amqp.Connection, error) {
+	return redial.Do(ctx, d, "tcp", address, open(d, url))
+}
+
+// consume gives each message of the queue to handle, and acknowledges it if handle returns nil. It connects again when the
+// connection is lost: the broker then sends what was not acknowledged once more. It ends with ctx, with the error of
+// handle, and with what the broker says, such as that there is no such queue.
+func consume(ctx context.Context, d *redial.Dialer, url, queue string, handle func(amqp.Delivery) error) error {
+	address, err := addressOf(url)
+	if err != nil {
+		return err
+	}
+	return redial.Reconnect(ctx, d, "tcp", address, open(d, url), func(ctx context.Context, conn *amqp.Connection) error {
+		channel, err := conn.Channel()
+		if err != nil {
+			return withCause(ctx, err)
+		}
+		closed := channel.NotifyClose(make(chan *amqp.Error, 1))
+		deliveries, err := channel.ConsumeWithContext(ctx, queue, "", false, false, false, false, nil)
+		if err != nil {
+			return withCause(ctx, err)
+		}
+		for delivery := range deliveries {
+			if err := handle(delivery); err != nil {
+				return err
+			}
+			if err := delivery.Ack(false); err != nil {
+				return withCause(ctx, err)
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := <-closed; err != nil {
+			return withCause(ctx, err)
+		}
+		return withCause(ctx, amqp.ErrClosed)
+	})
+}
+
+func addressOf(url string) (string, error) {
+	uri, err := amqp.ParseURI(url)
+	return net.JoinHostPort(uri.Host, strconv.Itoa(uri.Port)), err
+}
+
+// open returns the function that makes an attempt to connect.
+func open(d *redial.Dialer, url string) func(context.Context) (*amqp.Connection, error) {
+	return func(ctx context.Context) (*amqp.Connection, error) {
 		conn, err := amqp.DialConfig(url, amqp.Config{Dial: func(network, address string) (net.Conn, error) {
 			conn, err := d.DialContext(ctx, network, address) // one attempt, because it is within an attempt of Do
 			if err != nil {
@@ -40,14 +85,14 @@ func connect(ctx context.Context, d *redial.Dialer, url string) (*amqp.Connectio
 			return conn, err
 		}})
 		return conn, withCause(ctx, err)
-	})
+	}
 }
 
-// withCause adds to err a cause that Classify knows. If the connection breaks in a handshake, amqp091 keeps only the
-// text of the cause, or nothing.
+// withCause adds to err a cause that Classify knows. If the connection breaks, amqp091 keeps only the text of the cause,
+// or nothing. A broker that is shut down says so.
 func withCause(ctx context.Context, err error) error {
 	failure, ok := errors.AsType[*amqp.Error](err)
-	broke := ok && failure.Code == amqp.FrameError || errors.Is(err, amqp.ErrClosed) || errors.Is(err, net.ErrClosed)
+	broke := ok && (failure.Code == amqp.FrameError || failure.Code == amqp.ConnectionForced) || errors.Is(err, amqp.ErrClosed) || errors.Is(err, net.ErrClosed)
 	if !broke {
 		return err
 	}

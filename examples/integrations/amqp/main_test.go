@@ -265,3 +265,76 @@ func TestGate(t *testing.T) {
 	t.Logf("connects: %d without a Gate, %d with a Gate", without, with)
 	assert.Less(t, with, without/2)
 }
+
+// A consumer outlives the broker, and gets what it had not acknowledged once more.
+func TestConsumer(t *testing.T) {
+	t.Parallel()
+	server, address := newServer(t)
+	server.Start(t)
+	publish := func(bodies ...string) {
+		conn, err := amqp.Dial(urlOf(address))
+		require.NoError(t, err)
+		defer conn.Close()
+		channel, err := conn.Channel()
+		require.NoError(t, err)
+		require.NoError(t, channel.Confirm(false))
+		_, err = channel.QueueDeclare("work", true, false, false, false, nil)
+		require.NoError(t, err)
+		for _, body := range bodies {
+			confirmed, err := channel.PublishWithDeferredConfirm("", "work", false, false,
+				amqp.Publishing{DeliveryMode: amqp.Persistent, Body: []byte(body)})
+			require.NoError(t, err)
+			require.True(t, confirmed.Wait())
+		}
+	}
+	publish("1", "2", "3")
+
+	var lost []redial.Loss
+	d := newDialer()
+	d.OnLost = func(_ context.Context, l redial.Loss) { lost = append(lost, l) }
+	errDone := errors.New("done")
+	bodies := make(chan string)
+	killed := make(chan struct{})
+	consumed := make(chan error, 1)
+	go func() {
+		consumed <- consume(t.Context(), d, urlOf(address), "work", func(delivery amqp.Delivery) error {
+			bodies <- string(delivery.Body)
+			switch string(delivery.Body) {
+			case "3":
+				<-killed // so that its acknowledgment is lost
+			case "4":
+				return errDone
+			}
+			return nil
+		})
+	}()
+	next := func() string {
+		select {
+		case body := <-bodies:
+			return body
+		case err := <-consumed:
+			require.NoError(t, err, "the consumer has ended")
+			return ""
+		}
+	}
+	for _, want := range []string{"1", "2", "3"} {
+		assert.Equal(t, want, next())
+	}
+	server.Kill()
+	close(killed)
+	server.Start(t)
+	for next() != "3" { // it was not acknowledged; a broker that is killed forgets the last acknowledgments too
+	}
+	publish("4")
+	assert.Equal(t, "4", next())
+	assert.ErrorIs(t, <-consumed, errDone)
+	require.Len(t, lost, 2)
+	assert.Equal(t, redial.Reset, lost[0].Class, "%v", lost[0].Err)
+	assert.Zero(t, lost[0].Stop)
+	assert.Equal(t, redial.ErrPermanent, lost[1].Stop)
+
+	err := consume(t.Context(), newDialer(), urlOf(address), "none", nil)
+	var failure *amqp.Error
+	require.ErrorAs(t, err, &failure)
+	assert.Equal(t, amqp.NotFound, failure.Code, "what the broker says ends the consumer")
+}

@@ -41,6 +41,41 @@ func dialReady(ctx context.Context, d *redial.Dialer, address, url string) (*cod
 	})
 }
 
+// read gives each message of a WebSocket to handle. It opens the WebSocket again when it breaks, or when the server says
+// that it is about to restart. It returns nil when the server has closed the WebSocket in the normal way.
+func read(ctx context.Context, d *redial.Dialer, address, url string, handle func([]byte) error) error {
+	keeper := *d
+	keeper.Classifier = classify
+	options := coderOptions(d)
+	return redial.Reconnect(ctx, &keeper, "tcp", address, func(ctx context.Context) (*coder.Conn, error) {
+		conn, _, err := coder.Dial(ctx, url, options)
+		return conn, err
+	}, func(ctx context.Context, conn *coder.Conn) error {
+		defer conn.CloseNow() // Reconnect cannot: a coder.Conn is no io.Closer
+		for {
+			_, message, err := conn.Read(ctx)
+			if coder.CloseStatus(err) == coder.StatusNormalClosure {
+				return nil
+			}
+			if err == nil {
+				err = handle(message)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	})
+}
+
+// classify knows the close frames after which it is worth to connect again.
+func classify(err error) redial.Class {
+	switch coder.CloseStatus(err) {
+	case coder.StatusGoingAway, coder.StatusServiceRestart, coder.StatusTryAgainLater:
+		return redial.Reset
+	}
+	return redial.Unknown
+}
+
 func main() {
 	log, err := zap.NewProduction()
 	if err != nil {

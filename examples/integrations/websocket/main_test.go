@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -286,4 +287,41 @@ func TestGate(t *testing.T) {
 		t.Logf("connects: %d without a Gate, %d with a Gate", without, with)
 		assert.Less(t, with, without/2)
 	})
+}
+
+// A reader outlives a server that drops the WebSocket, and one that says that it restarts.
+func TestReader(t *testing.T) {
+	t.Parallel()
+	ends := make(chan func(*coder.Conn), 4)
+	ends <- func(conn *coder.Conn) { conn.CloseNow() }
+	ends <- func(conn *coder.Conn) { conn.Close(coder.StatusServiceRestart, "back soon") }
+	ends <- func(conn *coder.Conn) { conn.Close(coder.StatusNormalClosure, "") }
+	ends <- func(conn *coder.Conn) { conn.Close(coder.StatusPolicyViolation, "go away") }
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := coder.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		conn.Write(r.Context(), coder.MessageText, []byte("hello"))
+		(<-ends)(conn)
+	}))
+	defer server.Close()
+	var classes []redial.Class
+	d := newDialer()
+	d.OnLost = func(_ context.Context, l redial.Loss) { classes = append(classes, l.Class) }
+	messages := 0
+	count := func(message []byte) error {
+		assert.Equal(t, "hello", string(message))
+		messages++
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	address := server.Listener.Addr().String()
+	require.NoError(t, read(ctx, d, address, server.URL, count))
+	assert.Equal(t, 3, messages)
+	assert.Equal(t, []redial.Class{redial.Reset, redial.Reset}, classes)
+
+	err := read(ctx, d, address, server.URL, count)
+	assert.Equal(t, coder.StatusPolicyViolation, coder.CloseStatus(err), "what the server says ends the reader")
 }
