@@ -92,6 +92,7 @@ type soak struct {
 	countedAttempts, connects           atomic.Int64 // of counted
 	returned, closed                    atomic.Int64
 	operations, failed, panics, givenUp atomic.Int64
+	lost                                atomic.Int64 // by Reconnect
 }
 
 // A countingServer counts the connections that it accepts, and resets every third.
@@ -222,6 +223,7 @@ func (s *soak) dialer(resolver *net.Resolver) *redial.Dialer {
 				}
 			}
 		},
+		OnLost: func(context.Context, redial.Loss) { s.lost.Add(1) },
 	}
 	return d
 }
@@ -313,6 +315,7 @@ func (s *soak) run(duration time.Duration) {
 		s.countedAttempts.Load(), s.connects.Load(), s.good.accepted.Load())
 	assert.NotZero(s.t, s.panics.Load())
 	assert.NotZero(s.t, s.shared.Load())
+	assert.NotZero(s.t, s.lost.Load())
 	assert.NotZero(s.t, s.countedAttempts.Load())
 	assert.Equal(s.t, s.attempts.Load(), s.logged.Load(), "OnAttempt and the logger")
 	assert.Equal(s.t, s.countedAttempts.Load(), s.connects.Load(), "OnAttempt and httptrace")
@@ -364,6 +367,10 @@ func (s *soak) operation() func() {
 		},
 		func() {
 			defer cancel()
+			s.keep(ctx, d, target, dial)
+		},
+		func() {
+			defer cancel()
 			local := &net.UnixAddr{Net: "unix", Name: filepath.Join(s.dir, fmt.Sprint(rand.Uint64()))}
 			conn, err := d.DialUnix(ctx, "unix", local, &net.UnixAddr{Net: "unix", Name: s.sockets[rand.N(len(s.sockets))]})
 			if err == nil {
@@ -392,7 +399,7 @@ func (s *soak) operation() func() {
 			defer cancel()
 			s.dialCounted()
 		},
-	}[rand.N(9)]
+	}[rand.N(10)]
 }
 
 // context returns the context of a caller who may give up.
@@ -454,6 +461,39 @@ func (s *soak) use(conn net.Conn, err error) {
 	if conn.Close() == nil {
 		s.closed.Add(1)
 	}
+}
+
+// keep keeps a connection that breaks at once, a few times. What connected is closed, also if use panics.
+func (s *soak) keep(ctx context.Context, d *redial.Dialer, target string, dial func(context.Context) (net.Conn, error)) {
+	uses := 0
+	redial.Reconnect(ctx, d, "tcp", target, func(ctx context.Context) (net.Conn, error) {
+		conn, err := dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s.returned.Add(1)
+		return keptConn{conn, &s.closed}, nil
+	}, func(context.Context, net.Conn) error {
+		uses++
+		switch {
+		case uses == 4:
+			return nil
+		case rand.N(20) == 0:
+			panic("crash")
+		}
+		return io.EOF
+	})
+}
+
+// A keptConn counts when it is closed.
+type keptConn struct {
+	net.Conn
+	closed *atomic.Int64
+}
+
+func (c keptConn) Close() error {
+	c.closed.Add(1)
+	return c.Conn.Close()
 }
 
 // dialCounted dials the server that counts. Nobody gives up and no time runs out, so each attempt is one
