@@ -267,3 +267,42 @@ func TestGateDifferentPolicies(t *testing.T) {
 		})
 	}
 }
+
+// A dial whose own time is short learns nothing that others need to know: a healthy server that takes 60 ms to accept is not
+// down because a health check allows 20 ms.
+func TestGateIgnoresShortSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.OK.After(60 * ms).Forever())
+		patient := &redial.Dialer{DialFunc: script.DialContext, Gate: new(redial.Gate)}
+		hasty := *patient
+		hasty.MaxAttempts, hasty.Timeout = 1, 20*ms
+		for range 5 {
+			_, err := hasty.Dial("tcp", address)
+			assert.Equal(t, redial.Timeout, redial.Classify(err))
+		}
+		start := time.Now()
+		_, err := patient.Dial("tcp", address)
+		require.NoError(t, err)
+		assert.Equal(t, 60*ms, time.Since(start))
+	})
+}
+
+// An attempt that is due when too little time will be left for another one is the dial's last, and its own.
+func TestGateLastAttemptByTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Forever())
+		d := gateDialer(script, &redial.Gate{MinInterval: 500 * ms})
+		d.MaxElapsed, d.Policy = 10*time.Second, redial.Policy{redial.Refused: after(9600*ms, time.Second)}
+		other := *d
+		other.Policy = redial.Policy{redial.Refused: every(time.Second)}
+		go other.Dial("tcp", address)
+		var last redial.Attempt
+		d.OnAttempt = func(_ context.Context, a redial.Attempt) { last = a }
+		synctest.Wait()
+		time.Sleep(ms)
+		_, err := d.Dial("tcp", address)
+		require.Error(t, err)
+		assert.False(t, last.Shared, "%v", last)
+		time.Sleep(time.Minute)
+	})
+}

@@ -37,6 +37,7 @@ type name struct {
 	count      int          // look-ups begun
 	doubts     int          // look-ups that ended in a doubtful "no such host"
 	exists     bool         // the name has resolved in this dial
+	stale      bool         // the latest attempt uses what an earlier look-up found
 	known      []netip.Addr // what it has resolved to; nil if it has not, or if it is gone
 }
 
@@ -107,7 +108,7 @@ func (d *dial) lookUp(ctx context.Context) (ips []netip.Addr, unanswered string,
 	if trace != nil && trace.DNSStart != nil {
 		trace.DNSStart(httptrace.DNSStartInfo{Host: d.name.host})
 	}
-	d.name.used = nil
+	d.name.used, d.name.stale = nil, false
 	var impatient <-chan time.Time
 	if d.name.known != nil {
 		timer := time.NewTimer(patienceOf(ctx))
@@ -116,7 +117,7 @@ func (d *dial) lookUp(ctx context.Context) (ips []netip.Addr, unanswered string,
 	}
 	select {
 	case <-impatient:
-		ips = d.name.known
+		ips, d.name.stale = d.name.known, true
 	case <-l.done:
 		d.name.running, d.name.used = nil, l
 		l.end()
@@ -265,6 +266,7 @@ func (d *dial) judge(l *lookup) ([]netip.Addr, error) {
 	switch Classify(l.err) {
 	case DNS:
 		if d.name.known != nil {
+			d.name.stale = true
 			return d.name.known, nil
 		}
 	case NotFound:

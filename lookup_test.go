@@ -508,3 +508,21 @@ func TestLookupOfTheOnlyAttempt(t *testing.T) {
 		})
 	}
 }
+
+// Earlier addresses can be gone. An attempt by them leaves time for one by what the look-up then finds.
+func TestStaleAddressesDoNotHoldUpTheNewOne(t *testing.T) {
+	for name, first := range map[string]dnstest.Reply{"SERVFAIL": dnstest.ServFail, "a slow answer": dnstest.Addrs(addrOf(1).String()).After(1500 * ms)} {
+		testutil.Bubble(t, name, func(t *testing.T) {
+			tr := newTrack(t, refused(0), connects(0))
+			tr.tell([]int{0}, 0)
+			time.AfterFunc(50*ms, func() {
+				tr.set(0, silent)
+				tr.dns.Set("name.test", first, dnstest.Addrs(addrOf(1).String()))
+			})
+			tr.Policy = redial.Policy{redial.Refused: every(100 * ms), redial.Timeout: every(100 * ms), redial.DNS: every(100 * ms)}
+			start := time.Now()
+			require.NoError(t, tr.dial(t.Context()))
+			assert.LessOrEqual(t, time.Since(start), 3300*ms, "a second for the look-up, two for the stale address")
+		})
+	}
+}

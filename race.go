@@ -6,11 +6,13 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/seed-33f8b841/redial/internal/foreign"
@@ -92,6 +94,11 @@ func (d *dial) connectToFound(ctx context.Context) (r result) {
 	start := time.Now()
 	ips, port, unanswered, err := d.resolve(ctx)
 	r.resolve, r.unanswered = time.Since(start), unanswered
+	if d.name.stale && !d.lastAttempt { // the addresses may be gone, and the next look-up may know better
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, firstPatience)
+		defer cancel()
+	}
 	switch {
 	case err != nil:
 		r.err = &net.OpError{Op: "dial", Net: d.network, Err: err}
@@ -185,6 +192,8 @@ type event struct {
 	conn      net.Conn
 	err       error
 	again     func() // repeats a panic or a Goexit of user code; nil if there was none
+	panicked  any    // what user code panicked with; nil if it did not
+	stack     []byte // of the panic
 }
 
 // race connects to one of addrs, and adds the outcome to r. If user code panics or calls
@@ -224,7 +233,7 @@ func fixedPort(local net.Addr) bool {
 // run starts the addresses in turn, and returns the first connection. It starts the next
 // address when one has failed, or when the method next says so.
 func (r *racer) run() (conn net.Conn, class Class, err error) {
-	defer func() { r.finish(conn) }()
+	defer r.finish()
 	r.start(0)
 	for len(r.running) > 0 {
 		wait, act := r.next()
@@ -374,6 +383,7 @@ func (r *racer) start(i int) {
 		e := event{run: run, again: runtime.Goexit} // unless connectTo returns or panics
 		defer func() {
 			if v := recover(); v != nil {
+				e.panicked, e.stack = v, debug.Stack()
 				e.again = func() { panic(v) }
 			}
 			if !r.send(e) {
@@ -396,14 +406,14 @@ func (r *racer) send(e event) bool {
 	return true
 }
 
-// abandon closes the connection of a runner that has lost. If user code panicked in the
-// runner, abandon panics.
+// abandon closes the connection of a runner that has lost. If user code panicked in the runner,
+// the caller has its connection already, or another panic, so that abandon logs it.
 func (r *racer) abandon(e event) {
 	if e.conn != nil {
 		r.discard(e.conn)
 	}
-	if e.again != nil {
-		e.again()
+	if e.panicked != nil {
+		r.dialer.logger().Error("panic in an attempt that was canceled", zap.String("address", r.address), zap.Any("panic", e.panicked), zap.ByteString("stack", e.stack))
 	}
 }
 
@@ -456,20 +466,14 @@ func netAddrOf(network string, addr netip.AddrPort) net.Addr {
 }
 
 // finish ends the race: the runners that are still in flight are canceled, and close what they
-// get. If user code panicked in a runner that has ended meanwhile, finish closes the winner
-// and panics.
-func (r *racer) finish(winner net.Conn) {
+// get.
+func (r *racer) finish() {
 	r.cancel()
 	r.mu.Lock()
 	r.over = true
 	r.mu.Unlock()
 	for len(r.events) > 0 {
-		e := <-r.events
-		if e.again != nil && winner != nil {
-			r.discard(winner)
-			winner = nil
-		}
-		r.abandon(e)
+		r.abandon(<-r.events)
 	}
 }
 

@@ -3,6 +3,7 @@ package redial
 import (
 	"context"
 	"net"
+	"os"
 	"slices"
 	"time"
 
@@ -19,6 +20,10 @@ const (
 	defaultTimeout    = 10 * time.Second // of one attempt
 	defaultMaxElapsed = 30 * time.Second // of the whole dial
 )
+
+// leastLastTime is how much time a wait leaves for the attempt after it, if that is less than a
+// twentieth of the dial's whole time.
+const leastLastTime = 100 * time.Millisecond
 
 // A dial is one call of a Dialer's method, or of Do. One goroutine uses it. It is kept
 // small, because thousands of dials may wait at once.
@@ -146,7 +151,7 @@ func (d *dial) keepTrying() error {
 // gives up or time is up.
 func (d *dial) awaitTurn() (verdict, *Attempt) {
 	if d.visit != nil {
-		return d.visit.acquire(d.dueAt, d.attempts+1 == d.attemptLimit || !d.finalAt.IsZero())
+		return d.visit.acquire(d.dueAt, d.isLastTurn())
 	}
 	delay := time.Until(d.dueAt) // the logger and OnAttempt have used up some of it
 	if delay <= 0 {
@@ -161,6 +166,12 @@ func (d *dial) awaitTurn() (verdict, *Attempt) {
 	}
 	timer.Stop()
 	return turn, nil
+}
+
+// isLastTurn reports whether no attempt follows the next one: the number of attempts ends the dial,
+// or a wait was shortened, or too little time will be left.
+func (d *dial) isLastTurn() bool {
+	return d.attempts+1 == d.attemptLimit || !d.finalAt.IsZero() || !d.end.IsZero() && d.dueAt.After(d.lastChance())
 }
 
 // An ending says why a dial ends before it has connected. The zero value means that
@@ -257,12 +268,24 @@ func (d *dial) failed(r result, start, end time.Time) (done bool, err error) {
 	cutOff := over.stop != 0 && d.isCutOff(&a)
 	if d.visit != nil {
 		news := &a
-		if over.stop == ErrCanceled || cutOff && a.Duration < connectionAttemptDelay {
-			news = nil // what the end of the dial cut off at once says nothing
+		if over.stop == ErrCanceled || isShortSilence(&a) {
+			news = nil
 		}
 		d.visit.finish(news)
 	}
 	return d.settle(&a, now, over, cutOff)
+}
+
+// isShortSilence reports whether the end of an attempt cut it off so soon that its silence says
+// nothing to dials that have more time. The kernel's own ETIMEDOUT says something at any time.
+func isShortSilence(a *Attempt) bool {
+	_, byKernel := foreign.As[*os.SyscallError](a.Err)
+	return isSilence(a) && a.Class != Canceled && !byKernel && a.Duration < connectionAttemptDelay
+}
+
+// isSilence reports whether a had no answer, as far as its class says.
+func isSilence(a *Attempt) bool {
+	return a.Class == Timeout || a.Class == Canceled || a.Class == DNS && foreign.Timeout(a.Err)
 }
 
 // share takes the failure of another dial's attempt as an attempt of this dial.
@@ -284,8 +307,7 @@ func (d *dial) isCutOff(a *Attempt) bool {
 	if last := d.history.last(); last != nil && (last.class == Refused || last.class == Reset) {
 		short = max(short, last.took())
 	}
-	silent := a.Class == Timeout || a.Class == Canceled || a.Class == DNS && foreign.Timeout(a.Err)
-	return silent && a.Duration < short
+	return isSilence(a) && a.Duration < short
 }
 
 // settle decides whether a failed attempt is followed by another one, and records it. It
@@ -359,7 +381,7 @@ func (d *dial) next(a *Attempt, now time.Time) (time.Duration, Stop) {
 		least = max(least, d.visit.interval-now.Sub(a.Start.Add(a.Duration)))
 	}
 	delay = max(delay, least)
-	if d.finalAt.IsZero() && (d.end.IsZero() || now.Add(delay).Before(d.end)) {
+	if d.finalAt.IsZero() && (d.end.IsZero() || !now.Add(delay).After(d.end.Add(-min(d.leastTime(), leastLastTime)))) {
 		return delay, 0
 	}
 	d.finalAt = d.lastChance()
@@ -386,8 +408,11 @@ func (d *dial) lastChance() time.Time {
 	case !d.finalAt.IsZero():
 		return d.finalAt
 	}
-	return d.end.Add(-max(d.end.Sub(d.start)/20, 2*d.lastDuration))
+	return d.end.Add(-max(d.leastTime(), 2*d.lastDuration))
 }
+
+// leastTime returns the least time that an attempt needs: a twentieth of the dial's whole time.
+func (d *dial) leastTime() time.Duration { return d.end.Sub(d.start) / 20 }
 
 // mayRetry reports whether another attempt may follow the one in flight, if it fails with
 // class.

@@ -1015,3 +1015,15 @@ func TestDialsShareADialer(t *testing.T) {
 		assert.Len(t, script.Dials(), 4*dials)
 	})
 }
+
+// A wait that would end a moment before the end of the dial is shortened too: the last attempt gets a twentieth of the
+// whole time, or 100 ms if that is less.
+func TestRetryLeavesTimeForTheLastAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK.After(50*ms))
+		d := &redial.Dialer{DialFunc: script.DialContext, MaxElapsed: 2 * time.Second, Policy: redial.Policy{redial.Refused: every(999 * ms)}}
+		_, err := d.Dial("tcp", address)
+		require.NoError(t, err)
+		assert.Equal(t, []time.Duration{999 * ms, 901 * ms}, script.Delays())
+	})
+}

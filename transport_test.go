@@ -887,7 +887,7 @@ func TestTransportHTTP2ConnectionThatDiedSilently(t *testing.T) {
 		name   string
 		config *http.HTTP2Config
 		dials  int
-		failed int // of the first ten requests after the drop
+		failed int // of the first ten requests after the drop; one more if a request ends at the moment of the ping's timeout
 	}{
 		{"no pings", nil, 1, 10},
 		{"pings", &http.HTTP2Config{SendPingTimeout: 3 * time.Second, PingTimeout: 2 * time.Second}, 2, 5},
@@ -916,7 +916,8 @@ func TestTransportHTTP2ConnectionThatDiedSilently(t *testing.T) {
 					failed++
 				}
 			}
-			assert.Equal(t, test.failed, failed)
+			assert.GreaterOrEqual(t, failed, test.failed)
+			assert.LessOrEqual(t, failed, min(10, test.failed+1))
 			assert.Len(t, through.Dials(), test.dials)
 			client.CloseIdleConnections()
 			through.Close()
