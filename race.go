@@ -169,6 +169,7 @@ type racer struct {
 	seen   []AddrResult     // of the addresses started so far
 
 	running      []*runner // in flight, the oldest first
+	nextAt       time.Time // when the next address is started, if none connects before
 	best         Class     // the most telling class so far
 	waitingSince time.Time // since when all addresses have been started and one has refused; zero before
 
@@ -235,6 +236,7 @@ func fixedPort(local net.Addr) bool {
 func (r *racer) run() (conn net.Conn, class Class, err error) {
 	defer r.finish()
 	r.start(0)
+	r.nextAt = time.Now().Add(r.startDelay())
 	for len(r.running) > 0 {
 		wait, act := r.next()
 		e, ok := r.await(wait, act != nil)
@@ -278,7 +280,7 @@ func (r *racer) next() (time.Duration, func()) {
 	case r.ctx.Err() != nil:
 		return 0, nil
 	case r.mayStart():
-		return r.nextDelay(), r.startNext
+		return r.untilNext(), r.startNext
 	case len(r.left) > 0:
 		return r.makeRoom()
 	case (r.best == Refused || r.best == Reset) && r.mayRetry(r.best) && !r.isVerifying():
@@ -302,24 +304,29 @@ func (r *racer) isVerifying() bool {
 	return slices.ContainsFunc(r.running, func(run *runner) bool { return run.verifying })
 }
 
-// nextDelay returns how long to wait before the next address is started. The
-// delay shrinks by a fifth with each address started, down to the least that
-// RFC 8305 recommends: the more addresses are silent, the sooner the race tries
-// the next. The delay is longer while a Verify runs. It is never longer than an equal share
-// of the time left, so that every address is started before the deadline.
-func (r *racer) nextDelay() time.Duration {
+// untilNext returns how long to wait before the next address is started: until nextAt, or
+// longer while a Verify runs, but never longer than an equal share of the time left, so that
+// every address is started before the deadline.
+func (r *racer) untilNext() time.Duration {
+	wait := time.Until(r.nextAt)
+	if r.isVerifying() {
+		wait = max(wait, verifyDelay)
+	}
+	if deadline, ok := r.ctx.Deadline(); ok {
+		wait = min(wait, time.Until(deadline)/time.Duration(len(r.left)+1))
+	}
+	return wait
+}
+
+// startDelay returns the time between the latest start and the next one. It shrinks by a
+// fifth with each address started, down to the least that RFC 8305 recommends: the more
+// addresses are silent, the sooner the race tries the next.
+func (r *racer) startDelay() time.Duration {
 	delay := r.delay
 	for range len(r.seen) - 1 {
 		delay -= delay / 5
 	}
-	delay = max(delay, min(r.delay, leastDelay))
-	if r.isVerifying() {
-		delay = max(delay, verifyDelay)
-	}
-	if deadline, ok := r.ctx.Deadline(); ok {
-		delay = min(delay, time.Until(deadline)/time.Duration(len(r.left)+1))
-	}
-	return delay
+	return max(delay, min(r.delay, leastDelay))
 }
 
 // makeRoom returns how long the oldest attempt may still take before the next
@@ -353,22 +360,21 @@ func (r *racer) giveUp() {
 func (r *racer) startNext() {
 	if r.mayStart() {
 		r.start(0)
+		r.nextAt = time.Now().Add(r.startDelay())
 	}
 }
 
-// startAfter starts the next address, if it may be started, because failed has failed. While an
-// address of the other family is silent, it starts one of the same family: the silent family
-// must not hold up the other one.
+// startAfter starts the next address of the family of failed, or else the next one, if it may be
+// started, because failed has failed. The other family still has its turn at nextAt, so that
+// neither family holds up the other, by its silence or by its number of addresses.
 func (r *racer) startAfter(failed netip.AddrPort) {
-	if !r.mayStart() {
-		return
+	i := slices.IndexFunc(r.left, func(addr netip.AddrPort) bool { return addr.Addr().Is4() == failed.Addr().Is4() })
+	if i < 0 {
+		r.startNext()
+	} else if r.mayStart() {
+		r.start(i)
+		r.nextAt = soonest(r.nextAt, time.Now().Add(r.startDelay()))
 	}
-	sameFamily := func(addr netip.AddrPort) bool { return addr.Addr().Is4() == failed.Addr().Is4() }
-	i := 0
-	if slices.ContainsFunc(r.running, func(run *runner) bool { return !sameFamily(r.seen[run.i].Addr) }) {
-		i = max(0, slices.IndexFunc(r.left, sameFamily))
-	}
-	r.start(i)
 }
 
 // start starts the i-th address of those that are left.

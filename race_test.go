@@ -706,6 +706,21 @@ func TestRaceUserCodePanics(t *testing.T) {
 	}
 }
 
+// A panic in an attempt that has lost does not end the program, because nobody could recover it. It is logged.
+func TestRaceLoserPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrack(t, strikes(500*ms, func() { panic("late") }).ignoringCancel(), connects(0))
+		logger, logs := observed()
+		tr.Logger = logger
+		require.NoError(t, tr.dial(t.Context()))
+		time.Sleep(time.Second)
+		all := logs.FilterMessage("panic in an attempt that was canceled").All()
+		require.Len(t, all, 1)
+		assert.Equal(t, "late", all[0].ContextMap()["panic"])
+		assert.Contains(t, all[0].ContextMap()["stack"], "panic(")
+	})
+}
+
 // struckBy calls f in a goroutine of its own. It reports whether f returned, and the value of its panic.
 func struckBy(f func()) (returned bool, recovered any) {
 	done := make(chan struct{})
