@@ -77,8 +77,8 @@ func (d *dial) connect(ctx context.Context) result {
 	var conn net.Conn
 	var err error
 	switch {
-	case d.dialsPortZero():
-		err = &net.OpError{Op: "dial", Net: d.network, Err: &net.AddrError{Err: "port 0 cannot be dialed", Addr: d.address}}
+	case d.dialsPortZero() && !d.isSingle():
+		err = d.portZeroError()
 	case d.name != nil:
 		return d.connectByName(ctx)
 	default:
@@ -97,13 +97,27 @@ func (d *dial) connect(ctx context.Context) result {
 }
 
 // dialsPortZero reports whether package net would connect to TCP port 0, or without a port. No
-// server can listen there, but some systems say "connection refused", as if one could come.
+// server can listen there, but some systems say "connection refused", as if one could come, and
+// others send packets that nobody answers.
 func (d *dial) dialsPortZero() bool {
 	if d.isDo || d.method == nil && d.dialer.DialFunc != nil || !strings.HasPrefix(d.network, "tcp") {
 		return false
 	}
 	_, port, err := net.SplitHostPort(d.address)
-	return err == nil && strings.Trim(port, "0") == ""
+	return err == nil && strings.Trim(port, "0") == "" || d.address == (netip.AddrPort{}).String() // DialTCP without an address
+}
+
+// portZeroError returns package net's own error if more is wrong with the address than its port.
+// It asks with a context that has ended, which opens no socket.
+func (d *dial) portZeroError() error {
+	ctx, cancel := context.WithCancel(d.attemptCtx)
+	cancel()
+	inner, _ := d.dialer.unbound()
+	inner.LocalAddr = d.local
+	if _, err := inner.DialContext(ctx, d.network, d.address); err != nil && Classify(err) == Invalid && d.method == nil {
+		return err
+	}
+	return &net.OpError{Op: "dial", Net: d.network, Err: &net.AddrError{Err: "port 0 cannot be dialed", Addr: d.address}}
 }
 
 // These are the failures of a DialFunc that broke its contract.

@@ -369,6 +369,10 @@ func (p place) classOf(c errno.Condition, onLinux bool) Class {
 		if p.call == "bind" || p.call == "setsockopt" || p.toPortZero() {
 			return Invalid
 		}
+	case errno.ConnectionRefused:
+		if p.toPortZero() && strings.HasPrefix(p.network(), "tcp") { // where no server can listen
+			return Invalid
+		}
 	case errno.InvalidArgument:
 		if onLinux && p.hitsBlackhole() {
 			return Unreachable
