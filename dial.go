@@ -95,7 +95,8 @@ type Dialer struct {
 	// first attempt, Info for a success at a later one and for a dial that the
 	// caller canceled, Warn for a failure that will be retried, and Error for
 	// one that will not (Warn if MaxAttempts is 1). A dial that ends before its
-	// first attempt, or during a wait, gets a record of that. The level is always
+	// first attempt, or during a wait, gets a record of that, and so does each
+	// connection that Reconnect has lost. The level is always
 	// Debug for a nested dial, and for another dial's failure that the Gate shares
 	// (Attempt.Shared), even if no attempt follows.
 	// Nil means zap.L(), which discards all records unless the program has

@@ -28,7 +28,7 @@ import (
 // attempt before. Then Class and Err come from the attempt before it.
 type Error struct {
 	Network, Address string        // as dialed
-	Attempts         int           // made, or shared at a Gate; 0 if the dial was over before the first
+	Attempts         int           // made, or shared at a Gate (connections, if Reconnect has lost one); 0 if the dial was over before the first
 	Elapsed          time.Duration // from the start of the dial to its end
 	Class            Class         // of Err
 	Err              error         // of the last attempt that says something; if Attempts is 0, equal to Stop

@@ -46,8 +46,8 @@ import (
 // the caller gives up before the next dial has failed.
 //
 // A lost connection is logged at level Warn, at Error if it ends Reconnect, and at Info if
-// the caller has given up. D.OnLost is called after that. If the caller gives up during a
-// wait, the dial that was to follow is logged as canceled. A nil d means a zero Dialer.
+// the caller has given up. Then d.OnLost is called. If the caller gives up during a wait, the
+// dial that was to follow is logged as canceled. A nil d means a zero Dialer.
 func Reconnect[T any](ctx context.Context, d *Dialer, network, address string, connect func(context.Context) (T, error), use func(context.Context, T) error) error {
 	if d == nil {
 		d = new(Dialer)

@@ -295,7 +295,7 @@ func TestReconnectEndsWithCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		closed := make(chan struct{})
 		d := &redial.Dialer{Policy: redial.Policy{redial.Reset: every(time.Hour)}}
-		d.Cancel = closed //lint:ignore SA1019 that is the point
+		d.Cancel = closed
 		time.AfterFunc(time.Second, func() { close(closed) })
 		start := time.Now()
 		err := keep(t.Context(), d, dialtest.Script(dialtest.HangUp), readAll)

@@ -61,6 +61,8 @@ var promises = []promise{
 		[]string{"TestTransport*"}},
 	{"A drop-in", "Every field and method of `net.Dialer` is there and works for each attempt; `Deadline` and `Cancel` end the whole dial.",
 		[]string{"TestDropIn*", "TestEveryMethodOfNetDialer", "TestInnerError"}},
+	{"A lost connection backs off", "`Reconnect` hits a server that accepts and closes no more often than one that refuses, and closes each connection, whatever panics or exits.",
+		[]string{"TestReconnect*"}},
 }
 
 // A system is where tests ran.
