@@ -59,17 +59,21 @@ func keep(ctx context.Context, d *redial.Dialer, script *dialtest.Dialer, use fu
 // The schedule goes on from one lost connection to the next, until one has lasted.
 func TestReconnectWaits(t *testing.T) {
 	const h, s = time.Hour, time.Second
-	for name, test := range map[string]struct{ lasted, waits []time.Duration }{
-		"never lost":            {nil, []time.Duration{}},
-		"flapping at once":      {[]time.Duration{0, 0, 0, 0}, []time.Duration{1 * s, 2 * s, 3 * s, 4 * s}},
-		"healthy hours":         {[]time.Duration{h, h, h, h, h}, []time.Duration{1 * s, 1 * s, 1 * s, 1 * s, 1 * s}},
-		"flapping every 3 s":    {[]time.Duration{3 * s, 3 * s, 3 * s, 3 * s, 3 * s}, []time.Duration{1 * s, 1 * s, 1 * s, 1 * s, 1 * s}},
-		"a second more is long": {[]time.Duration{0, 0, 3 * s, 0}, []time.Duration{1 * s, 2 * s, 1 * s, 2 * s}},
-		"a little less is not":  {[]time.Duration{0, 0, 3*s - 1, 0}, []time.Duration{1 * s, 2 * s, 3 * s, 4 * s}},
+	for name, test := range map[string]struct {
+		connect       time.Duration // how long it takes
+		lasted, waits []time.Duration
+	}{
+		"never lost":            {0, nil, []time.Duration{}},
+		"flapping at once":      {0, []time.Duration{0, 0, 0, 0}, []time.Duration{1 * s, 2 * s, 3 * s, 4 * s}},
+		"healthy hours":         {0, []time.Duration{h, h, h, h, h}, []time.Duration{1 * s, 1 * s, 1 * s, 1 * s, 1 * s}},
+		"flapping every 3 s":    {0, []time.Duration{3 * s, 3 * s, 3 * s, 3 * s, 3 * s}, []time.Duration{1 * s, 1 * s, 1 * s, 1 * s, 1 * s}},
+		"a second more is long": {0, []time.Duration{0, 0, 3 * s, 0}, []time.Duration{1 * s, 2 * s, 1 * s, 2 * s}},
+		"a little less is not":  {0, []time.Duration{0, 0, 3*s - 1, 0}, []time.Duration{1 * s, 2 * s, 3 * s, 4 * s}},
+		"a slow server":         {5 * s, []time.Duration{0, 0, 0, 0}, []time.Duration{1 * s, 2 * s, 3 * s, 4 * s}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				script := dialtest.Script(dialtest.OK.Forever())
+				script := dialtest.Script(dialtest.OK.After(test.connect).Forever())
 				d := &redial.Dialer{Policy: redial.Policy{redial.Reset: after(1*s, 2*s, 3*s, 4*s)}}
 				start := time.Now()
 				require.NoError(t, keep(t.Context(), d, script, lasting(test.lasted...)))
@@ -79,7 +83,7 @@ func TestReconnectWaits(t *testing.T) {
 				}
 				at, want := start, []time.Time{start}
 				for i, wait := range test.waits {
-					at = at.Add(test.lasted[i] + wait)
+					at = at.Add(test.connect + test.lasted[i] + wait)
 					want = append(want, at)
 				}
 				assert.Equal(t, want, connects)
@@ -407,6 +411,7 @@ func TestReconnectAtAGate(t *testing.T) {
 				made++
 			}
 		}
+		begin := time.Now()
 		var both sync.WaitGroup
 		for range 2 {
 			both.Go(func() { assert.NoError(t, keep(t.Context(), d, script, lasting(time.Minute))) })
@@ -420,9 +425,10 @@ func TestReconnectAtAGate(t *testing.T) {
 		conn.Close()
 		assert.Zero(t, time.Since(start), "a plain dial does not wait for the connect functions")
 		both.Wait()
+		assert.GreaterOrEqual(t, time.Since(begin), time.Minute+5*time.Second, "MinInterval between the failures")
 		assert.Len(t, script.Dials(), 2+5+2)
 		assert.Equal(t, 2+5+2+1, made)
-		assert.Equal(t, 5, shared, "each failure is both dials' news")
+		assert.Positive(t, shared, "a failure is both dials' news")
 		assert.Empty(t, script.Open())
 	})
 }
