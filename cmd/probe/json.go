@@ -120,7 +120,7 @@ func (r *jsonReport) end(all []*series) error {
 
 func newJSONLook(l *look) jsonLook {
 	j := jsonLook{
-		Target: l.target.Name, Network: l.target.Network, Address: cli.Foreign(l.target.Address),
+		Target: l.target.Name, Network: cli.Foreign(l.target.Network), Address: cli.Foreign(l.target.Address),
 		Connected: l.err == nil, Elapsed: l.elapsed().Seconds(), Notes: l.notes(),
 		Attempts: make([]jsonAttempt, 0, len(l.attempts)), Advice: newJSONAdvice(l.advice()),
 	}
@@ -132,7 +132,7 @@ func newJSONLook(l *look) jsonLook {
 	}
 	if a := l.last(); a != nil {
 		j.Remote = j.Attempts[len(j.Attempts)-1].Remote
-		answer := a.visit().answer
+		answer := a.decisive().answer
 		if state := answer.TLS; state != nil {
 			j.TLS = &jsonTLS{tls.VersionName(state.Version), state.NegotiatedProtocol, answer.Handshake.Seconds()}
 		}

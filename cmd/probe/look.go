@@ -50,9 +50,9 @@ func (a *attempt) to(remote string) visit {
 	return visit{}
 }
 
-// visit returns the visit that decided the attempt: at the address that won or, if all failed, the
+// decisive returns the visit that decided the attempt: at the address that won or, if all failed, the
 // last one. It is zero if nothing accepted a connection.
-func (a *attempt) visit() visit {
+func (a *attempt) decisive() visit {
 	if a.Remote != nil {
 		return a.to(a.Remote.String())
 	}
@@ -151,7 +151,7 @@ func (l *look) elapsed() time.Duration {
 	case a == nil:
 		return 0
 	case l.err == nil && l.target.AsksNothing():
-		return a.Elapsed - a.visit().took
+		return a.Elapsed - a.decisive().took
 	}
 	return a.Elapsed
 }

@@ -397,10 +397,10 @@ func TestTerminalInjection(t *testing.T) {
 	}
 	valid, expired := start(time.Hour), start(-90*time.Second)
 	args := []string{"https://localhost:" + valid, "https://localhost:" + expired, "tls://127.0.0.1:" + valid,
-		"db:5432\r", "unix:/nowhere/\x1b[2J", "\x1b[2J", "http://127.0.0.1:1/\u009b"}
+		"db:5432\r", "unix:/nowhere/\x1b[2J", "\x1b[2J", "http://127.0.0.1:1/\u009b", "ip4:\x1b[2J 127.0.0.1"}
 	for _, flags := range []string{"", "-json", "-count=2 -interval=0s", "-insecure", "-attempts=2"} {
 		for _, arg := range args {
-			_, out, errOut := inProcess(t, append(strings.Fields(flags), arg)...)
+			_, out, errOut := inProcess(t, append(strings.Fields(flags), strings.Split(arg, " ")...)...)
 			for _, control := range []string{"\x1b", "\r", "\x07", "\u009b"} {
 				assert.NotContains(t, out+errOut, control, "%s %q", flags, arg)
 			}

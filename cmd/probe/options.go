@@ -65,7 +65,7 @@ func (o *options) take(args []string) (n int, err error) {
 	case !target.IsNetwork(args[0]):
 		t, err = target.First(args)
 	case len(args) == 1:
-		err = fmt.Errorf("the address is missing: give %s and then an address", args[0])
+		err = fmt.Errorf("the address is missing: give %s and then an address", cli.Foreign(args[0]))
 	default:
 		t, err = target.On(args[0], args[1])
 		n = 2

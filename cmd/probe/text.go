@@ -65,7 +65,7 @@ func (r *stepsReport) look(l *look) error {
 		b.WriteByte('\n')
 	}
 	r.begun = true
-	fmt.Fprintf(&b, "%s %s\n", l.target.Network, cli.Foreign(l.target.Address))
+	fmt.Fprintf(&b, "%s\n", cli.Foreign(l.target.Network+" "+l.target.Address))
 	for _, s := range l.steps() {
 		s.write(&b, r.paint, widest(l.steps()))
 	}
@@ -85,7 +85,7 @@ func (r *stepsReport) end([]*series) error { return nil }
 
 // nothingSent says how little a connected datagram socket shows.
 func nothingSent(t target.Target) string {
-	return strings.ToUpper(t.Network) + " has no connections: nothing was sent, so this does not show that anything listens there."
+	return cli.Foreign(strings.ToUpper(t.Network)) + " has no connections: nothing was sent, so this does not show that anything listens there."
 }
 
 // A step is a line of a look: what was done, what came of it, and the time it
@@ -141,7 +141,7 @@ func (l *look) steps() []step {
 // connecting returns the steps until the connection.
 func (a *attempt) connecting() []step {
 	if a.Resolve == 0 && a.Addrs == nil { // a literal address, or a path
-		s := step{what: cli.Foreign(a.Address), outcome: "connected", took: a.Duration - a.visit().took}
+		s := step{what: cli.Foreign(a.Address), outcome: "connected", took: a.Duration - a.decisive().took}
 		if len(a.visits) == 0 {
 			s.outcome, s.bad = target.Outcome(a.Class), true
 		}
@@ -183,9 +183,9 @@ func (l *look) asking(a *attempt) []step {
 	if len(a.visits) == 0 {
 		return nil
 	}
-	answer := a.visit().answer
+	answer := a.decisive().answer
 	if l.target.AsksNothing() && a.Err != nil {
-		return []step{{what: "stays open", outcome: target.Outcome(a.Class), took: a.visit().took, bad: true}}
+		return []step{{what: "stays open", outcome: target.Outcome(a.Class), took: a.decisive().took, bad: true}}
 	}
 	var steps []step
 	if l.target.ServerName != "" {
@@ -263,9 +263,9 @@ func (r *linesReport) look(l *look) error {
 	switch a := l.last(); {
 	case l.err != nil:
 		outcome, detail, color = target.Outcome(l.class()), "  "+target.Message(l.err), red
-	case a.visit().answer.Status > 0:
-		outcome = statusOf(a.visit().answer)
-		if a.visit().answer.Status >= http.StatusInternalServerError {
+	case a.decisive().answer.Status > 0:
+		outcome = statusOf(a.decisive().answer)
+		if a.decisive().answer.Status >= http.StatusInternalServerError {
 			color = red
 		}
 	}

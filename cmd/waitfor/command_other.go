@@ -27,6 +27,6 @@ func replaceBy(path string, command []string, errOut io.Writer) int {
 	case errors.As(err, &exit) && exit.ExitCode() >= 0:
 		return exit.ExitCode()
 	}
-	fmt.Fprintf(errOut, "waitfor: %s: %v\n", cli.Foreign(path), err)
+	fmt.Fprintf(errOut, "waitfor: %s\n", cli.Foreign(path+": "+err.Error()))
 	return exitCantRun
 }

@@ -25,7 +25,7 @@ type failure struct {
 	message string
 	advice  explain.Advice
 	kind    string // equal for failures that need the same advice
-	class   redial.Class
+	reason  string // what failures of the kind have in common
 }
 
 // explainFailures explains the failure of each target that failed. If classes are
@@ -59,7 +59,7 @@ func explainKind(errOut io.Writer, members []failure) {
 		for i, f := range members {
 			names[i] = f.name
 		}
-		fmt.Fprintf(errOut, "\n%d targets failed in the same way (%s):\n%s\nThe first of them:\n", len(members), target.Outcome(members[0].class), wrapped(names))
+		fmt.Fprintf(errOut, "\n%d targets failed in the same way (%s):\n%s\nThe first of them:\n", len(members), members[0].reason, wrapped(names))
 		members = members[:1]
 	} else {
 		fmt.Fprintln(errOut)
@@ -75,10 +75,12 @@ func explainKind(errOut io.Writer, members []failure) {
 // failureOf finds the kind by the advice's code, because the messages of the same failure
 // differ by addresses and times. Codes that say little need the message too.
 func (o *options) failureOf(t target.Target, err error) failure {
-	f := failure{name: t.Name, message: target.Message(err), advice: o.advise(t, err), class: redial.Classify(err)}
+	class := redial.Classify(err)
+	f := failure{name: t.Name, message: target.Message(err), advice: o.advise(t, err), reason: target.Outcome(class)}
 	f.kind = f.advice.Code
-	if f.class == redial.Unknown || f.class == redial.TLS {
-		f.kind += ": " + rootOf(err).Error()
+	if class == redial.Unknown || class == redial.TLS {
+		f.reason = cli.Foreign(rootOf(err).Error())
+		f.kind += ": " + f.reason
 	}
 	return f
 }

@@ -244,7 +244,7 @@ func TestTerminalInjection(t *testing.T) {
 	for _, args := range []string{server.URL, "db:5432" + evil, "unix:/nowhere/" + evil, evil, "-" + evil, "-cacert=" + evil + " a:1",
 		"a:1 " + evil, "a:1 -- no-such-" + evil, "a:1 -- /no/such/" + evil} {
 		var out bytes.Buffer
-		run(t.Context(), append([]string{"-timeout=250ms"}, strings.Fields(args)...), io.Discard, &out, cli.Terminal{})
+		run(t.Context(), append([]string{"-timeout=250ms"}, strings.Split(args, " ")...), io.Discard, &out, cli.Terminal{})
 		for _, control := range []string{"\x1b", "\r", "\x07", "\u009b"} {
 			assert.NotContains(t, out.String(), control, "%q", args)
 		}
@@ -252,7 +252,7 @@ func TestTerminalInjection(t *testing.T) {
 
 		s := &screen{columns: 80, height: 24}
 		out.Reset()
-		run(t.Context(), append([]string{"-timeout=250ms"}, strings.Fields(args)...), io.Discard, io.MultiWriter(s, &out), s.terminal()) // s panics at unknown sequences
+		run(t.Context(), append([]string{"-timeout=250ms"}, strings.Split(args, " ")...), io.Discard, io.MultiWriter(s, &out), s.terminal()) // s panics at unknown sequences
 		assert.NotContains(t, out.String(), "\x07")
 	}
 }

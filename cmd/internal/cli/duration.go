@@ -1,5 +1,5 @@
-// Package cli is what the programs probe and waitfor share on the command line:
-// durations whose errors say what to write, and signals.
+// Package cli is what the programs probe and waitfor share on the command line: flags,
+// signals, terminals, and how to print texts that come from outside.
 package cli
 
 import (

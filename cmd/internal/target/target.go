@@ -84,7 +84,7 @@ func Parse(arg string) (Target, error) {
 
 // On returns the target at an address of a network of net.Dial.
 func On(network, address string) (Target, error) {
-	t := Target{Name: network + " " + cli.Foreign(address), Scheme: network, Network: network, Address: address}
+	t := Target{Name: cli.Foreign(network + " " + address), Scheme: network, Network: network, Address: address}
 	if strings.HasPrefix(network, "unix") {
 		if address == "" {
 			return t, errors.New("the path is missing: give unix:/run/app.sock")
@@ -92,13 +92,13 @@ func On(network, address string) (Target, error) {
 		return t, nil
 	}
 	shown := shown(address)
-	t.Name = network + " " + shown
+	t.Name = cli.Foreign(network) + " " + shown
 	if network == "tcp" {
 		t.Name = shown
 	}
 	switch {
 	case strings.Contains(address, "://"):
-		return t, fmt.Errorf("%s is a URL: give it without the network %s", shown, network)
+		return t, fmt.Errorf("%s is a URL: give it without the network %s", shown, cli.Foreign(network))
 	case strings.Contains(address, "@"):
 		return t, fmt.Errorf("%s has a user name in it: give host:port alone", shown)
 	}
