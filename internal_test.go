@@ -350,3 +350,15 @@ func TestProxyErrorNamesThePort(t *testing.T) {
 		assert.Equal(t, &ProxyError{want, "a.test:443", 503}, err)
 	}
 }
+
+// Another dial's error is taken for the end of the request only if it is the cause of the request's context. A hook of base can
+// return such an error too.
+func TestRequestEndsByItsCauseOnly(t *testing.T) {
+	cause, hooks := error(&Error{Class: NotFound, Err: ErrPermanent}), error(&Error{Class: TLS, Err: ErrPermanent})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	r := &request{Context: ctx}
+	assert.Equal(t, cause, r.withFailure(cause), "the request goes on")
+	cancel(cause)
+	assert.Equal(t, hooks, r.withFailure(hooks))
+	assert.Equal(t, Canceled, Classify(r.withFailure(cause)))
+}

@@ -728,12 +728,13 @@ func TestUnansweredQueries(t *testing.T) {
 	s := newSink(t)
 	d := s.instrument(&redial.Dialer{})
 	ctx, ended := d.OnDial(t.Context(), "tcp", "db:1")
-	d.OnAttempt(ctx, redial.Attempt{Number: 1, Resolve: time.Second, Unanswered: "AAAA", Err: refusal(), Class: redial.Refused})
+	d.OnAttempt(ctx, redial.Attempt{Number: 1, Start: time.Now().Add(-time.Hour), Resolve: time.Second, Unanswered: "AAAA", Err: refusal(), Class: redial.Refused})
 	d.OnAttempt(ctx, redial.Attempt{Number: 2, Resolve: time.Second})
 	ended(redial.Result{Attempts: 2})
 	lookups := s.steps(s.only())
 	assert.Equal(t, "AAAA", attrs(lookups[0].Attributes())["redial.dns.unanswered"])
 	assert.NotContains(t, attrs(lookups[1].Attributes()), "redial.dns.unanswered")
+	assert.Equal(t, time.Second, lookups[0].EndTime().Sub(lookups[0].StartTime()), "it began and ended in the past")
 }
 
 const maxMessage = 256 // as in redialotel
