@@ -993,13 +993,13 @@ func TestAttachCutsOffTheAttempt(t *testing.T) {
 func TestTransportLastRequestSaysWhy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Forever())
-		client := &http.Client{Transport: redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext}, nil)}
+		client := &http.Client{Transport: redial.NewTransport(&redial.Dialer{DialFunc: script.DialContext, Policy: redial.Policy{redial.Refused: every(300 * time.Millisecond)}}, nil)}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, _, err := testutil.Get(ctx, client, "http://a.test")
 		assert.ErrorIs(t, err, redial.ErrDeadline)
 		before := len(script.Dials())
-		time.Sleep(49 * time.Millisecond) // the client's own backoff
+		time.Sleep(49 * time.Millisecond) // the client's own backoff, of the 50 that are left
 		_, _, err = testutil.Get(ctx, client, "http://a.test")
 		assert.ErrorIs(t, err, errScriptRefuses)
 		assert.ErrorIs(t, err, redial.ErrDeadline)
