@@ -22,18 +22,11 @@ import (
 )
 
 // newClient returns a client that reaches the proxy through d. The dial to the proxy is retried, but
-// not a proxy's answer that it cannot reach the target.
+// not a proxy's answer that it cannot reach the target, a *redial.ProxyError.
 func newClient(d *redial.Dialer, proxy *url.URL, config *tls.Config) *http.Client {
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	base.Proxy = http.ProxyURL(proxy)
 	base.TLSClientConfig = config.Clone() // http.Transport changes it
-	// Without this hook, the answer is an error that has only its text.
-	base.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
-		if resp.StatusCode != http.StatusOK {
-			return connectError(resp.StatusCode)
-		}
-		return nil
-	}
 	return &http.Client{Transport: redial.NewTransport(d, base), Timeout: 20 * time.Second}
 }
 
@@ -41,10 +34,9 @@ func newClient(d *redial.Dialer, proxy *url.URL, config *tls.Config) *http.Clien
 // any client, and retries the proxy's answer too, because CONNECT is part of each attempt.
 func throughProxy(d *redial.Dialer, address string) *redial.Dialer {
 	with := *d
-	with.Classifier = classify
 	with.DialFunc = func(ctx context.Context, network, target string) (net.Conn, error) {
 		toProxy := redial.Dialer{Dialer: d.Dialer, Logger: d.Logger} // makes one attempt in each of the other's
-		toProxy.Verify = func(_ context.Context, conn net.Conn) error { return connect(conn, target) }
+		toProxy.Verify = func(_ context.Context, conn net.Conn) error { return connect(conn, address, target) }
 		return toProxy.DialContext(ctx, network, address)
 	}
 	return &with
@@ -59,7 +51,7 @@ func newTunnelClient(d *redial.Dialer, proxyAddress string, config *tls.Config) 
 }
 
 // connect asks the proxy for a tunnel to the target.
-func connect(conn net.Conn, target string) error {
+func connect(conn net.Conn, proxy, target string) error {
 	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: target}, Host: target, Header: http.Header{}}
 	if err := req.Write(conn); err != nil {
 		return err
@@ -69,7 +61,7 @@ func connect(conn net.Conn, target string) error {
 		return err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return connectError(resp.StatusCode)
+		return &redial.ProxyError{Proxy: proxy, Target: target, StatusCode: resp.StatusCode}
 	}
 	return nil
 }
@@ -78,30 +70,6 @@ func connect(conn net.Conn, target string) error {
 type byByte struct{ io.Reader }
 
 func (r byByte) Read(p []byte) (int, error) { return r.Reader.Read(p[:1]) }
-
-// A connectError is the status of a proxy's answer to CONNECT.
-type connectError int
-
-func (e connectError) Error() string {
-	return fmt.Sprintf("the proxy's answer to CONNECT: %d %s", int(e), http.StatusText(int(e)))
-}
-
-// classify is the Classifier of a Dialer through an HTTP proxy.
-func classify(err error) redial.Class {
-	status, ok := errors.AsType[connectError](err)
-	if !ok {
-		return redial.Unknown
-	}
-	switch int(status) {
-	case http.StatusBadGateway, http.StatusServiceUnavailable: // squid's answer if the target refuses
-		return redial.Refused
-	case http.StatusGatewayTimeout:
-		return redial.Timeout
-	case http.StatusForbidden, http.StatusProxyAuthRequired:
-		return redial.Denied
-	}
-	return redial.Unknown
-}
 
 // get gets the URL.
 func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
@@ -138,7 +106,7 @@ func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	// Do retries the proxy's answer, as throughProxy does.
-	d := &redial.Dialer{Logger: log, Classifier: classify}
+	d := &redial.Dialer{Logger: log}
 	client := newClient(d, proxy, nil)
 	body, err := redial.Do(ctx, d, "http", os.Args[2], func(ctx context.Context) ([]byte, error) {
 		return get(ctx, client, os.Args[2])
