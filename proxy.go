@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// This file says what an HTTP proxy answers that does not connect a Transport to its target.
+// An HTTP proxy can refuse to connect a Transport to its target. This file turns its answer into an error.
 
 // A ProxyError is an answer of an HTTP proxy that did not connect to the target of an https
 // request. The status says what the proxy met: 403 and 407 are of class Denied; 502, 503 and 504
@@ -40,8 +40,8 @@ func (e *ProxyError) class() Class {
 	return Unknown
 }
 
-// checkProxyAnswer is an OnProxyConnectResponse that returns a *ProxyError, unless the proxy has
-// connected. Its fields hold no credentials: a URL keeps these apart from its host.
+// checkProxyAnswer is an OnProxyConnectResponse. It returns a *ProxyError unless the proxy has
+// connected. The error has no credentials, because a URL keeps them apart from its host.
 func checkProxyAnswer(_ context.Context, proxy *url.URL, request *http.Request, response *http.Response) error {
 	if response.StatusCode == http.StatusOK {
 		return nil

@@ -328,3 +328,23 @@ type wrapping struct{ err error }
 
 func (*wrapping) Error() string   { return "wrapping" }
 func (w *wrapping) Unwrap() error { return w.err }
+
+// Holds knows an error by itself, and not by what it says of itself.
+func TestHolds(t *testing.T) {
+	target, twin := errors.New("x"), errors.New("x")
+	assert.True(t, foreign.Holds(target, target))
+	assert.True(t, foreign.Holds(fmt.Errorf("a: %w", errors.Join(twin, target)), target))
+	assert.False(t, foreign.Holds(twin, target))
+	assert.False(t, foreign.Holds(nil, target))
+	assert.False(t, foreign.Holds(target, nil))
+	assert.False(t, foreign.Holds(matchesAll{}, target))
+	for _, hostile := range testutil.HostileErrors() {
+		assert.False(t, foreign.Holds(hostile.Err, target), hostile.Name)
+		assert.NotPanics(t, func() { foreign.Holds(hostile.Err, hostile.Err) }, hostile.Name)
+	}
+}
+
+type matchesAll struct{}
+
+func (matchesAll) Error() string { return "matches all" }
+func (matchesAll) Is(error) bool { return true }

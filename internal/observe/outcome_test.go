@@ -194,3 +194,11 @@ func TestAddrPortOf(t *testing.T) {
 		assert.Equal(t, test.want, observe.AddrPortOf(test.addr).String(), "%T", test.addr)
 	}
 }
+
+func TestUnansweredFamilies(t *testing.T) {
+	for queries, want := range map[string][]observe.Family{
+		"": nil, "A": {observe.IPv4}, "AAAA": {observe.IPv6}, "A and AAAA": {observe.IPv4, observe.IPv6}, "MX": nil,
+	} {
+		assert.Equal(t, want, observe.UnansweredFamilies(&redial.Attempt{Unanswered: queries}), queries)
+	}
+}
