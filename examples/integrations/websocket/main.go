@@ -51,7 +51,7 @@ func read(ctx context.Context, d *redial.Dialer, address, url string, handle fun
 		conn, _, err := coder.Dial(ctx, url, options)
 		return conn, err
 	}, func(ctx context.Context, conn *coder.Conn) error {
-		defer conn.CloseNow() // Reconnect cannot: a coder.Conn is no io.Closer
+		defer conn.CloseNow() // Reconnect cannot, because a coder.Conn is not an io.Closer
 		for {
 			_, message, err := conn.Read(ctx)
 			if coder.CloseStatus(err) == coder.StatusNormalClosure {
@@ -67,7 +67,7 @@ func read(ctx context.Context, d *redial.Dialer, address, url string, handle fun
 	})
 }
 
-// classify knows the close frames after which it is worth to connect again.
+// classify returns Reset for the close frames of a server that restarts or is overloaded, so that read connects again.
 func classify(err error) redial.Class {
 	switch coder.CloseStatus(err) {
 	case coder.StatusGoingAway, coder.StatusServiceRestart, coder.StatusTryAgainLater:
