@@ -117,8 +117,10 @@ var invalidRules = []rule{
 		say("Do the network, the address and the local address (LocalAddr) go together?")),
 
 	// What the system does not accept.
-	row("port-0-system", all((*facts).isPortZero, reported(errno.AddressNotAvailable)), "Port 0 of {where} cannot be dialed", "",
-		say("Is the port missing in the setting that it comes from?"), form),
+	row("port-0-system", all((*facts).isPortZero, reported(errno.AddressNotAvailable, errno.ConnectionRefused)),
+		"{Where} cannot be dialed: no server can listen on port 0", "",
+		say("Is the port missing in the setting that it comes from?"),
+		say("Is it the address that a listener was configured with? Port 0 stands for any; Listener.Addr has the real one.")),
 	row("option-interface", all((*facts).isAnyOption, reported(errno.NoDevice, errno.NoDeviceOrAddress)),
 		"The network interface that the program binds its socket to does not exist: nothing was sent to {where}",
 		"Likely the name given to SO_BINDTODEVICE (Dialer.Control) is wrong, or the interface is gone.",
