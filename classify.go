@@ -537,7 +537,3 @@ var (
 		return ""
 	})
 )
-
-// isNilPointer reports whether v holds a nil pointer. Such an error or connection comes
-// from a DialFunc that returns a nil variable of its own pointer type.
-func isNilPointer(v any) bool { return foreign.IsNil(v) }
