@@ -31,10 +31,9 @@ import (
 // Dialer.
 //
 // A dial within connect is logged at level Debug, but its Dialer's OnDial and OnAttempt are
-// called as for any dial. Give Do a Dialer of its own if they count attempts. (The modules
-// redialprom and redialotel count each connection once.) If a pool
-// within connect dials with a context of its own, that dial does not end with the
-// attempt, and has no limit by default: set the Timeout of its Dialer.
+// called as for any dial. Hooks that count leave out what is Nested, as the modules
+// redialprom and redialotel do. If a pool within connect dials with a context of its own,
+// that dial does not end with the attempt: its own bounds hold.
 //
 // Do returns the value that connect returned without an error. A value that Do does not
 // return is closed if it is an io.Closer: one that connect returned together with an
