@@ -537,3 +537,6 @@ var (
 		return ""
 	})
 )
+
+// isOfTarget reports whether failures of a class say something about the target.
+func isOfTarget(c Class) bool { return c != Exhausted && c != Canceled && c != Invalid }

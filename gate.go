@@ -348,6 +348,3 @@ func (v *visit) finish(a *Attempt) {
 	v.inFlight--
 	v.wakeFirstLocked()
 }
-
-// isOfTarget reports whether failures of a class say something about the target.
-func isOfTarget(c Class) bool { return c != Exhausted && c != Canceled && c != Invalid }
