@@ -17,6 +17,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"time"
@@ -87,14 +88,17 @@ func printAttempt(out io.Writer, a redial.Attempt) {
 	}
 }
 
-// freeAddress returns a loopback address with a port that nobody listens on.
+// freeAddress returns a loopback address with a port that nobody listens on. The port is below those that
+// systems choose themselves, so that no other program is given it in the meantime.
 func freeAddress() string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err) // no loopback interface: there is nothing to show
+	for range 100 {
+		address := fmt.Sprint("127.0.0.1:", 20000+rand.IntN(10000))
+		if ln, err := net.Listen("tcp", address); err == nil {
+			ln.Close()
+			return address
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	panic("no free port, or no loopback interface: there is nothing to show")
 }
 
 // greetOne is the server. It greets its first client and stops. If another program has taken the
