@@ -380,6 +380,11 @@ func TestNamesAreRaced(t *testing.T) {
 			"[fe80::1%eth0]:80": false,
 		} {
 			for _, network := range []string{"tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "ip4:icmp", "unix", "bad"} {
+				if strings.HasPrefix(network, "tcp") {
+					address = strings.Replace(address, "domain", "https", 1)
+				} else { // package net knows these two on systems without a list of services
+					address = strings.Replace(address, "https", "domain", 1)
+				}
 				isRaced := want && (strings.HasPrefix(network, "tcp") || strings.HasPrefix(network, "udp"))
 				for _, delay := range []time.Duration{0, -1} {
 					tr := newTrack(t)

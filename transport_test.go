@@ -111,7 +111,8 @@ func TestTransportOfNilBaseWithoutDefault(t *testing.T) {
 		self, err := os.Executable()
 		require.NoError(t, err)
 		cmd := exec.Command(self, "-test.run=^TestTransportOfNilBaseWithoutDefault$") // package net/http reads the environment once
-		cmd.Env = append(os.Environ(), child+"=1", "GOCOVERDIR="+t.TempDir(), "HTTP_PROXY="+startProxy(t), "http_proxy=", "NO_PROXY=", "no_proxy=")
+		// On Windows, the last one counts of two names that differ in case.
+		cmd.Env = append(os.Environ(), child+"=1", "GOCOVERDIR="+t.TempDir(), "http_proxy=", "no_proxy=", "NO_PROXY=", "HTTP_PROXY="+startProxy(t))
 		output, err := cmd.CombinedOutput()
 		assert.NoError(t, err, "%s", output)
 	})

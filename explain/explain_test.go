@@ -103,9 +103,7 @@ func assertGoldenOn(t *testing.T, goos, name string, err error) {
 	t.Helper()
 	require.Error(t, err)
 	a := on(err, goos)
-	asserted[name] = a.Code
-	rest, ok := strings.CutPrefix(name, a.Code)
-	assert.True(t, ok && (rest == "" || rest[0] == '-'), "%s has the code %s", name, a.Code)
+	assertCode(t, name, a)
 	assertFilled(t, factsOf(err, goos))
 	got := a.String()
 	assertForm(t, got)
@@ -119,6 +117,14 @@ func assertGoldenOn(t *testing.T, goos, name string, err error) {
 	want, readErr := os.ReadFile(path)
 	require.NoError(t, readErr)
 	assert.Equal(t, strings.ReplaceAll(string(want), "\r\n", "\n"), got+"\n", "of: %v", err)
+}
+
+// assertCode asserts that name is the code of a, perhaps with a suffix such as "-remote".
+func assertCode(t *testing.T, name string, a Advice) {
+	t.Helper()
+	asserted[name] = a.Code
+	rest, ok := strings.CutPrefix(name, a.Code)
+	assert.True(t, ok && (rest == "" || rest[0] == '-'), "%s has the code %s", name, a.Code)
 }
 
 // sysError is the error of a system call.
@@ -502,7 +508,13 @@ func testNames(t *testing.T) {
 		{"dns.slow", tried("db.example:80", 4*time.Second, lookup("tcp", net.DNSError{Err: "i/o timeout", Name: "db.example", IsTimeout: true}))},
 		{"dns.unknown-server-configuration", &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSConfigError{Err: errors.New("x")}}},
 	} {
-		t.Run(c.name, func(t *testing.T) { assertGolden(t, c.name, c.err) })
+		t.Run(c.name, func(t *testing.T) {
+			if runtime.GOOS == "linux" {
+				assertGolden(t, c.name, c.err)
+			} else { // some quote the system's own text
+				assertCode(t, c.name, on(c.err, "linux"))
+			}
+		})
 	}
 }
 
@@ -676,7 +688,11 @@ func testCanceled(t *testing.T) {
 	assertGolden(t, "timeout.before-dialer", err)
 	_, err = (&redial.Dialer{Dialer: net.Dialer{Deadline: time.Unix(1, 0)}}).Dial("tcp", "db.example:5432")
 	assertGolden(t, "timeout.before-dialer", err)
-	_, err = (&redial.Dialer{MaxElapsed: 1}).Dial("tcp", "db.example:5432")
+	sleepy := func(ctx context.Context, _, _ string) (context.Context, func(redial.Result)) {
+		time.Sleep(30 * time.Millisecond) // more than a tick of a coarse clock
+		return ctx, func(redial.Result) {}
+	}
+	_, err = (&redial.Dialer{MaxElapsed: 1, OnDial: sleepy}).Dial("tcp", "db.example:5432")
 	assertGolden(t, "timeout.before-max-elapsed", err)
 
 	late := redial.Error{Network: "tcp", Address: "192.0.2.1:5432", Attempts: 2, Elapsed: 20100 * time.Millisecond,

@@ -884,7 +884,9 @@ func TestResolverConnKinds(t *testing.T) {
 			assert.ErrorIs(t, err, net.ErrWriteToConnected)
 		}
 		assert.NoError(t, conn.Close())
-		_, err = c.conn.Write([]byte("x"))
-		assert.Error(t, err, "the connection is closed")
+		_ = c.conn.SetReadDeadline(time.Now().Add(time.Second))
+		_, err = c.conn.Read(make([]byte, 1))
+		assert.Error(t, err)
+		assert.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the connection is closed")
 	}
 }
