@@ -72,9 +72,9 @@ type Dialer struct {
 	// MaxAttempts bounds the number of attempts. Zero or less means no
 	// limit. One means to classify and log only: the error is returned as the
 	// inner dialer made it. Use it where the client retries, or goes on to
-	// another host, by itself. A nested dial acts as if MaxAttempts were 1: a
-	// dial is nested if its ctx is that of another dial's attempt, or derived
-	// from it, because the other dial retries.
+	// another host, by itself. A nested dial acts as if MaxAttempts were 1,
+	// because the other dial retries: a dial is nested if its ctx is the context
+	// of another dial's attempt, or is derived from one.
 	MaxAttempts int
 
 	// MaxElapsed bounds the whole dial, including attempts in flight. Zero

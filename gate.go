@@ -70,7 +70,7 @@ type target struct {
 	back chan struct{} // closed and replaced when the target comes back; both are nil until a dial waits
 }
 
-// A state is what is known about a target at one time. Its attempts are numbered from 1.
+// A state holds what the Gate knows about a target at one time. Its attempts are numbered from 1.
 type state struct {
 	interval time.Duration // MinInterval
 	window   int           // how many attempts may be in flight; 0: the target is down

@@ -342,7 +342,7 @@ func TestRequestEndsAllItsDials(t *testing.T) {
 // A ProxyError names the port that the proxy's URL leaves out, and no credentials.
 func TestProxyErrorNamesThePort(t *testing.T) {
 	for proxy, want := range map[string]string{
-		"http://user:secret@proxy.test": "proxy.test:80", "https://proxy.test": "proxy.test:443", "http://[::1]:3128": "[::1]:3128",
+		"http://user:secret@forward.test": "forward.test:80", "https://forward.test": "forward.test:443", "http://[::1]:3128": "[::1]:3128",
 	} {
 		u, err := url.Parse(proxy)
 		assert.NoError(t, err)

@@ -19,9 +19,9 @@ const (
 // maxAddresses is how many addresses one attempt tries, if another one can follow.
 const maxAddresses = 64
 
-// A route is what is known about the addresses of one target. A dial has one, which dials
-// within its attempts share. The dials at a Gate, or through a Transport, to one target share
-// one. It can be used concurrently.
+// A route holds what dials have learned about the addresses of one target. A dial has one, and
+// shares it with the dials within its attempts. The dials to one target at a Gate, or through a
+// Transport, share one. It can be used concurrently.
 type route struct {
 	mu         sync.Mutex
 	resolvedAt time.Time      // when the name of a Gate's target has resolved; zero if it has not

@@ -226,8 +226,8 @@ func TestOrderOfTheNextDial(t *testing.T) {
 	})
 }
 
-// While addresses are silent, the two families take turns, from the first address on; within a family, the order is that of
-// package net (RFC 8305, section 4). With a negative FallbackDelay, it is the order of package net.
+// While addresses are silent, the two families take turns, from the first address on. Package net decides the order
+// within a family (RFC 8305, section 4). With a negative FallbackDelay, it is the order of package net.
 func TestFamiliesTakeTurns(t *testing.T) {
 	for _, addrs := range [][]string{
 		{"192.0.2.1"},

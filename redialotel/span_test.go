@@ -530,7 +530,7 @@ func TestTargets(t *testing.T) {
 		{"amqp", "amqp://%zz", host()},
 		{"amqp", "amqp://user:12/secret@mq:5672/vhost", host()},
 		{"amqp", "amqp://to/ken@mq:5672/vhost", host()},
-		{"http", "https://registry.example/@scope/name", host()},
+		{"http", "https://files.example/@scope/name", host()},
 		{"tcp", "user:secret@db:5432", host("server.address", "db", "server.port", 5432, "network.transport", "tcp")},
 		{"mysql", "user:secret@tcp(db:3306)/shop", host()},
 		{"postgres", "host=db password=secret", host()},

@@ -21,7 +21,7 @@ func TestHide(t *testing.T) {
 		{"mysql", "user:secret@tcp(db:3306)/shop", "...@tcp(db:3306)/shop"},
 		{"mysql", "user:s@c/r://et@tcp(db:3306)/shop", "...@tcp(db:3306)/shop"},
 		{"postgres", "postgres://user:12/se@cr?et#@db/shop", "postgres://...@db/shop"},
-		{"http", "https://registry.example/@scope/name", "https://...@scope/name"},
+		{"http", "https://files.example/@scope/name", "https://...@scope/name"},
 		{"unix", "/run/user@1000/bus", "/run/user@1000/bus"},
 		{"unixgram", "@abstract@name", "@abstract@name"},
 		{"tcp", "@abstract", "@abstract"},
