@@ -429,6 +429,7 @@ const mark = "\u2316"
 // the address once, wherever it stands.
 func FuzzErrorOfDial(f *testing.F) {
 	f.Add([]byte{}, "a.test:80", "x")
+	f.Add([]byte("0"), "user@", "refused")
 	for seed := range 100 {
 		f.Add(testutil.RandomBytes(seed, 20), "a.test:80", "refused")
 	}
@@ -436,7 +437,7 @@ func FuzzErrorOfDial(f *testing.F) {
 		if len(data) > 200 || len(text) > 200 {
 			return
 		}
-		text, address = strings.ReplaceAll(text, mark, ""), mark+strings.ReplaceAll(address, mark, "")
+		text, address = strings.ReplaceAll(text, mark, ""), mark+strings.NewReplacer(mark, "", "@", "").Replace(address) // a user is not shown
 		d := testutil.Decisions(data)
 		failure := fuzzedError(&d, text)
 		if failure == nil || reflect.ValueOf(failure).Kind() == reflect.Pointer && reflect.ValueOf(failure).IsNil() {

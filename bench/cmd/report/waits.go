@@ -182,7 +182,9 @@ func measureWait(d bench.Dialer, n, attempts int) (waitResult, error) {
 
 // haveGoroutines lets n goroutines exist for a moment. The runtime keeps what it has allocated for
 // them (0.4 KB each, without the stack) for other goroutines, so that no library pays for it.
+// It returns when they have ended, and are not counted any more.
 func haveGoroutines(n int) {
+	before := runtime.NumGoroutine()
 	var all sync.WaitGroup
 	end := make(chan struct{})
 	for range n {
@@ -190,4 +192,16 @@ func haveGoroutines(n int) {
 	}
 	close(end)
 	all.Wait()
+	awaitGoroutines(before)
+}
+
+// awaitGoroutines waits until at most n goroutines exist, for up to 40 s. A goroutine that has called Done is still counted
+// for a moment, and a dial that nobody waits for may go on for 30 s.
+func awaitGoroutines(n int) {
+	for range 40000 {
+		if runtime.NumGoroutine() <= n {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
