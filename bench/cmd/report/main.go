@@ -76,7 +76,7 @@ func run(args []string, out io.Writer) int {
 	all := []*measurement{dials(), failures(), requests(), waits(), storms(), clients(), addresses(), fleets(s)}
 	wanted := strings.FieldsFunc(*only, func(r rune) bool { return r == ',' })
 	var loads []string
-	begin, idle := time.Now(), runtime.NumGoroutine()
+	begin := time.Now()
 	for round := range *rounds {
 		loads = append(loads, load())
 		for i, m := range all {
@@ -84,7 +84,6 @@ func run(args []string, out io.Writer) int {
 			if len(wanted) > 0 && !slices.Contains(wanted, number) {
 				continue
 			}
-			awaitGoroutines(idle) // dials that the measurement before has left behind
 			start := time.Now()
 			runtime.GC()
 			if err := m.once(s, round); err != nil {

@@ -45,6 +45,7 @@ func waits() *measurement {
 		tables = append(tables, c.t)
 	}
 	once := func(s scope, round int) error {
+		awaitGoroutines(1)
 		for _, c := range cases {
 			if c.dials > 10*thousand && round > 1 {
 				continue // up to 1.6 million connects for each
@@ -80,7 +81,7 @@ func waits() *measurement {
 				"waiting-heap-full.svg":  plot.Bars("10 000 dials after 16 failures", "heap of each, bytes", false, cases[1].t.bars(cases[1].t.columns[0], 1)),
 			}
 		},
-		after: "A peer that keeps no record of its attempts holds less after many of them. redial keeps the first eight and the last eight, so that its error can list them. " +
+		after: "A peer that keeps no record of its attempts holds less after many of them. redial keeps the first four and the latest four, so that its error can list them. " +
 			"The goroutine is the caller's own in each case.\n\n" +
 			"About 480 B of a first wait are Go's own: the timer, its channel, and what the runtime needs for a goroutine that waits in a select with two cases. At the Gate, " +
 			"a dial also has what the Gate knows about it.",
@@ -195,10 +196,10 @@ func haveGoroutines(n int) {
 	awaitGoroutines(before)
 }
 
-// awaitGoroutines waits until at most n goroutines exist, for up to 40 s. A goroutine that has called Done is still counted
-// for a moment, and a dial that nobody waits for may go on for 30 s.
+// awaitGoroutines waits until at most n goroutines exist, for up to 5 s. A goroutine that has called Done is still counted
+// for a moment, and dials that another measurement has left behind go on for some seconds.
 func awaitGoroutines(n int) {
-	for range 40000 {
+	for range 5000 {
 		if runtime.NumGoroutine() <= n {
 			return
 		}
