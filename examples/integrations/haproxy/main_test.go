@@ -236,7 +236,7 @@ func TestDeadFirstAddress(t *testing.T) {
 func TestGate(t *testing.T) {
 	t.Parallel()
 	proxy := startProxy(t, kit.FreeAddress(t))
-	kit.Storm(t, func(t *testing.T, d *redial.Dialer) func(context.Context) error {
+	kit.Storm(t, false, func(t *testing.T, d *redial.Dialer) func(context.Context) error {
 		d.Verify = ping
 		return hello(d.DialContext, proxy)
 	})

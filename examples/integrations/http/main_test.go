@@ -216,7 +216,7 @@ func TestDeadFirstAddress(t *testing.T) {
 func TestGate(t *testing.T) {
 	t.Parallel()
 	address := kit.FreeAddress(t)
-	kit.Storm(t, func(t *testing.T, d *redial.Dialer) func(context.Context) error {
+	kit.Storm(t, false, func(t *testing.T, d *redial.Dialer) func(context.Context) error {
 		return hello(newClient(d, nil), address)
 	})
 }

@@ -289,7 +289,7 @@ func TestGate(t *testing.T) {
 	t.Parallel()
 	nowhere := urlOf(kit.FreeAddress(t))
 	target := newTarget(t)
-	kit.Storm(t, func(t *testing.T, d *redial.Dialer) func(context.Context) error {
+	kit.Storm(t, false, func(t *testing.T, d *redial.Dialer) func(context.Context) error {
 		return target.hello(t, newClient(d, nowhere, target.config))
 	})
 }

@@ -300,7 +300,7 @@ func TestGate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			address := testutil.RefusingAddress(t, "tcp4")
-			kit.Storm(t, func(t *testing.T, d *redial.Dialer) operation { return way(t, d, address) })
+			kit.Storm(t, false, func(t *testing.T, d *redial.Dialer) operation { return way(t, d, address) })
 		})
 	}
 }

@@ -463,7 +463,7 @@ func TestGate(t *testing.T) {
 			if name == "pool" {
 				to += "pool_max_conns=50"
 			}
-			kit.Storm(t, func(t *testing.T, d *redial.Dialer) operation { return ways[name](t, d, to) })
+			kit.Storm(t, false, func(t *testing.T, d *redial.Dialer) operation { return ways[name](t, d, to) })
 		})
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -65,11 +64,33 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-func TestDownAtFirst(t *testing.T) {
+func TestSuite(t *testing.T) {
+	kit.Suite{
+		Client: "Redis",
+		Server: func(t *testing.T) (*kit.Server, string) { return newServer(t) },
+		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
+			return ping(closing(t, redis.NewClient(&redis.Options{
+				Addr: addresses[0], Dialer: d.DialContext, ContextTimeoutEnabled: true,
+			})))
+		},
+		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
+			o := options(d, addresses[0])
+			// After as many failed dials as its pool has places, go-redis dials once a second only. With
+			// the default, ten for each CPU, a crowd would show that and not the Gate.
+			o.PoolSize = 1000
+			client, hook := closing(t, redis.NewClient(o)), newRetries(d, addresses[0])
+			hook.dialer.Gate = d.Gate // the recipe's own hides what a Gate does
+			client.AddHook(hook)
+			return ping(client)
+		},
+	}.Run(t)
+}
+
+func TestValues(t *testing.T) {
 	t.Parallel()
 	server, address := newServer(t)
 	client := newClient(t, &redial.Dialer{Logger: zap.NewNop()}, address)
-	time.AfterFunc(2*time.Second, func() { server.Launch(t) })
+	server.LaunchAfter(t, 300*time.Millisecond)
 	ctx := within(t, 20*time.Second)
 	_, err := client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		return p.Set(ctx, "key", "value", 0).Err()
@@ -79,41 +100,6 @@ func TestDownAtFirst(t *testing.T) {
 	assert.NoError(t, err)
 	assert.Equal(t, "value", value)
 	assert.ErrorIs(t, client.Get(ctx, "no key").Err(), redis.Nil)
-}
-
-func TestOutage(t *testing.T) {
-	server, address := newServer(t)
-	server.Start(t)
-	plain := closing(t, redis.NewClient(&redis.Options{
-		Addr: address, Dialer: new(net.Dialer).DialContext, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
-	}))
-	defaults := closing(t, redis.NewClient(&redis.Options{Addr: address, ContextTimeoutEnabled: true}))
-	ours := newClient(t, &redial.Dialer{Logger: zap.NewNop()}, address)
-	a := &kit.Contender{Name: "net.Dialer", Do: ping(plain)}
-	b := &kit.Contender{Name: "net.Dialer, with go-redis' retries", Do: ping(defaults)}
-	c := &kit.Contender{Name: "redial", Do: ping(ours)}
-	kit.Outage(t, server, a, b, c)
-	assert.Less(t, c.Failed.Load(), a.Failed.Load())
-	assert.Zero(t, c.Failed.Load())
-}
-
-func TestNeverUp(t *testing.T) {
-	t.Parallel()
-	address := kit.FreeAddress(t)
-	var connects kit.Connects
-	d := &redial.Dialer{Dialer: net.Dialer{Control: connects.Control}, Logger: zap.NewNop()}
-	client := newClient(t, d, address)
-	ctx := within(t, 2*time.Second)
-	err := ping(client)(ctx)
-	assert.NoError(t, ctx.Err(), "it fails in time to tell why")
-	t.Log(err)
-	var failed *redial.Error
-	require.ErrorAs(t, err, &failed)
-	assert.Equal(t, redial.Refused, failed.Class)
-	assert.ErrorIs(t, err, syscall.ECONNREFUSED)
-	assert.ErrorIs(t, err, redial.ErrDeadline)
-	assert.Greater(t, failed.Attempts, 2)
-	assert.Equal(t, failed.Attempts, connects.Count(), "the client must not multiply the attempts")
 }
 
 // Only the Timeout of the Dialer shows that a server does not answer at all. So the Timeout must be
@@ -155,53 +141,6 @@ func TestWithoutTheHook(t *testing.T) {
 			assert.ErrorIs(t, err, test.stop)
 		})
 	}
-}
-
-func TestDeadFirstAddress(t *testing.T) {
-	t.Parallel()
-	server, address := newServer(t)
-	server.Start(t)
-	resolver, name := kit.DeadFirst(t, address)
-	took := func(client *redis.Client) time.Duration {
-		start := time.Now()
-		require.NoError(t, ping(client)(within(t, 20*time.Second)))
-		return time.Since(start)
-	}
-	dialer := net.Dialer{Resolver: resolver, Timeout: 5 * time.Second}
-	ours := took(newClient(t, &redial.Dialer{Dialer: dialer, Logger: zap.NewNop()}, name))
-	plain := took(closing(t, redis.NewClient(&redis.Options{Addr: name, Dialer: dialer.DialContext})))
-	t.Logf("redial took %v, net.Dialer %v", ours, plain)
-	assert.Less(t, ours, 500*time.Millisecond)
-	assert.Greater(t, plain, time.Second)
-}
-
-func TestGate(t *testing.T) {
-	t.Parallel()
-	address := kit.FreeAddress(t)
-	connects := func(gate *redial.Gate, name string) int {
-		var connects kit.Connects
-		d := &redial.Dialer{Dialer: net.Dialer{Control: connects.Control}, Gate: gate, Logger: zap.NewNop()}
-		o := options(d, address)
-		// After as many failed dials as its pool has places, go-redis dials once a second only. The
-		// default, ten for each CPU, would show that, and not the Gate.
-		o.PoolSize = 1000
-		client := closing(t, redis.NewClient(o))
-		hook := newRetries(d, address)
-		hook.dialer.Gate = gate
-		client.AddHook(hook)
-		ctx := within(t, 2*time.Second)
-		errs := testutil.Crowd(50, func(int) error { return ping(client)(ctx) })
-		for _, err := range errs {
-			var failed *redial.Error
-			require.ErrorAs(t, err, &failed)
-			assert.Equal(t, redial.Refused, failed.Class)
-		}
-		t.Logf("%s: %d connects", name, connects.Count())
-		return connects.Count()
-	}
-	without := connects(nil, "without a Gate")
-	with := connects(new(redial.Gate), "with a Gate")
-	assert.Less(t, 2*with, without)
 }
 
 // go-redis' pool has a breaker of its own: it opens when as many dials have failed as the pool has

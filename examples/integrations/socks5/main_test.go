@@ -263,7 +263,7 @@ func TestGate(t *testing.T) {
 	server, address := newProxy(t)
 	server.Start(t)
 	target := kit.FreeAddress(t)
-	kit.Storm(t, func(t *testing.T, d *redial.Dialer) func(context.Context) error {
+	kit.Storm(t, false, func(t *testing.T, d *redial.Dialer) func(context.Context) error {
 		return hello(ours(t, address, d), target)
 	})
 }

@@ -34,7 +34,7 @@ func NewCertificate(t testing.TB, dir string) Certificate {
 		Subject:               pkix.Name{CommonName: "redial's tests"},
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().Add(time.Hour),
-		DNSNames:              []string{"localhost", "service.test"},
+		DNSNames:              []string{"localhost", "service.test", "*.service.test"},
 		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
 		IsCA:                  true, // it signs itself
 		BasicConstraintsValid: true,

@@ -14,29 +14,38 @@ import (
 )
 
 // Storm runs one operation in each of 50 goroutines, on a server that is dead, for two seconds. It
-// does so without a Gate and with one, side by side, and checks that a Gate saves most of the
-// connects. newDo returns the operation of a client that dials through d; Storm sets
-// the fields that it needs and leaves the others to newDo.
-func Storm(t *testing.T, newDo func(t *testing.T, d *redial.Dialer) func(context.Context) error) {
+// does so without a Gate and with one, side by side, checks that a Gate saves most of the
+// connects, and returns their numbers. newDo returns the operation of a new client that dials through d; Storm sets
+// the fields that it needs and leaves the others to newDo. The goroutines share a client, or have one
+// each.
+func Storm(t *testing.T, oneEach bool, newDo func(t *testing.T, d *redial.Dialer) func(context.Context) error) (without, with int) {
 	t.Helper()
 	const goroutines, patience = 50, 2 * time.Second
-	var without, with Connects
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var running sync.WaitGroup
-	run := func(gate *redial.Gate, connects *Connects) {
-		d := &redial.Dialer{Dialer: net.Dialer{Control: connects.Control}, Gate: gate, Logger: zap.NewNop()}
-		do := newDo(t, d)
+	run := func(gate *redial.Gate) *Connects {
+		connects := new(Connects)
+		client := func() func(context.Context) error {
+			return newDo(t, &redial.Dialer{Dialer: net.Dialer{Control: connects.Control}, Gate: gate, Logger: zap.NewNop()})
+		}
+		shared := client()
 		for range goroutines {
+			do := shared
+			if oneEach {
+				do = client()
+			}
 			running.Go(func() { assert.Error(t, do(ctx)) })
 		}
+		return connects
 	}
-	run(nil, &without)
-	run(new(redial.Gate), &with)
+	ungated, gated := run(nil), run(new(redial.Gate))
 	running.Wait()
-	t.Logf("%d goroutines for %v: %d connects without a Gate, %d with one", goroutines, patience, without.Count(), with.Count())
-	assert.NotZero(t, with.Count())
-	assert.Less(t, 3*with.Count(), without.Count())
+	without, with = ungated.Count(), gated.Count()
+	t.Logf("%d goroutines for %v: %d connects without a Gate, %d with one", goroutines, patience, without, with)
+	assert.NotZero(t, with)
+	assert.Less(t, 2*with, without)
+	return without, with
 }
 
 // Promptly checks that connect takes less than half a second, by the duration that it returns, and
