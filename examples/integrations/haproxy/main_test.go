@@ -96,22 +96,37 @@ func hello(dial dialFunc, address string) func(context.Context) error {
 	}
 }
 
+func TestSuite(t *testing.T) {
+	kit.Suite{
+		Client: "haproxy, `Verify`",
+		Server: func(t *testing.T) (*kit.Server, string) {
+			backend, address := newBackend(t)
+			proxy := startProxy(t, address)
+			backend.Ready = hello(new(net.Dialer).DialContext, proxy) // haproxy knows that it is up
+			return backend, proxy
+		},
+		Dead: func(t *testing.T) (string, redial.Class) { return startProxy(t, kit.FreeAddress(t)), redial.Reset },
+		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
+			return hello(d.DialContext, addresses[0])
+		},
+		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
+			recipe := newDialer(ping)
+			d.Timeout, d.Verify = recipe.Timeout, recipe.Verify
+			return hello(d.DialContext, addresses[0])
+		},
+	}.Run(t)
+}
+
 // TestDownAtFirst has one way to verify for each kind of protocol.
 func TestDownAtFirst(t *testing.T) {
 	t.Parallel()
 	const down = 2 * time.Second
 	t.Run("the client speaks first", func(t *testing.T) {
 		t.Parallel()
-		backend, address := newBackend(t)
-		proxy := startProxy(t, address)
+		proxy := startProxy(t, kit.FreeAddress(t))
 		err := hello(new(redial.Dialer).DialContext, proxy)(t.Context())
 		assert.Equal(t, redial.Reset, redial.Classify(err), "without Verify, the dial succeeds and the request fails: %v", err)
 		assert.NotErrorAs(t, err, new(*redial.Error))
-
-		time.AfterFunc(down, func() { backend.Launch(t) })
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		assert.NoError(t, hello(newDialer(ping).DialContext, proxy)(ctx))
 	})
 
 	t.Run("the server speaks first", func(t *testing.T) {
@@ -172,26 +187,6 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-func TestOutage(t *testing.T) {
-	backend, address := newBackend(t)
-	backend.Start(t)
-	proxy := startProxy(t, address)
-	awaitBackend(t, proxy)
-	a := &kit.Contender{Name: "net.Dialer", Do: hello(new(net.Dialer).DialContext, proxy)}
-	b := &kit.Contender{Name: "redial without Verify", Do: hello(new(redial.Dialer).DialContext, proxy)}
-	c := &kit.Contender{Name: "redial with Verify", Do: hello(newDialer(ping).DialContext, proxy)}
-	kit.Outage(t, backend, a, b, c)
-	assert.LessOrEqual(t, c.Failed.Load(), int64(20), "only what was in flight when the backend died")
-	assert.Less(t, c.Failed.Load(), a.Failed.Load())
-	assert.Less(t, c.Failed.Load(), b.Failed.Load())
-}
-
-// awaitBackend returns once haproxy knows that the backend is up.
-func awaitBackend(t *testing.T, proxy string) {
-	t.Helper()
-	require.NoError(t, hello(newDialer(ping).DialContext, proxy)(t.Context()))
-}
-
 func TestNeverUp(t *testing.T) {
 	t.Parallel()
 	proxy := startProxy(t, kit.FreeAddress(t))
@@ -210,34 +205,4 @@ func TestNeverUp(t *testing.T) {
 		assert.Greater(t, failed.Attempts, 2, name)
 		assert.Equal(t, failed.Attempts, connects.Count(), name)
 	}
-}
-
-func TestDeadFirstAddress(t *testing.T) {
-	t.Parallel()
-	backend, address := newBackend(t)
-	backend.Start(t)
-	proxy := startProxy(t, address)
-	awaitBackend(t, proxy)
-	resolver, name := kit.DeadFirst(t, proxy)
-	took := kit.Promptly(t, func() time.Duration {
-		var attempts kit.Attempts
-		d := newDialer(ping)
-		d.Resolver, d.OnAttempt = resolver, attempts.Add
-		require.NoError(t, hello(d.DialContext, name)(t.Context()))
-		require.Len(t, attempts.All(), 1)
-		return attempts.All()[0].Duration
-	})
-	start := time.Now()
-	require.NoError(t, hello((&net.Dialer{Resolver: resolver, Timeout: 4 * time.Second}).DialContext, name)(t.Context()))
-	assert.Greater(t, time.Since(start), time.Second)
-	t.Logf("connected after %v; with net.Dialer and a Timeout of 4s after %v", took, time.Since(start))
-}
-
-func TestGate(t *testing.T) {
-	t.Parallel()
-	proxy := startProxy(t, kit.FreeAddress(t))
-	kit.Storm(t, false, func(t *testing.T, d *redial.Dialer) func(context.Context) error {
-		d.Verify = ping
-		return hello(d.DialContext, proxy)
-	})
 }

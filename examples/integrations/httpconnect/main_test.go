@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -117,51 +116,55 @@ func plainClient(d *net.Dialer, proxy string, config *tls.Config) *http.Client {
 	return &http.Client{Transport: base, Timeout: 20 * time.Second}
 }
 
-func TestDownAtFirst(t *testing.T) {
+func TestSuite(t *testing.T) {
+	target := newTarget(t)
+	target.start(t)
+	alone := func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
+		return target.hello(t, plainClient(d, addresses[0], target.config))
+	}
+	t.Run("Proxy", kit.Suite{
+		Client: "HTTP proxy, `NewTransport`",
+		Server: newProxy,
+		Alone:  alone,
+		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
+			return target.hello(t, newClient(d, urlOf(addresses[0]), target.config))
+		},
+	}.Run)
+	t.Run("CONNECT in DialFunc", kit.Suite{
+		Client: "HTTP CONNECT",
+		Server: newProxy,
+		Alone:  alone,
+		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
+			return target.hello(t, newTunnelClient(d, addresses[0], target.config))
+		},
+	}.Run)
+}
+
+// TestTargetDownAtFirst has a proxy that is up, and a target behind it that is not.
+func TestTargetDownAtFirst(t *testing.T) {
 	t.Parallel()
-	t.Run("proxy", func(t *testing.T) {
-		t.Parallel()
-		proxy, address := newProxy(t)
-		target := newTarget(t)
-		target.start(t)
-		time.AfterFunc(2*time.Second, func() { proxy.Launch(t) })
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		errs := testutil.Crowd(2, func(i int) error {
-			if i == 0 {
-				return target.hello(t, newClient(new(redial.Dialer), urlOf(address), target.config))(ctx)
-			}
-			return target.hello(t, newTunnelClient(new(redial.Dialer), address, target.config))(ctx)
-		})
-		assert.NoError(t, errs[0], "NewTransport with Proxy")
-		assert.NoError(t, errs[1], "CONNECT in DialFunc")
-	})
+	proxy, address := newProxy(t)
+	proxy.Start(t)
+	target := newTarget(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	d := &redial.Dialer{Logger: zap.NewNop()}
+	client := newClient(d, urlOf(address), target.config)
+	err := target.hello(t, client)(ctx)
+	assertUnavailable(t, err) // the dial to the proxy has succeeded
 
-	t.Run("target", func(t *testing.T) {
-		t.Parallel()
-		proxy, address := newProxy(t)
-		proxy.Start(t)
-		target := newTarget(t)
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		d := &redial.Dialer{Logger: zap.NewNop()}
-		client := newClient(d, urlOf(address), target.config)
-		err := target.hello(t, client)(ctx)
-		assertUnavailable(t, err) // the dial to the proxy has succeeded
-
-		time.AfterFunc(2*time.Second, func() { target.start(t) })
-		errs := testutil.Crowd(2, func(i int) error {
-			if i == 0 {
-				_, err := redial.Do(ctx, d, "http", target.address, func(ctx context.Context) (struct{}, error) {
-					return struct{}{}, target.hello(t, client)(ctx)
-				})
-				return err
-			}
-			return target.hello(t, newTunnelClient(new(redial.Dialer), address, target.config))(ctx)
-		})
-		assert.NoError(t, errs[0], "NewTransport with Proxy, within Do")
-		assert.NoError(t, errs[1], "CONNECT in DialFunc")
+	time.AfterFunc(2*time.Second, func() { target.start(t) })
+	errs := testutil.Crowd(2, func(i int) error {
+		if i == 0 {
+			_, err := redial.Do(ctx, d, "http", target.address, func(ctx context.Context) (struct{}, error) {
+				return struct{}{}, target.hello(t, client)(ctx)
+			})
+			return err
+		}
+		return target.hello(t, newTunnelClient(new(redial.Dialer), address, target.config))(ctx)
 	})
+	assert.NoError(t, errs[0], "NewTransport with Proxy, within Do")
+	assert.NoError(t, errs[1], "CONNECT in DialFunc")
 }
 
 // assertUnavailable checks that the proxy answered 503, as squid does if the target refuses.
@@ -173,65 +176,25 @@ func assertUnavailable(t *testing.T, err error) {
 	}
 }
 
-func TestOutage(t *testing.T) {
-	proxy, address := newProxy(t)
-	proxy.Start(t)
-	target := newTarget(t)
-	target.start(t)
-	a := &kit.Contender{Name: "net.Dialer", Do: target.hello(t, plainClient(new(net.Dialer), address, target.config))}
-	b := &kit.Contender{Name: "redial, Proxy", Do: target.hello(t, newClient(new(redial.Dialer), urlOf(address), target.config))}
-	c := &kit.Contender{Name: "redial, CONNECT in DialFunc", Do: target.hello(t, newTunnelClient(new(redial.Dialer), address, target.config))}
-	kit.Outage(t, proxy, a, b, c)
-	assert.LessOrEqual(t, b.Failed.Load(), int64(20), "only what was in flight when the proxy died")
-	assert.LessOrEqual(t, c.Failed.Load(), int64(20), "only what was in flight when the proxy died")
-	assert.Less(t, b.Failed.Load(), a.Failed.Load())
-	assert.Less(t, c.Failed.Load(), a.Failed.Load())
-}
-
-func TestNeverUp(t *testing.T) {
+// TestTargetNeverUp has the proxy's answer in the error.
+func TestTargetNeverUp(t *testing.T) {
 	t.Parallel()
 	proxy, address := newProxy(t)
 	proxy.Start(t)
 	target := newTarget(t) // not started
-	nowhere := kit.FreeAddress(t)
-	for name, test := range map[string]struct {
-		client func(*redial.Dialer) *http.Client
-		class  redial.Class
-	}{
-		"no proxy, Proxy": {
-			client: func(d *redial.Dialer) *http.Client { return newClient(d, urlOf(nowhere), target.config) },
-			class:  redial.Refused,
-		},
-		"no proxy, CONNECT in DialFunc": {
-			client: func(d *redial.Dialer) *http.Client { return newTunnelClient(d, nowhere, target.config) },
-			class:  redial.Refused,
-		},
-		"no target, CONNECT in DialFunc": {
-			client: func(d *redial.Dialer) *http.Client { return newTunnelClient(d, address, target.config) },
-			class:  redial.Unreachable,
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var connects kit.Connects
-			d := &redial.Dialer{Dialer: net.Dialer{Control: connects.Control}, Logger: zap.NewNop()}
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-			defer cancel()
-			err := target.hello(t, test.client(d))(ctx)
-			t.Log(err)
-			var failed *redial.Error
-			require.ErrorAs(t, err, &failed)
-			assert.Equal(t, test.class, failed.Class)
-			if test.class == redial.Refused {
-				assert.ErrorIs(t, err, syscall.ECONNREFUSED)
-			} else {
-				assertUnavailable(t, err)
-			}
-			assert.ErrorIs(t, err, context.DeadlineExceeded)
-			assert.Greater(t, failed.Attempts, 2)
-			assert.Equal(t, failed.Attempts, connects.Count(), "nothing may multiply the retries")
-		})
-	}
+	var connects kit.Connects
+	d := &redial.Dialer{Dialer: net.Dialer{Control: connects.Control}, Logger: zap.NewNop()}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	err := target.hello(t, newTunnelClient(d, address, target.config))(ctx)
+	t.Log(err)
+	var failed *redial.Error
+	require.ErrorAs(t, err, &failed)
+	assert.Equal(t, redial.Unreachable, failed.Class)
+	assertUnavailable(t, err)
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.Greater(t, failed.Attempts, 2)
+	assert.Equal(t, failed.Attempts, connects.Count(), "nothing may multiply the retries")
 }
 
 // TestForbidden has a target that the proxy's rules forbid.
@@ -261,35 +224,4 @@ func TestGreeting(t *testing.T) {
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	assert.NoError(t, err)
 	assert.Equal(t, "220 ready\r\n", line)
-}
-
-func TestDeadFirstAddress(t *testing.T) {
-	t.Parallel()
-	proxy, address := newProxy(t)
-	proxy.Start(t)
-	target := newTarget(t)
-	target.start(t)
-	resolver, name := kit.DeadFirst(t, address)
-	took := kit.Promptly(t, func() time.Duration {
-		var attempts kit.Attempts
-		d := &redial.Dialer{Dialer: net.Dialer{Resolver: resolver}, OnAttempt: attempts.Add}
-		require.NoError(t, target.hello(t, newClient(d, urlOf(name), target.config))(t.Context()))
-		require.Len(t, attempts.All(), 1)
-		return attempts.All()[0].Duration
-	})
-	start := time.Now()
-	plain := plainClient(&net.Dialer{Resolver: resolver, Timeout: 4 * time.Second}, name, target.config)
-	require.NoError(t, target.hello(t, plain)(t.Context()))
-	assert.Greater(t, time.Since(start), time.Second)
-	t.Logf("connected after %v; with net.Dialer and a Timeout of 4s after %v", took, time.Since(start))
-}
-
-// TestGate has a dead proxy, which is one target of the Gate for all that lie behind it.
-func TestGate(t *testing.T) {
-	t.Parallel()
-	nowhere := urlOf(kit.FreeAddress(t))
-	target := newTarget(t)
-	kit.Storm(t, false, func(t *testing.T, d *redial.Dialer) func(context.Context) error {
-		return target.hello(t, newClient(d, nowhere, target.config))
-	})
 }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -104,84 +103,56 @@ func hello(dial dialFunc, target string) func(context.Context) error {
 	}
 }
 
-func TestDownAtFirst(t *testing.T) {
-	t.Parallel()
-	t.Run("proxy", func(t *testing.T) {
-		server, address := newProxy(t)
-		target := echo(t)
-		time.AfterFunc(2*time.Second, func() { server.Launch(t) })
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		errs := testutil.Crowd(2, func(i int) error {
-			if i == 0 {
-				return hello(ours(t, address, &redial.Dialer{}), target)(ctx)
-			}
-			return hello(plain(t, address, &redial.Dialer{}), target)(ctx)
-		})
-		assert.NoError(t, errs[0], "SOCKS5 in DialFunc")
-		assert.NoError(t, errs[1], "redial as the forward dialer")
-	})
-	t.Run("target", func(t *testing.T) {
-		server, address := newProxy(t)
-		server.Start(t)
-		target := kit.FreeAddress(t)
-		up := time.AfterFunc(2*time.Second, func() { testutil.Listen(t, "tcp", target, testutil.Echo) })
-		defer up.Stop()
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		err := hello(plain(t, address, &redial.Dialer{}), target)(ctx)
-		assert.Error(t, err, "a forward dialer has connected when the proxy answers")
-		assert.Equal(t, redial.Unknown, redial.Classify(err), "x/net/proxy has the reply as text only")
-		assert.NoError(t, hello(ours(t, address, &redial.Dialer{}), target)(ctx))
-	})
-}
-
-func TestOutage(t *testing.T) {
-	server, address := newProxy(t)
-	server.Start(t)
+func TestSuite(t *testing.T) {
 	target := echo(t)
-	a := &kit.Contender{Name: "net.Dialer as forward", Do: hello(plain(t, address, new(net.Dialer)), target)}
-	b := &kit.Contender{Name: "redial as forward", Do: hello(plain(t, address, new(redial.Dialer)), target)}
-	c := &kit.Contender{Name: "redial, SOCKS5 in DialFunc", Do: hello(ours(t, address, new(redial.Dialer)), target)}
-	kit.Outage(t, server, a, b, c)
-	assert.LessOrEqual(t, c.Failed.Load(), int64(20), "only what was in flight when the proxy died")
-	assert.Less(t, b.Failed.Load(), a.Failed.Load())
-	assert.Less(t, c.Failed.Load(), a.Failed.Load())
+	kit.Suite{
+		Client: "SOCKS5",
+		Server: newProxy,
+		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
+			return hello(plain(t, addresses[0], d), target)
+		},
+		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
+			return hello(ours(t, addresses[0], d), target)
+		},
+	}.Run(t)
 }
 
-func TestNeverUp(t *testing.T) {
+// TestTargetDownAtFirst has a proxy that is up, and a target behind it that is not.
+func TestTargetDownAtFirst(t *testing.T) {
 	t.Parallel()
 	server, address := newProxy(t)
 	server.Start(t)
-	for name, test := range map[string]struct {
-		proxy, target string
-		reply         byte
-	}{
-		"proxy":  {proxy: kit.FreeAddress(t), target: echo(t)},
-		"target": {proxy: address, target: kit.FreeAddress(t), reply: 5},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var connects kit.Connects
-			d := &redial.Dialer{Dialer: net.Dialer{Control: connects.Control}, Logger: zap.NewNop()}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			err := hello(ours(t, test.proxy, d), test.target)(ctx)
-			t.Log(err)
-			var failed *redial.Error
-			require.ErrorAs(t, err, &failed)
-			assert.Equal(t, redial.Refused, failed.Class)
-			assert.ErrorIs(t, err, context.DeadlineExceeded)
-			assert.Greater(t, failed.Attempts, 2)
-			assert.Equal(t, failed.Attempts, connects.Count(), "the dial to the proxy must not multiply the retries")
-			if test.reply == 0 {
-				assert.ErrorIs(t, err, syscall.ECONNREFUSED)
-				return
-			}
-			var said *socksError
-			require.ErrorAs(t, err, &said)
-			assert.Equal(t, test.reply, said.reply)
-		})
-	}
+	target := kit.FreeAddress(t)
+	up := time.AfterFunc(2*time.Second, func() { testutil.Listen(t, "tcp", target, testutil.Echo) })
+	defer up.Stop()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	err := hello(plain(t, address, &redial.Dialer{}), target)(ctx)
+	assert.Error(t, err, "a forward dialer has connected when the proxy answers")
+	assert.Equal(t, redial.Unknown, redial.Classify(err), "x/net/proxy has the reply as text only")
+	assert.NoError(t, hello(ours(t, address, &redial.Dialer{}), target)(ctx))
+}
+
+// TestTargetNeverUp has the proxy's reply in the error.
+func TestTargetNeverUp(t *testing.T) {
+	t.Parallel()
+	server, address := newProxy(t)
+	server.Start(t)
+	var connects kit.Connects
+	d := &redial.Dialer{Dialer: net.Dialer{Control: connects.Control}, Logger: zap.NewNop()}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	err := hello(ours(t, address, d), kit.FreeAddress(t))(ctx)
+	t.Log(err)
+	var failed *redial.Error
+	require.ErrorAs(t, err, &failed)
+	assert.Equal(t, redial.Refused, failed.Class)
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.Greater(t, failed.Attempts, 2)
+	assert.Equal(t, failed.Attempts, connects.Count(), "the dial to the proxy must not multiply the retries")
+	var said *socksError
+	require.ErrorAs(t, err, &said)
+	assert.EqualValues(t, 5, said.reply)
 }
 
 // TestReplies has a real proxy say why it did not connect.
@@ -237,33 +208,4 @@ func TestScriptedReplies(t *testing.T) {
 			assert.Equal(t, class, failed.Class, "reply %d: %v", reply, err)
 		}
 	}
-}
-
-func TestDeadFirstAddress(t *testing.T) {
-	t.Parallel()
-	server, address := newProxy(t)
-	server.Start(t)
-	target := echo(t)
-	resolver, name := kit.DeadFirst(t, address)
-	took := kit.Promptly(t, func() time.Duration {
-		var attempts kit.Attempts
-		d := &redial.Dialer{Dialer: net.Dialer{Resolver: resolver}, OnAttempt: attempts.Add}
-		require.NoError(t, hello(ours(t, name, d), target)(t.Context()))
-		require.Len(t, attempts.All(), 1)
-		return attempts.All()[0].Duration
-	})
-	start := time.Now()
-	require.NoError(t, hello(plain(t, name, &net.Dialer{Resolver: resolver, Timeout: 4 * time.Second}), target)(t.Context()))
-	assert.Greater(t, time.Since(start), time.Second)
-	t.Logf("connected after %v; with net.Dialer and a Timeout of 4s after %v", took, time.Since(start))
-}
-
-func TestGate(t *testing.T) {
-	t.Parallel()
-	server, address := newProxy(t)
-	server.Start(t)
-	target := kit.FreeAddress(t)
-	kit.Storm(t, false, func(t *testing.T, d *redial.Dialer) func(context.Context) error {
-		return hello(ours(t, address, d), target)
-	})
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -53,15 +52,13 @@ func serve(address string) error {
 	}
 }
 
-// newServer returns a server that has not been started, and the configuration of its clients.
-func newServer(t *testing.T) (server *kit.Server, address string, config *tls.Config) {
+// newServer returns a server that has not been started, with the certificate in dir.
+func newServer(t *testing.T, dir string) (server *kit.Server, address string) {
 	t.Helper()
-	dir := kit.Dir(t, "")
-	certificate := kit.NewCertificate(t, dir)
 	address = kit.FreeAddress(t)
 	server = kit.Self(t, address)
 	server.Env = append(server.Env, dirVariable+"="+dir)
-	return server, address, certificate.Client
+	return server, address
 }
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
@@ -86,98 +83,42 @@ func hello(dial dialFunc, address string) func(context.Context) error {
 	}
 }
 
-func TestDownAtFirst(t *testing.T) {
-	t.Parallel()
-	server, address, config := newServer(t)
-	time.AfterFunc(2*time.Second, func() { server.Launch(t) })
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	assert.NoError(t, hello(newDialer(config).DialContext, address)(ctx))
+// ways are the two ways to dial, over an inner Dialer.
+var ways = map[string]func(d *redial.Dialer, config *tls.Config) *redial.Dialer{
+	"DialFunc": func(d *redial.Dialer, config *tls.Config) *redial.Dialer {
+		with := *d
+		with.DialFunc = newDialer(config).DialFunc
+		return &with
+	},
+	"overTLS": overTLS,
 }
 
-func TestOutage(t *testing.T) {
-	server, address, config := newServer(t)
-	server.Start(t)
-	plain := &kit.Contender{Name: "tls.Dialer", Do: hello((&tls.Dialer{Config: config}).DialContext, address)}
-	simple := &kit.Contender{Name: "redial, DialFunc", Do: hello(newDialer(config).DialContext, address)}
-	racing := &kit.Contender{Name: "redial, overTLS", Do: hello(overTLS(new(redial.Dialer), config).DialContext, address)}
-	kit.Outage(t, server, plain, simple, racing)
-	assert.LessOrEqual(t, simple.Failed.Load(), int64(20), "only what was in flight when the server died")
-	assert.LessOrEqual(t, racing.Failed.Load(), int64(20), "only what was in flight when the server died")
-	assert.Less(t, simple.Failed.Load(), plain.Failed.Load())
-	assert.Less(t, racing.Failed.Load(), plain.Failed.Load())
-}
-
-func TestNeverUp(t *testing.T) {
-	t.Parallel()
-	address := kit.FreeAddress(t)
-	var connects kit.Connects
-	for name, d := range map[string]*redial.Dialer{
-		"DialFunc": {DialFunc: (&tls.Dialer{NetDialer: &net.Dialer{Control: connects.Control}}).DialContext},
-		"overTLS":  overTLS(&redial.Dialer{Dialer: net.Dialer{Control: connects.Control}}, new(tls.Config)),
-	} {
-		t.Run(name, func(t *testing.T) {
-			before := connects.Count()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			err := hello(d.DialContext, address)(ctx)
-			t.Log(err)
-			var failed *redial.Error
-			require.ErrorAs(t, err, &failed)
-			assert.Equal(t, redial.Refused, failed.Class)
-			assert.ErrorIs(t, err, syscall.ECONNREFUSED)
-			assert.ErrorIs(t, err, context.DeadlineExceeded)
-			assert.Greater(t, failed.Attempts, 2)
-			assert.Equal(t, failed.Attempts, connects.Count()-before, "the dial within must not multiply the retries")
-		})
-	}
-}
-
-// TestDeadFirstAddress shows why overTLS is worth its lines.
-func TestDeadFirstAddress(t *testing.T) {
-	t.Parallel()
-	server, address, config := newServer(t)
-	server.Start(t)
-	resolver, name := kit.DeadFirst(t, address)
-	ours := kit.Promptly(t, func() time.Duration {
-		var attempts kit.Attempts
-		d := &redial.Dialer{Dialer: net.Dialer{Resolver: resolver}, OnAttempt: attempts.Add}
-		require.NoError(t, hello(overTLS(d, config).DialContext, name)(t.Context()))
-		require.Len(t, attempts.All(), 1)
-		return attempts.All()[0].Duration
-	})
-
-	start := time.Now()
-	simple := &redial.Dialer{
-		Dialer:   net.Dialer{Timeout: 4 * time.Second},
-		DialFunc: (&tls.Dialer{NetDialer: &net.Dialer{Resolver: resolver}, Config: config}).DialContext,
-	}
-	require.NoError(t, hello(simple.DialContext, name)(t.Context()))
-	assert.Greater(t, time.Since(start), time.Second)
-	t.Logf("overTLS: %v; tls.Dialer as DialFunc, with a Timeout of 4s: %v", ours, time.Since(start))
-}
-
-func TestGate(t *testing.T) {
-	t.Parallel()
-	address := kit.FreeAddress(t)
-	kit.Storm(t, false, func(t *testing.T, d *redial.Dialer) func(context.Context) error {
-		return hello(overTLS(d, new(tls.Config)).DialContext, address)
-	})
+func TestSuite(t *testing.T) {
+	dir := kit.Dir(t, "")
+	config := kit.NewCertificate(t, dir).Client
+	kit.Suite{
+		Client: "crypto/tls",
+		Server: func(t *testing.T) (*kit.Server, string) { return newServer(t, dir) },
+		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
+			return hello((&tls.Dialer{NetDialer: d, Config: config}).DialContext, addresses[0])
+		},
+		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
+			return hello(overTLS(d, config).DialContext, addresses[0])
+		},
+	}.Run(t)
 }
 
 // TestHandshake tries servers that accept, and what comes of the handshake.
 func TestHandshake(t *testing.T) {
 	t.Parallel()
-	server, address, config := newServer(t)
+	dir := kit.Dir(t, "")
+	config := kit.NewCertificate(t, dir).Client
+	server, address := newServer(t, dir)
 	server.Start(t)
-	dialers := func(config *tls.Config, d *redial.Dialer) map[string]*redial.Dialer {
-		simple := *d
-		simple.DialFunc = newDialer(config).DialFunc
-		return map[string]*redial.Dialer{"DialFunc": &simple, "overTLS": overTLS(d, config)}
-	}
 
 	t.Run("a certificate that nobody trusts", func(t *testing.T) {
-		for name, d := range dialers(new(tls.Config), &redial.Dialer{Logger: zap.NewNop()}) {
+		for name, way := range ways {
+			d := way(&redial.Dialer{Logger: zap.NewNop()}, new(tls.Config))
 			err := hello(d.DialContext, address)(t.Context())
 			var failed *redial.Error
 			require.ErrorAs(t, err, &failed, name)
@@ -190,14 +131,16 @@ func TestHandshake(t *testing.T) {
 
 	t.Run("no TLS", func(t *testing.T) {
 		text := testutil.Listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { io.WriteString(conn, "220 service ready\r\n") })
-		for name, d := range dialers(config, &redial.Dialer{Logger: zap.NewNop()}) {
+		for name, way := range ways {
+			d := way(&redial.Dialer{Logger: zap.NewNop()}, config)
 			err := hello(d.DialContext, text.Addr().String())(t.Context())
 			assert.Equal(t, redial.TLS, redial.Classify(err), "%s: %v", name, err)
 		}
 	})
 
 	t.Run("closes the first two connections", func(t *testing.T) {
-		for name, d := range dialers(config, &redial.Dialer{Logger: zap.NewNop()}) {
+		for name, way := range ways {
+			d := way(&redial.Dialer{Logger: zap.NewNop()}, config)
 			var accepted atomic.Int64
 			restarting := testutil.Listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) {
 				if accepted.Add(1) <= 2 {
@@ -218,7 +161,8 @@ func TestHandshake(t *testing.T) {
 	t.Run("says nothing", func(t *testing.T) {
 		silent := testutil.Listen(t, "tcp", "127.0.0.1:0", func(conn net.Conn) { io.Copy(io.Discard, conn) })
 		d := &redial.Dialer{Dialer: net.Dialer{Timeout: 100 * time.Millisecond}, MaxAttempts: 2, Logger: zap.NewNop()}
-		for name, d := range dialers(config, d) {
+		for name, way := range ways {
+			d := way(d, config)
 			err := hello(d.DialContext, silent.Addr().String())(t.Context())
 			var failed *redial.Error
 			require.ErrorAs(t, err, &failed, name)

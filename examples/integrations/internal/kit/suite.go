@@ -44,6 +44,10 @@ type Suite struct {
 	// recipe sets, and leaves the others.
 	Redial func(t *testing.T, d *redial.Dialer, addresses ...string) Operation
 
+	// Dead returns an address that the client cannot get through to, and the class of the failure. Nil means
+	// a port that refuses.
+	Dead func(t *testing.T) (address string, class redial.Class)
+
 	// Hosts says that the client knows several hosts: Alone and Redial get several addresses.
 	Hosts bool
 
@@ -112,10 +116,18 @@ func (s Suite) downAtFirst(t *testing.T) {
 	assert.True(t, ours.isNoWorse(alone), "alone: %v; with redial: %v", alone, ours)
 }
 
+// dead returns an address that nobody serves, and the class of the failure.
+func (s Suite) dead(t *testing.T) (address string, class redial.Class) {
+	if s.Dead != nil {
+		return s.Dead(t)
+	}
+	return testutil.RefusingAddress(t, "tcp4"), redial.Refused
+}
+
 // neverUp has a server that is not there.
 func (s Suite) neverUp(t *testing.T) {
 	t.Parallel()
-	address := testutil.RefusingAddress(t, "tcp4")
+	address, class := s.dead(t)
 	core, log := observer.New(zap.DebugLevel)
 	var connects Connects
 	d := &redial.Dialer{Dialer: net.Dialer{Control: connects.Control}, Logger: zap.New(core)}
@@ -126,7 +138,7 @@ func (s Suite) neverUp(t *testing.T) {
 	assert.Error(t, ours.err)
 	assert.NotErrorIs(t, ours.err, errStuck)
 	assert.LessOrEqual(t, connects.Count(), 30, "the client must not multiply the attempts")
-	assert.NotEmpty(t, log.Filter(func(e observer.LoggedEntry) bool { return e.ContextMap()["class"] == "refused" }).All())
+	assert.NotEmpty(t, log.Filter(func(e observer.LoggedEntry) bool { return e.ContextMap()["class"] == class.String() }).All())
 	if errors.Is(alone.err, syscall.ECONNREFUSED) {
 		assert.ErrorIs(t, ours.err, syscall.ECONNREFUSED, "the client alone says so")
 	}
@@ -134,8 +146,7 @@ func (s Suite) neverUp(t *testing.T) {
 		assert.ErrorContains(t, ours.err, text, "the client alone says so")
 	}
 	if !s.Untyped {
-		assert.ErrorIs(t, ours.err, syscall.ECONNREFUSED)
-		assert.Equal(t, redial.Refused, redial.Classify(ours.err))
+		assert.Equal(t, class, redial.Classify(ours.err))
 	}
 }
 
@@ -144,7 +155,7 @@ func (s Suite) gate(t *testing.T) {
 	if s.NoGate != "" {
 		t.Skip(s.NoGate)
 	}
-	address := testutil.RefusingAddress(t, "tcp4")
+	address, _ := s.dead(t)
 	without, with := Storm(t, s.Shares, func(t *testing.T, d *redial.Dialer) Operation { return s.Redial(t, d, address) })
 	s.record(t, "crowd", fmt.Sprint(without), fmt.Sprint(with))
 }
