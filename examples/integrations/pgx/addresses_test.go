@@ -149,7 +149,7 @@ func startHosts(t *testing.T) (port string) {
 	testutil.Listen(t, "tcp", at(crowded), full)
 	newClusterAt(t, at(primary)).Start(t)
 	replica := newClusterAt(t, at(standby), "-c", "hot_standby=on")
-	require.NoError(t, os.WriteFile(filepath.Join(replica.data, "standby.signal"), nil, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(replica.Data, "standby.signal"), nil, 0o600))
 	replica.Start(t)
 	return port
 }
@@ -231,7 +231,7 @@ func TestSlowDNS(t *testing.T) {
 	t.Parallel()
 	server := newCluster(t)
 	server.Start(t)
-	_, port, err := net.SplitHostPort(server.address)
+	_, port, err := net.SplitHostPort(server.Address)
 	require.NoError(t, err)
 	dns := dnstest.Start(t, kit.FreeAddress(t))
 	dns.Set("service.test", dnstest.Addrs(primary))

@@ -31,51 +31,24 @@ func TestMain(m *testing.M) {
 	testutil.Main(m)
 }
 
-// owner is the user that PostgreSQL runs as.
-const owner = "postgres"
-
-// A cluster is a PostgreSQL server with its files.
-type cluster struct {
-	*kit.Server
-	address string
-	bin     string // the directory of PostgreSQL's programs
-	data    string // the directory of its files
-}
-
 // newCluster returns a PostgreSQL server that has not been started.
-func newCluster(t *testing.T) cluster {
+func newCluster(t *testing.T) *kit.Postgres {
 	t.Helper()
 	return newClusterAt(t, kit.FreeAddress(t), "-c", "hot_standby=off")
 }
 
-func newClusterAt(t *testing.T, address string, settings ...string) cluster {
+func newClusterAt(t *testing.T, address string, settings ...string) *kit.Postgres {
 	t.Helper()
-	path := kit.Binary(t, "/usr/lib/postgresql/*/bin/postgres", "postgresql")
-	c := cluster{address: address, bin: filepath.Dir(path), data: filepath.Join(kit.Dir(t, owner), "data")}
-	kit.Run(t, owner, filepath.Join(c.bin, "initdb"), "-D", c.data, "-U", "postgres", "-A", "trust", "--no-sync", "--no-locale")
-	host, port, err := net.SplitHostPort(c.address)
-	require.NoError(t, err)
-	c.Server = &kit.Server{
-		Path: path,
-		Args: append([]string{"-D", c.data, "-h", host, "-p", port, "-k", "", "-c", "fsync=off", "-c", "max_connections=200"}, settings...),
-		User: owner,
-		Ready: func(ctx context.Context) error {
-			conn, err := pgx.Connect(ctx, connString(c.address, ""))
-			if err != nil {
-				return err
-			}
-			return conn.Close(ctx)
-		},
-	}
-	return c
+	return kit.NewPostgres(t, address, func(ctx context.Context, connString string) error {
+		conn, err := pgx.Connect(ctx, connString)
+		if err != nil {
+			return err
+		}
+		return conn.Close(ctx)
+	}, settings...)
 }
 
-// connString returns the connection string of the server at address. Settings in more take
-// precedence.
-func connString(address, more string) string {
-	host, port, _ := net.SplitHostPort(address)
-	return "user=postgres dbname=postgres sslmode=disable host=" + host + " port=" + port + " " + more
-}
+var connString = kit.PostgresConnString
 
 // configFor returns the configuration of a connection through d.
 func configFor(t *testing.T, d *redial.Dialer, connString string) *pgx.ConnConfig {
@@ -170,7 +143,7 @@ func TestDownAtFirst(t *testing.T) {
 			continue
 		}
 		d := &redial.Dialer{Classifier: startingUp, Logger: zap.NewNop()}
-		do, result := way(t, d, connString(server.address, "")), make(chan error, 1)
+		do, result := way(t, d, connString(server.Address, "")), make(chan error, 1)
 		results[name] = result
 		go func() {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -190,7 +163,7 @@ func TestDownAtFirst(t *testing.T) {
 func TestStartingUp(t *testing.T) {
 	t.Parallel()
 	server := newCluster(t)
-	require.NoError(t, os.WriteFile(filepath.Join(server.data, "standby.signal"), nil, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(server.Data, "standby.signal"), nil, 0o600))
 	ready := server.Ready
 	server.Ready = func(ctx context.Context) error {
 		err := ready(ctx)
@@ -204,12 +177,12 @@ func TestStartingUp(t *testing.T) {
 	// A dial alone succeeds, so that the program sees the error at once.
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	plain := configFor(t, &redial.Dialer{Logger: zap.NewNop()}, connString(server.address, ""))
+	plain := configFor(t, &redial.Dialer{Logger: zap.NewNop()}, connString(server.Address, ""))
 	_, err := pgx.ConnectConfig(ctx, plain)
 	var e *pgconn.PgError
 	require.ErrorAs(t, err, &e)
 	assert.Equal(t, "57P03", e.Code)
-	err = byPool(t, &redial.Dialer{Classifier: startingUp, Logger: zap.NewNop()}, connString(server.address, ""))(ctx)
+	err = byPool(t, &redial.Dialer{Classifier: startingUp, Logger: zap.NewNop()}, connString(server.Address, ""))(ctx)
 	require.ErrorAs(t, err, &e)
 	assert.Equal(t, "57P03", e.Code)
 
@@ -217,7 +190,7 @@ func TestStartingUp(t *testing.T) {
 	for _, name := range []string{"connect", "acquire", "database/sql"} {
 		var attempts kit.Attempts
 		d := &redial.Dialer{Classifier: startingUp, Logger: zap.NewNop(), OnAttempt: attempts.Add}
-		do := ways[name](t, d, connString(server.address, ""))
+		do := ways[name](t, d, connString(server.Address, ""))
 		waiting.Go(func() {
 			assert.NoError(t, do(ctx), name)
 			refused := 0
@@ -231,14 +204,14 @@ func TestStartingUp(t *testing.T) {
 		})
 	}
 	time.Sleep(1500 * time.Millisecond)
-	kit.Run(t, owner, filepath.Join(server.bin, "pg_ctl"), "promote", "-D", server.data)
+	kit.Run(t, kit.PostgresUser, filepath.Join(server.Bin, "pg_ctl"), "promote", "-D", server.Data)
 	waiting.Wait()
 }
 
 func TestOutage(t *testing.T) {
 	server := newCluster(t)
 	server.Start(t)
-	to := connString(server.address, "")
+	to := connString(server.Address, "")
 	contender := func(name string, do operation) *kit.Contender { return &kit.Contender{Name: name, Do: do} }
 	dialer := func(g *redial.Gate) *redial.Dialer {
 		return &redial.Dialer{Dialer: net.Dialer{Timeout: 3 * time.Second}, Gate: g, Classifier: startingUp, Logger: zap.NewNop()}
@@ -338,7 +311,7 @@ func TestHosts(t *testing.T) {
 		return ctx
 	}
 
-	hosts := connString(server.address, "host=127.0.0.3,127.0.0.1")
+	hosts := connString(server.Address, "host=127.0.0.3,127.0.0.1")
 	for _, way := range []string{"connect", "acquire", "database/sql"} {
 		t.Run("list of hosts, "+way, func(t *testing.T) {
 			var attempts kit.Attempts
@@ -357,7 +330,7 @@ func TestHosts(t *testing.T) {
 
 	t.Run("sslmode=prefer", func(t *testing.T) {
 		d := &redial.Dialer{Logger: zap.NewNop(), MaxAttempts: 1}
-		assert.NoError(t, byPool(t, d, connString(server.address, "sslmode=prefer"))(t.Context()))
+		assert.NoError(t, byPool(t, d, connString(server.Address, "sslmode=prefer"))(t.Context()))
 	})
 }
 
