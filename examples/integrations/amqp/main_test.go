@@ -67,19 +67,6 @@ func newDialer() *redial.Dialer {
 	return &redial.Dialer{MaxElapsed: time.Minute, Logger: zap.NewNop()} // RabbitMQ boots slowly
 }
 
-func TestDownAtFirst(t *testing.T) {
-	t.Parallel()
-	server, address := newServer(t)
-	server.LaunchAfter(t, 2*time.Second)
-	conn, err := connect(t.Context(), newDialer(), urlOf(address))
-	require.NoError(t, err)
-	assert.NoError(t, conn.Close())
-
-	// RabbitMQ boots slowly, so other tests use the same broker.
-	t.Run("dead first address", func(t *testing.T) { testDeadFirstAddress(t, address) })
-	t.Run("wrong password", func(t *testing.T) { testWrongPassword(t, address) })
-}
-
 // A link keeps a connection, and connects again when it is closed. amqp091 leaves this to the program.
 type link struct {
 	connect func(context.Context) (*amqp.Connection, error)
@@ -116,50 +103,31 @@ func (l *link) work(ctx context.Context) error {
 	return channel.ExchangeDeclarePassive("amq.direct", amqp.ExchangeDirect, true, false, false, false, nil)
 }
 
-func newContender(t *testing.T, name string, connect func(context.Context) (*amqp.Connection, error)) *kit.Contender {
-	l := &link{connect: connect}
-	t.Cleanup(func() {
-		if l.conn != nil {
-			l.conn.Close()
-		}
-	})
-	return &kit.Contender{Name: name, Do: l.work, PerOp: 30 * time.Second}
-}
-
-func TestOutage(t *testing.T) {
-	t.Parallel()
-	server, address := newServer(t)
-	server.Start(t)
-	plain := newContender(t, "net.Dialer", func(context.Context) (*amqp.Connection, error) {
-		return amqp.Dial(urlOf(address))
-	})
-	d := newDialer()
-	ours := newContender(t, "redial", func(ctx context.Context) (*amqp.Connection, error) {
-		return connect(ctx, d, urlOf(address))
-	})
-	kit.Outage(t, server, plain, ours)
-	assert.Less(t, ours.Failed.Load(), plain.Failed.Load())
-	assert.LessOrEqual(t, ours.Failed.Load(), int64(30), "only what is in flight fails when the broker dies")
-}
-
-func TestNeverUp(t *testing.T) {
-	t.Parallel()
-	address := testutil.RefusingAddress(t, "tcp")
-	var connects kit.Connects
-	d := newDialer()
-	d.Control = connects.Control
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	start := time.Now()
-	_, err := connect(ctx, d, urlOf(address))
-	took := time.Since(start)
-	t.Log(took, err)
-	var failed *redial.Error
-	require.ErrorAs(t, err, &failed)
-	assert.Equal(t, redial.Refused, failed.Class)
-	assert.ErrorIs(t, err, context.DeadlineExceeded)
-	assert.Less(t, took, 3*time.Second)
-	assert.Equal(t, failed.Attempts, connects.Count(), "the retries must not multiply")
+func TestSuite(t *testing.T) {
+	working := func(t *testing.T, connect func(ctx context.Context) (*amqp.Connection, error)) kit.Operation {
+		l := &link{connect: connect}
+		t.Cleanup(func() {
+			if l.conn != nil {
+				l.conn.Close()
+			}
+		})
+		return l.work
+	}
+	kit.Suite{
+		Client:   "RabbitMQ",
+		Server:   newServer,
+		Patience: time.Minute, // RabbitMQ boots slowly
+		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
+			return working(t, func(context.Context) (*amqp.Connection, error) {
+				return amqp.DialConfig(urlOf(addresses[0]), amqp.Config{Dial: d.Dial})
+			})
+		},
+		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
+			d.MaxElapsed = newDialer().MaxElapsed
+			return working(t, func(ctx context.Context) (*amqp.Connection, error) { return connect(ctx, d, urlOf(addresses[0])) })
+		},
+		Shares: true,
+	}.Run(t)
 }
 
 // A broker that accepts and says nothing.
@@ -212,58 +180,17 @@ func TestBrokerThatDrops(t *testing.T) {
 	assert.Equal(t, 3, failed.Attempts)
 }
 
-func testDeadFirstAddress(t *testing.T, address string) {
-	resolver, name := kit.DeadFirst(t, address)
-	kit.Promptly(t, func() time.Duration {
-		var attempts kit.Attempts
-		d := newDialer()
-		d.Resolver, d.OnAttempt = resolver, attempts.Add
-		conn, err := connect(t.Context(), d, urlOf(name))
-		require.NoError(t, err)
-		assert.NoError(t, conn.Close())
-		all := attempts.All()
-		require.Len(t, all, 2, "the dial's, and that of Do, which includes the handshakes")
-		return all[0].Duration
-	})
-
-	plain := &net.Dialer{Resolver: resolver, Timeout: 4 * time.Second} // half of it for each address
-	start := time.Now()
-	conn, err := amqp.DialConfig(urlOf(name), amqp.Config{Dial: plain.Dial})
-	require.NoError(t, err)
-	assert.Greater(t, time.Since(start), time.Second)
-	assert.NoError(t, conn.Close())
-}
-
 // What the broker says is of class unknown, and not retried.
-func testWrongPassword(t *testing.T, address string) {
+func TestWrongPassword(t *testing.T) {
+	t.Parallel()
+	server, address := newServer(t)
+	server.Start(t)
 	_, err := connect(t.Context(), newDialer(), "amqp://guest:wrong@"+address+"/")
 	var failed *redial.Error
 	require.ErrorAs(t, err, &failed)
 	assert.Equal(t, redial.Unknown, failed.Class)
 	assert.Equal(t, 1, failed.Attempts)
 	assert.ErrorIs(t, err, amqp.ErrCredentials)
-}
-
-func TestGate(t *testing.T) {
-	t.Parallel()
-	address := testutil.RefusingAddress(t, "tcp")
-	count := func(gate *redial.Gate) int {
-		var connects kit.Connects
-		d := newDialer()
-		d.Control, d.Gate = connects.Control, gate
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		defer cancel()
-		for _, err := range testutil.Crowd(50, func(int) error {
-			_, err := connect(ctx, d, urlOf(address))
-			return err
-		}) {
-			assert.Equal(t, redial.Refused, redial.Classify(errors.Unwrap(err)))
-		}
-		return connects.Count()
-	}
-	without, with := count(nil), count(new(redial.Gate))
-	t.Logf("connects: %d without a Gate, %d with a Gate", without, with)
-	assert.Less(t, with, without/2)
 }
 
 // A consumer outlives the broker, and gets what it had not acknowledged once more.

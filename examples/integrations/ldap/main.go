@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -27,12 +28,15 @@ func connect(ctx context.Context, d *redial.Dialer, address string, bind func(*l
 		conn := ldap.NewConn(raw, false) // true if raw is a *tls.Conn
 		conn.SetTimeout(5 * time.Second)
 		conn.Start()
-		return conn, bind(conn) // Do closes conn if bind fails
+		err = bind(conn)
+		if err != nil && conn.IsClosing() { // the connection broke: go-ldap keeps the text of the cause only
+			err = fmt.Errorf("%w: %w", err, io.ErrUnexpectedEOF)
+		}
+		return conn, err // Do closes conn if bind fails
 	})
 }
 
-// classify is the Classifier of a Dialer that retries while the server is busy. A server that drops
-// the connection during the bind is not retried: go-ldap has the cause as text only.
+// classify is the Classifier of a Dialer that retries while the server is busy.
 func classify(err error) redial.Class {
 	if ldap.IsErrorAnyOf(err, ldap.LDAPResultBusy, ldap.LDAPResultUnavailable) {
 		return redial.Refused

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
 	"testing"
 	"time"
 
@@ -18,9 +17,51 @@ import (
 	"github.com/seed-33f8b841/redial/examples/integrations/internal/kit"
 )
 
-func TestMain(m *testing.M) {
-	kit.InParallel()
-	os.Exit(m.Run())
+func TestMain(m *testing.M) { kit.Main(m, serveAll) }
+
+// serveAll answers each bind with a success, and knows no other request.
+func serveAll(address string) error {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		go answer(conn, ldap.LDAPResultSuccess)
+	}
+}
+
+func TestSuite(t *testing.T) {
+	kit.Suite{
+		Client: "LDAP",
+		Server: func(t *testing.T) (*kit.Server, string) {
+			address := kit.FreeAddress(t)
+			return kit.Self(t, address), address
+		},
+		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
+			return func(context.Context) error {
+				conn, err := ldap.DialURL("ldap://"+addresses[0], ldap.DialWithDialer(d))
+				if err != nil {
+					return err
+				}
+				defer conn.Close()
+				return anonymously(conn)
+			}
+		},
+		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
+			d.Classifier = classify
+			return func(ctx context.Context) error {
+				conn, err := connect(ctx, d, addresses[0], anonymously)
+				if err != nil {
+					return err
+				}
+				return conn.Close()
+			}
+		},
+	}.Run(t)
 }
 
 // serve answers each connection's bind with the next of the results, and the later ones with the
@@ -86,16 +127,6 @@ func TestDownAtFirst(t *testing.T) {
 	}
 	assert.Equal(t, 2, busy)
 	assert.Greater(t, len(all), 3, "attempts at a server that was down")
-}
-
-func TestNeverThere(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	_, err := connect(ctx, newDialer(new(kit.Attempts)), kit.FreeAddress(t), anonymously)
-	var e *redial.Error
-	require.ErrorAs(t, err, &e)
-	assert.Equal(t, redial.Refused, e.Class)
 }
 
 // A wrong password is not retried.

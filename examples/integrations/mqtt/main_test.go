@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -66,50 +65,36 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-func publishing(client mqtt.Client) func(context.Context) error {
-	return func(ctx context.Context) error { return publish(ctx, client) }
-}
-
-func TestDownAtFirst(t *testing.T) {
-	t.Parallel()
-	server, address := newServer(t)
-	time.AfterFunc(2*time.Second, func() { server.Launch(t) })
-	client := open(t, newDialer(zap.NewNop()), address)
-	assert.NoError(t, publish(within(t, 10*time.Second), client))
-}
-
-func TestOutage(t *testing.T) {
-	t.Parallel()
-	server, address := newServer(t)
-	server.Start(t)
-	plain := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + address))
-	token := plain.Connect()
-	token.Wait()
-	require.NoError(t, token.Error())
-	t.Cleanup(func() { plain.Disconnect(0) })
-	a := &kit.Contender{Name: "net.Dialer", Do: publishing(plain)}
-	b := &kit.Contender{Name: "redial", Do: publishing(open(t, newDialer(zap.NewNop()), address))}
-	kit.Outage(t, server, a, b)
-	// A message that was being written when the broker died fails. There is one for each goroutine.
-	assert.LessOrEqual(t, b.Failed.Load(), int64(10))
-	assert.Less(t, b.Slowest(), 5*time.Second)
-}
-
-func TestNeverUp(t *testing.T) {
-	t.Parallel()
-	address := kit.FreeAddress(t)
-	var connects kit.Connects
-	d := newDialer(zap.NewNop())
-	d.Control = connects.Control
-	ctx := within(t, 2*time.Second)
-	_, err := connect(ctx, t.Context(), d, address)
-	assert.NoError(t, ctx.Err(), "it fails in time to tell why")
-	t.Log(err)
-	var failed *redial.Error
-	require.ErrorAs(t, err, &failed)
-	assert.Equal(t, redial.Refused, failed.Class)
-	assert.ErrorIs(t, err, syscall.ECONNREFUSED)
-	assert.Equal(t, failed.Attempts, connects.Count(), "the client must not multiply the attempts")
+func TestSuite(t *testing.T) {
+	kit.Suite{
+		Client: "MQTT",
+		Server: newServer,
+		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
+			return kit.Keep(func(ctx context.Context) (mqtt.Client, error) {
+				client := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + addresses[0]).SetDialer(d))
+				t.Cleanup(func() { client.Disconnect(0) })
+				token := client.Connect()
+				select {
+				case <-token.Done():
+					return client, token.Error()
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
+			}, publish)
+		},
+		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
+			recipe := newDialer(d.Logger)
+			d.Timeout, d.MaxElapsed = recipe.Timeout, recipe.MaxElapsed
+			return kit.Keep(func(ctx context.Context) (mqtt.Client, error) {
+				client, err := connect(ctx, t.Context(), d, addresses[0])
+				if err == nil {
+					t.Cleanup(func() { client.Disconnect(0) })
+				}
+				return client, err
+			}, publish)
+		},
+		Shares: true,
+	}.Run(t)
 }
 
 // The broker dies for good while the client is connected. The program sees only that its time is up: the
@@ -176,52 +161,6 @@ func TestSilentBroker(t *testing.T) {
 	t.Log(err)
 	assert.Equal(t, redial.Timeout, redial.Classify(err))
 	assert.Less(t, time.Since(start), 4*time.Second)
-}
-
-func TestDeadFirstAddress(t *testing.T) {
-	t.Parallel()
-	server, address := newServer(t)
-	server.Start(t)
-	resolver, name := kit.DeadFirst(t, address)
-	var attempts kit.Attempts
-	d := newDialer(zap.NewNop())
-	d.Resolver, d.OnAttempt = resolver, attempts.Add
-	require.NoError(t, publish(within(t, 10*time.Second), open(t, d, name)))
-	for _, a := range attempts.All() {
-		assert.NoError(t, a.Err)
-		assert.Less(t, a.Duration, 500*time.Millisecond)
-	}
-
-	start := time.Now()
-	plain := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + name).
-		SetDialer(&net.Dialer{Resolver: resolver, Timeout: 5 * time.Second}))
-	token := plain.Connect()
-	token.Wait()
-	require.NoError(t, token.Error())
-	plain.Disconnect(0)
-	t.Logf("redial took %v, net.Dialer %v", attempts.All()[0].Duration, time.Since(start))
-	assert.Greater(t, time.Since(start), time.Second)
-}
-
-func TestGate(t *testing.T) {
-	t.Parallel()
-	address := kit.FreeAddress(t)
-	connects := func(gate *redial.Gate) int {
-		var connects kit.Connects
-		d := newDialer(zap.NewNop())
-		d.Control, d.Gate = connects.Control, gate
-		ctx := within(t, 2*time.Second)
-		for _, err := range testutil.Crowd(50, func(int) error {
-			_, err := connect(ctx, t.Context(), d, address)
-			return err
-		}) {
-			assert.ErrorIs(t, err, syscall.ECONNREFUSED)
-		}
-		return connects.Count()
-	}
-	without, with := connects(nil), connects(new(redial.Gate))
-	t.Logf("%d connects without a Gate, %d with one", without, with)
-	assert.Less(t, 3*with, without)
 }
 
 // The broker accepts and closes for ever.

@@ -18,7 +18,6 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/examples/integrations/internal/kit"
-	"github.com/seed-33f8b841/redial/internal/dnstest"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
@@ -96,96 +95,32 @@ var ways = map[string]func(*testing.T, *redial.Dialer, string) operation{
 	},
 }
 
-func TestDownAtFirst(t *testing.T) {
-	t.Parallel()
-	server, address := newServer(t)
-	results := map[string]chan error{}
+func TestSuite(t *testing.T) {
 	for name, way := range ways {
-		do, result := way(t, &redial.Dialer{Classifier: notReady, Logger: zap.NewNop()}, address), make(chan error, 1)
-		results[name] = result
-		go func() {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			defer cancel()
-			result <- do(ctx)
-		}()
-	}
-	time.Sleep(2 * time.Second)
-	server.Launch(t)
-	for name, result := range results {
-		assert.NoError(t, <-result, name)
-	}
-}
-
-func TestOutage(t *testing.T) {
-	server, address := newServer(t)
-	server.Start(t)
-	db, err := sql.Open("mysql", "root@tcp("+address+")/")
-	plain := &kit.Contender{Name: "net.Dialer", Do: execIn(t, db, err)}
-	dialer := func() *redial.Dialer {
-		return &redial.Dialer{Dialer: net.Dialer{Timeout: 3 * time.Second}, Gate: new(redial.Gate), Classifier: notReady, Logger: zap.NewNop()}
-	}
-	dial := &kit.Contender{Name: "redial, dial", Do: ways["dial"](t, dialer(), address)}
-	login := &kit.Contender{Name: "redial, login", Do: ways["login"](t, dialer(), address)}
-	kit.Outage(t, server, plain, dial, login)
-	assert.Less(t, dial.Failed.Load(), plain.Failed.Load()/4)
-	assert.Less(t, login.Failed.Load(), plain.Failed.Load()/4)
-}
-
-func TestNeverUp(t *testing.T) {
-	t.Parallel()
-	for name, way := range ways {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var connects kit.Connects
-			d := &redial.Dialer{Dialer: net.Dialer{Control: connects.Control}, Classifier: notReady, Logger: zap.NewNop()}
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-			defer cancel()
-			start := time.Now()
-			err := way(t, d, testutil.RefusingAddress(t, "tcp4"))(ctx)
-			assert.Less(t, time.Since(start), 2500*time.Millisecond)
-			t.Log(err)
-			var failed *redial.Error
-			require.ErrorAs(t, err, &failed)
-			assert.Equal(t, redial.Refused, failed.Class)
-			assert.Greater(t, connects.Count(), 2)
-			assert.LessOrEqual(t, connects.Count(), failed.Attempts, "the client must not multiply the retries")
-		})
+		t.Run(name, kit.Suite{
+			Client: "MySQL, " + name + " retried",
+			Server: newServer,
+			Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
+				config := mysql.NewConfig()
+				config.User, config.Net, config.Addr, config.DialFunc = "root", "tcp", addresses[0], d.DialContext
+				connector, err := mysql.NewConnector(config)
+				require.NoError(t, err)
+				return execIn(t, sql.OpenDB(connector), nil)
+			},
+			Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
+				d.Timeout, d.Classifier = 3*time.Second, notReady
+				return way(t, d, addresses[0])
+			},
+		}.Run)
 	}
 }
 
 // TestRunningServer has what can be tested on one server that runs all the time.
 func TestRunningServer(t *testing.T) {
 	server, address := newServer(t)
-	resolver, name := kit.DeadFirst(t, address) // while the machine is not busy yet
 	t.Parallel()
 	server.Start(t)
 
-	t.Run("dead first address", func(t *testing.T) {
-		kit.Promptly(t, func() time.Duration {
-			var attempts kit.Attempts
-			d := &redial.Dialer{Dialer: net.Dialer{Resolver: resolver}, Logger: zap.NewNop(), OnAttempt: attempts.Add}
-			require.NoError(t, ways["dial"](t, d, name)(t.Context()))
-			require.Len(t, attempts.All(), 1)
-			return attempts.All()[0].Duration
-		})
-	})
-	t.Run("dead first address, with net.Dialer", func(t *testing.T) {
-		t.Parallel()
-		plain := &net.Dialer{Resolver: resolver}
-		config := mysql.NewConfig()
-		config.User, config.Net, config.Addr, config.DialFunc = "root", "tcp", name, plain.DialContext
-		inner, err := mysql.NewConnector(config)
-		require.NoError(t, err)
-		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
-		defer cancel()
-		assert.Error(t, execIn(t, sql.OpenDB(inner), nil)(ctx))
-	})
-	t.Run("refused first address", func(t *testing.T) {
-		dns := dnstest.Start(t, "127.0.0.1:0")
-		dns.Set("service.test", dnstest.Addrs("127.0.0.3", "127.0.0.1"))
-		d := &redial.Dialer{Dialer: net.Dialer{Resolver: dns.Resolver()}, Logger: zap.NewNop(), MaxAttempts: 1}
-		assert.NoError(t, ways["dial"](t, d, name)(t.Context()))
-	})
 	t.Run("Config.DialFunc", func(t *testing.T) {
 		config := mysql.NewConfig()
 		var attempts kit.Attempts
@@ -292,15 +227,4 @@ func TestDeadServer(t *testing.T) {
 		assert.Eventually(t, func() bool { return crowd.Dials.InFlight() == 0 && db.Stats().OpenConnections == 0 },
 			20*time.Second, 10*time.Millisecond, "four dials go on, one after the other, each for MaxElapsed")
 	})
-}
-
-func TestGate(t *testing.T) {
-	t.Parallel()
-	for name, way := range ways {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			address := testutil.RefusingAddress(t, "tcp4")
-			kit.Storm(t, false, func(t *testing.T, d *redial.Dialer) operation { return way(t, d, address) })
-		})
-	}
 }

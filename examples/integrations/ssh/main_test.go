@@ -12,7 +12,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -44,9 +43,25 @@ func newKey(t *testing.T, file string) ssh.Signer {
 	return signer
 }
 
-// newServer returns an SSH server that has not been started, and the configuration of a client that it
+// newKeys writes the keys of a server to a directory, and returns the configuration of a client that the server
 // admits.
-func newServer(t *testing.T, options string) (*kit.Server, string, *ssh.ClientConfig) {
+func newKeys(t *testing.T) (dir string, config *ssh.ClientConfig) {
+	t.Helper()
+	dir = kit.Dir(t, "")
+	hostKey := newKey(t, filepath.Join(dir, "host"))
+	userKey := newKey(t, filepath.Join(dir, "user"))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "authorized_keys"), ssh.MarshalAuthorizedKey(userKey.PublicKey()), 0o600))
+	me, err := user.Current()
+	require.NoError(t, err)
+	return dir, &ssh.ClientConfig{
+		User:            me.Username,
+		Auth:            []ssh.AuthMethod{ssh.PublicKeys(userKey)},
+		HostKeyCallback: ssh.FixedHostKey(hostKey.PublicKey()),
+	}
+}
+
+// newServer returns an SSH server that has not been started. Its keys are in dir.
+func newServer(t *testing.T, dir string, config *ssh.ClientConfig, options string) (*kit.Server, string) {
 	t.Helper()
 	path := kit.Binary(t, "/usr/sbin/sshd", "openssh-server")
 	if os.Getuid() == 0 {
@@ -55,30 +70,18 @@ func newServer(t *testing.T, options string) (*kit.Server, string, *ssh.ClientCo
 	address := kit.FreeAddress(t)
 	host, port, err := net.SplitHostPort(address)
 	require.NoError(t, err)
-	dir := kit.Dir(t, "")
-	hostKey := newKey(t, filepath.Join(dir, "host"))
-	userKey := newKey(t, filepath.Join(dir, "user"))
-	authorized := filepath.Join(dir, "authorized_keys")
-	require.NoError(t, os.WriteFile(authorized, ssh.MarshalAuthorizedKey(userKey.PublicKey()), 0o600))
-	file := filepath.Join(dir, "sshd_config")
-	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, `ListenAddress %s
-Port %s
-HostKey %s/host
-AuthorizedKeysFile %s
+	file := filepath.Join(kit.Dir(t, ""), "sshd_config")
+	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, `ListenAddress %[1]s
+Port %[2]s
+HostKey %[3]s/host
+AuthorizedKeysFile %[3]s/authorized_keys
 PidFile none
 UsePAM yes
 StrictModes no
 PermitRootLogin prohibit-password
 PasswordAuthentication no
-%s
-`, host, port, dir, authorized, options), 0o600))
-	me, err := user.Current()
-	require.NoError(t, err)
-	config := &ssh.ClientConfig{
-		User:            me.Username,
-		Auth:            []ssh.AuthMethod{ssh.PublicKeys(userKey)},
-		HostKeyCallback: ssh.FixedHostKey(hostKey.PublicKey()),
-	}
+%[4]s
+`, host, port, dir, options), 0o600))
 	return &kit.Server{
 		Path: path,
 		Args: []string{"-D", "-e", "-f", file},
@@ -89,7 +92,7 @@ PasswordAuthentication no
 			}
 			return err
 		},
-	}, address, config
+	}, address
 }
 
 func within(t *testing.T, d time.Duration) context.Context {
@@ -138,62 +141,42 @@ func echo(ctx context.Context, dial func(context.Context, string, string) (net.C
 	return err
 }
 
-func TestDownAtFirst(t *testing.T) {
-	t.Parallel()
-	server, address, config := newServer(t, "")
-	time.AfterFunc(2*time.Second, func() { server.Launch(t) })
-	d := newTunnelTo(t, quiet(), address, config)
-	assert.NoError(t, echo(within(t, 20*time.Second), d.DialContext, newEcho(t)))
-}
-
-func TestOutage(t *testing.T) {
-	t.Parallel()
-	server, address, config := newServer(t, "")
-	server.Start(t)
+func TestSuite(t *testing.T) {
+	dir, config := newKeys(t)
 	target := newEcho(t)
-	plain := tunnelBy(t, func(context.Context) (*ssh.Client, error) { return ssh.Dial("tcp", address, config) })
-	ours := newTunnelTo(t, quiet(), address, config)
-	a := &kit.Contender{Name: "net.Dialer", Do: func(ctx context.Context) error { return echo(ctx, plain.DialContext, target) }}
-	b := &kit.Contender{Name: "redial", Do: func(ctx context.Context) error { return echo(ctx, ours.DialContext, target) }}
-	kit.Outage(t, server, a, b)
-	assert.Less(t, b.Failed.Load(), a.Failed.Load())
-	// A connection through the server dies with it. There is one for each goroutine.
-	assert.LessOrEqual(t, b.Failed.Load(), int64(10))
-}
-
-func TestNeverUp(t *testing.T) {
-	t.Parallel()
-	address := kit.FreeAddress(t)
-	var connects kit.Connects
-	d := quiet()
-	d.Control = connects.Control
-	for name, dial := range map[string]func(context.Context) error{
-		"the server": func(ctx context.Context) error {
-			_, err := connect(ctx, d, address, &ssh.ClientConfig{})
-			return err
-		},
-		"through it": func(ctx context.Context) error {
-			_, err := newTunnelTo(t, d, address, &ssh.ClientConfig{}).DialContext(ctx, "tcp", "target.test:1")
-			return err
-		},
-	} {
-		before := connects.Count()
-		ctx := within(t, 2*time.Second)
-		err := dial(ctx)
-		assert.NoError(t, ctx.Err(), "it fails in time to tell why")
-		t.Log(name, err)
-		var failed *redial.Error
-		require.ErrorAs(t, err, &failed)
-		assert.Equal(t, redial.Refused, failed.Class)
-		assert.ErrorIs(t, err, syscall.ECONNREFUSED)
-		assert.Equal(t, failed.Attempts, connects.Count()-before, "the tunnel must not multiply the attempts")
+	through := func(dial func(context.Context, string, string) (net.Conn, error)) kit.Operation {
+		return func(ctx context.Context) error { return echo(ctx, dial, target) }
 	}
+	kit.Suite{
+		Client: "SSH",
+		Server: func(t *testing.T) (*kit.Server, string) { return newServer(t, dir, config, "") },
+		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
+			return through(tunnelBy(t, func(ctx context.Context) (*ssh.Client, error) {
+				conn, err := d.DialContext(ctx, "tcp", addresses[0])
+				if err != nil {
+					return nil, err
+				}
+				stop := context.AfterFunc(ctx, func() { conn.Close() })
+				defer stop()
+				c, channels, requests, err := ssh.NewClientConn(conn, addresses[0], config)
+				if err != nil {
+					return nil, err
+				}
+				return ssh.NewClient(c, channels, requests), nil
+			}).DialContext)
+		},
+		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
+			d.Timeout = quiet().Timeout
+			return through(newTunnelTo(t, d, addresses[0], config).DialContext)
+		},
+	}.Run(t)
 }
 
 // The SSH server is up, and its target is not: what it says gets a class.
 func TestTargetNeverUp(t *testing.T) {
 	t.Parallel()
-	server, address, config := newServer(t, "PermitOpen 127.0.0.1:* localhost:*")
+	dir, config := newKeys(t)
+	server, address := newServer(t, dir, config, "PermitOpen 127.0.0.1:* localhost:*")
 	server.Start(t)
 	d := newTunnelTo(t, quiet(), address, config)
 	for _, test := range []struct {
@@ -215,7 +198,8 @@ func TestTargetNeverUp(t *testing.T) {
 // Neither a wrong key nor a wrong host key will get better.
 func TestWrongKey(t *testing.T) {
 	t.Parallel()
-	server, address, config := newServer(t, "")
+	dir, config := newKeys(t)
+	server, address := newServer(t, dir, config, "")
 	server.Start(t)
 	stranger := newKey(t, filepath.Join(t.TempDir(), "key"))
 	wrongUser, wrongHost := *config, *config
@@ -234,7 +218,8 @@ func TestWrongKey(t *testing.T) {
 // sshd drops connections beyond MaxStartups that have not logged in yet.
 func TestMaxStartups(t *testing.T) {
 	t.Parallel()
-	server, address, config := newServer(t, "MaxStartups 2")
+	dir, config := newKeys(t)
+	server, address := newServer(t, dir, config, "MaxStartups 2")
 	server.Start(t)
 	ctx := within(t, 30*time.Second)
 	failures := func(dial func() (*ssh.Client, error)) (n int) {
@@ -275,7 +260,8 @@ func TestSilentServer(t *testing.T) {
 // keepalive, and connects anew.
 func TestSilentDeath(t *testing.T) {
 	t.Parallel()
-	server, address, config := newServer(t, "")
+	dir, config := newKeys(t)
+	server, address := newServer(t, dir, config, "")
 	server.Start(t)
 	var conns atomic.Int64
 	lost := make(chan struct{})
@@ -315,51 +301,4 @@ func TestSilentDeath(t *testing.T) {
 	close(lost)
 	assert.NoError(t, echo(within(t, 10*time.Second), dialer.DialContext, target))
 	assert.EqualValues(t, 2, conns.Load())
-}
-
-func TestDeadFirstAddress(t *testing.T) {
-	t.Parallel()
-	server, address, config := newServer(t, "")
-	server.Start(t)
-	resolver, name := kit.DeadFirst(t, address)
-	d := quiet()
-	d.Resolver = resolver
-	var took time.Duration
-	d.OnAttempt = func(_ context.Context, a redial.Attempt) {
-		if a.Addrs != nil { // of the dial within the attempt
-			took = a.Duration
-		}
-	}
-	client, err := connect(within(t, 10*time.Second), d, name, config)
-	require.NoError(t, err)
-	client.Close()
-	start := time.Now()
-	conn, err := (&net.Dialer{Resolver: resolver, Timeout: 5 * time.Second}).DialContext(t.Context(), "tcp", name)
-	require.NoError(t, err)
-	conn.Close()
-	t.Logf("redial took %v, net.Dialer %v", took, time.Since(start))
-	assert.NotZero(t, took)
-	assert.Less(t, took, 500*time.Millisecond)
-	assert.Greater(t, time.Since(start), time.Second)
-}
-
-func TestGate(t *testing.T) {
-	t.Parallel()
-	address := kit.FreeAddress(t)
-	connects := func(gate *redial.Gate) int {
-		var connects kit.Connects
-		d := quiet()
-		d.Control, d.Gate = connects.Control, gate
-		ctx := within(t, 2*time.Second)
-		for _, err := range testutil.Crowd(50, func(int) error {
-			_, err := connect(ctx, d, address, &ssh.ClientConfig{})
-			return err
-		}) {
-			assert.ErrorIs(t, err, syscall.ECONNREFUSED)
-		}
-		return connects.Count()
-	}
-	without, with := connects(nil), connects(new(redial.Gate))
-	t.Logf("%d connects without a Gate, %d with one", without, with)
-	assert.Less(t, 3*with, without)
 }

@@ -135,17 +135,6 @@ func forEach(t *testing.T, f func(t *testing.T, name string)) {
 	}
 }
 
-func TestDownAtFirst(t *testing.T) {
-	forEach(t, func(t *testing.T, name string) {
-		address := kit.FreeAddress(t)
-		server := kit.Self(t, address)
-		server.LaunchAfter(t, 2*time.Second)
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		assert.NoError(t, exchange(ctx, clients[name].redial(newDialer()), address))
-	})
-}
-
 // keeping returns a function that exchanges one message. It keeps the WebSockets that work, and opens another if all
 // are in use. The clients leave this to the program.
 func keeping(t *testing.T, open open, address string) func(context.Context) error {
@@ -174,68 +163,22 @@ func keeping(t *testing.T, open open, address string) func(context.Context) erro
 	}
 }
 
-func TestOutage(t *testing.T) {
-	t.Parallel()
-	address := kit.FreeAddress(t)
-	server := kit.Self(t, address)
-	server.Start(t)
-	var all []*kit.Contender
-	for name, c := range clients {
-		all = append(all,
-			&kit.Contender{Name: name + ", net.Dialer", Do: keeping(t, c.plain(new(net.Dialer)), address)},
-			&kit.Contender{Name: name + ", redial", Do: keeping(t, c.redial(newDialer()), address)})
+func TestSuite(t *testing.T) {
+	for name, client := range clients {
+		t.Run(name, kit.Suite{
+			Client: name + "/websocket",
+			Server: func(t *testing.T) (*kit.Server, string) {
+				address := kit.FreeAddress(t)
+				return kit.Self(t, address), address
+			},
+			Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
+				return keeping(t, client.plain(d), addresses[0])
+			},
+			Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
+				return keeping(t, client.redial(d), addresses[0])
+			},
+		}.Run)
 	}
-	kit.Outage(t, server, all...)
-	for i := 0; i < len(all); i += 2 {
-		plain, ours := all[i], all[i+1]
-		assert.Less(t, ours.Failed.Load(), plain.Failed.Load())
-		assert.LessOrEqual(t, ours.Failed.Load(), int64(30), "only the WebSockets that are open fail when the server dies")
-	}
-}
-
-func TestNeverUp(t *testing.T) {
-	forEach(t, func(t *testing.T, name string) {
-		address := testutil.RefusingAddress(t, "tcp")
-		var connects kit.Connects
-		d := newDialer()
-		d.Control = connects.Control
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		defer cancel()
-		start := time.Now()
-		err := exchange(ctx, clients[name].redial(d), address)
-		took := time.Since(start)
-		t.Log(took, err)
-		var failed *redial.Error
-		require.ErrorAs(t, err, &failed)
-		assert.Equal(t, redial.Refused, failed.Class)
-		assert.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.Less(t, took, 3*time.Second)
-		assert.Equal(t, failed.Attempts, connects.Count(), "the retries must not multiply")
-	})
-}
-
-func TestDeadFirstAddress(t *testing.T) {
-	forEach(t, func(t *testing.T, name string) {
-		address := kit.FreeAddress(t)
-		kit.Self(t, address).Start(t)
-		resolver, service := kit.DeadFirst(t, address)
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-
-		kit.Promptly(t, func() time.Duration {
-			var attempts kit.Attempts
-			d := newDialer()
-			d.Resolver, d.OnAttempt = resolver, attempts.Add
-			require.NoError(t, exchange(ctx, clients[name].redial(d), service))
-			require.Len(t, attempts.All(), 1)
-			return attempts.All()[0].Duration
-		})
-
-		plain := &net.Dialer{Resolver: resolver, Timeout: 4 * time.Second} // half of it for each address
-		start := time.Now()
-		require.NoError(t, exchange(ctx, clients[name].plain(plain), service))
-		assert.Greater(t, time.Since(start), time.Second)
-	})
 }
 
 // The handshake is not part of the dial. Do makes it part of an attempt, and retries it.
@@ -265,27 +208,6 @@ func TestHandshakeFailsAtFirst(t *testing.T) {
 		require.NoError(t, err)
 		defer s.Close()
 		assert.NoError(t, s.echo(ctx), "the WebSocket must survive the end of the attempt")
-	})
-}
-
-func TestGate(t *testing.T) {
-	forEach(t, func(t *testing.T, name string) {
-		address := testutil.RefusingAddress(t, "tcp")
-		count := func(gate *redial.Gate) int {
-			var connects kit.Connects
-			d := newDialer()
-			d.Control, d.Gate = connects.Control, gate
-			open := clients[name].redial(d)
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-			defer cancel()
-			for _, err := range testutil.Crowd(50, func(int) error { return exchange(ctx, open, address) }) {
-				assert.Equal(t, redial.Refused, redial.Classify(err))
-			}
-			return connects.Count()
-		}
-		without, with := count(nil), count(new(redial.Gate))
-		t.Logf("connects: %d without a Gate, %d with a Gate", without, with)
-		assert.Less(t, with, without/2)
 	})
 }
 

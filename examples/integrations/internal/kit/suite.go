@@ -1,6 +1,7 @@
 package kit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,10 @@ type Suite struct {
 	// a port that refuses.
 	Dead func(t *testing.T) (address string, class redial.Class)
 
+	// Patience is how long an operation waits for a server that starts. Zero means 20 s. Set it for
+	// a server that needs long.
+	Patience time.Duration
+
 	// Hosts says that the client knows several hosts: Alone and Redial get several addresses.
 	Hosts bool
 
@@ -71,6 +76,32 @@ type Suite struct {
 	NoGate string
 }
 
+// Keep returns an operation that uses a client. It connects the client first, and again after it has
+// failed to. Operations that run meanwhile wait for the client.
+func Keep[C any](connect func(ctx context.Context) (C, error), use func(ctx context.Context, client C) error) Operation {
+	var mu sync.Mutex
+	var client *C // guarded by mu
+	get := func(ctx context.Context) (*C, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if client == nil {
+			c, err := connect(ctx)
+			if err != nil {
+				return nil, err
+			}
+			client = &c
+		}
+		return client, nil
+	}
+	return func(ctx context.Context) error {
+		c, err := get(ctx)
+		if err != nil {
+			return err
+		}
+		return use(ctx, *c)
+	}
+}
+
 // Run runs the subtests of the Suite. The test must not be parallel: the outage runs alone.
 func (s Suite) Run(t *testing.T) {
 	t.Run("outage", s.outage)
@@ -88,8 +119,8 @@ func (s Suite) Run(t *testing.T) {
 func (s Suite) outage(t *testing.T) {
 	server, address := s.Server(t)
 	server.Start(t)
-	alone := &Contender{Name: "net.Dialer", Do: s.Alone(t, new(net.Dialer), address)}
-	ours := &Contender{Name: "redial", Do: s.Redial(t, &redial.Dialer{Logger: zap.NewNop()}, address)}
+	alone := &Contender{Name: "net.Dialer", PerOp: s.Patience, Do: s.Alone(t, new(net.Dialer), address)}
+	ours := &Contender{Name: "redial", PerOp: s.Patience, Do: s.Redial(t, &redial.Dialer{Logger: zap.NewNop()}, address)}
 	Outage(t, server, alone, ours)
 	s.record(t, "outage", alone.lost(), ours.lost())
 	most := max(s.Lost, 20)
@@ -108,7 +139,7 @@ func (s Suite) downAtFirst(t *testing.T) {
 	t.Parallel()
 	server, address := s.Server(t)
 	server.LaunchAfter(t, 2*time.Second)
-	alone, ours := s.both(t, 20*time.Second, new(net.Dialer), &redial.Dialer{Logger: zap.NewNop()}, address)
+	alone, ours := s.both(t, cmp.Or(s.Patience, 20*time.Second), new(net.Dialer), &redial.Dialer{Logger: zap.NewNop()}, address)
 	s.record(t, "down for 2 s", alone.String(), ours.String())
 	if !s.AtOnce {
 		assert.NoError(t, ours.err)
