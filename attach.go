@@ -5,30 +5,17 @@ import (
 	"time"
 )
 
-// Attach returns a copy of ctx that ties dials to it: a dial whose context descends
-// from the copy ends when ctx ends, even if the dial has been detached from it.
-//
-// Many clients detach their dials. A pool such as pgxpool's hides from the dialer that
-// the caller's context has ended, because another caller may use the connection. A
-// dialer that retries then goes on although nobody waits for it, and the caller
-// sees "context deadline exceeded" in place of the failure. Such a pool keeps the
-// values of the context, so Attach reaches the dial all the same:
+// Attach returns a copy of ctx that ties dials to it: a dial whose context descends from the copy ends
+// when ctx ends, even if a client has detached that context. Use it with pools, such as pgxpool's, that
+// hide the end of the caller's context from a dial, but keep the context's values:
 //
 //	ctx, cancel := context.WithTimeout(ctx, time.Second)
 //	defer cancel()
 //	conn, err := pool.Acquire(redial.Attach(ctx)) // connection refused, within the second
 //
-// The dial waits no longer than the deadline of ctx allows, so that it fails with the
-// last failure as its error shortly before ctx ends. When ctx ends, it cuts off the
-// attempt in flight, as the dial's own context does.
-//
-// A dial within another dial's attempt is not attached, because the attempt ends it. In
-// particular, the dial to a DNS server is not: other dials can share the look-up. A
-// [Transport] ends its dials with their requests, and needs no Attach. Of several
-// contexts that are attached, the innermost counts, so
-// Attach(context.WithoutCancel(ctx)) undoes Attach(ctx).
-//
-// Attach panics if ctx is nil.
+// A later Attach replaces an earlier one: Attach(context.WithoutCancel(ctx)) undoes Attach(ctx). Attach has
+// no effect on nested dials, which end with their attempt, or on a [Transport]'s, which end with their
+// requests. It panics if ctx is nil.
 func Attach(ctx context.Context) context.Context {
 	if ctx == nil {
 		panic("nil context")

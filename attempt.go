@@ -19,25 +19,24 @@ import (
 // This file makes one attempt: it connects by DialFunc, by net.Dialer or by the race of a
 // name's addresses, checks the connection, and removes what a failed attempt leaves behind.
 
-// An Attempt is the record of one attempt. It is logged, passed to
-// Dialer.OnAttempt, and kept in Error.History.
+// An Attempt is the record of one attempt, for the logger, Dialer.OnAttempt and Error.History.
 type Attempt struct {
-	Network, Address string        // as dialed
-	Number           int           // of this attempt in its dial, from 1
-	Start            time.Time     // of this attempt
-	Duration         time.Duration // of this attempt, including Dialer.Verify
-	Resolve          time.Duration // the part of Duration spent waiting for the look-up of a name; 0 if there was none
-	Unanswered       string        // the DNS queries that had no answer: "A", "AAAA" or "A and AAAA"; empty if all had one, or if it is not known
+	Network, Address string // as dialed
+	Number           int    // in its dial, from 1
+	Start            time.Time
+	Duration         time.Duration // with Verify
+	Resolve          time.Duration // the part of Duration spent waiting for the look-up of a name
+	Unanswered       string        // the DNS queries without an answer, if known: "A", "AAAA" or "A and AAAA"
 	Elapsed          time.Duration // from the start of the dial to the end of this attempt
-	Addrs            []AddrResult  // every address of the name that was tried, in the order of their starts; nil if no name was resolved
-	Remote           net.Addr      // of the connection; nil on failure
-	Err              error         // as the inner dialer returned it; nil on success
-	Class            Class         // of Err; Unknown on success
-	Shared           bool          // another dial's attempt, reported by the Gate; Start, Duration and Err are the other attempt's
-	Nested           bool          // the dial is nested: it was called within another dial's attempt, which retries
-	Delay            time.Duration // until the next attempt; 0 if there is no next attempt
-	Stop             Stop          // why there is no next attempt; 0 on success and while retrying
-	Cause            error         // what context.Cause returns for the context that ended the dial; nil if none did
+	Addrs            []AddrResult  // the addresses of a name that were tried, in the order of their starts
+	Remote           net.Addr      // nil on failure
+	Err              error         // nil on success
+	Class            Class         // of Err
+	Shared           bool          // another dial's failure, from the Gate: not a connect of this dial
+	Nested           bool          // the dial is nested
+	Delay            time.Duration // until the next attempt; 0 if none follows
+	Stop             Stop          // why none follows; 0 if one does, and on success
+	Cause            error         // context.Cause of the context that ended the dial, if one did
 
 	tooClose bool // as in Error
 }

@@ -23,15 +23,12 @@ import (
 	"github.com/seed-33f8b841/redial/internal/foreign"
 )
 
-// A Class says why a dial failed. It is the same on every operating system. The zero
-// value is Unknown.
-//
-// String and MarshalText return the lower-case name that logs show.
+// A Class says why a dial failed. String and MarshalText return the lower-case name that logs show.
 type Class uint8
 
-// The classes. DefaultPolicy retries Refused, Reset, DNS, Timeout and Unreachable.
+// The classes.
 const (
-	Unknown     Class = iota // none of the others: a custom dialer's own errors
+	Unknown     Class = iota // none of the others, such as a custom error
 	Refused                  // the target is there, but nothing accepts
 	Reset                    // dropped while connecting or being verified
 	DNS                      // the resolver failed, or did not answer
@@ -63,7 +60,7 @@ var classNames = [...]string{
 // numClasses bounds the tables that are indexed by a Class.
 const numClasses = Class(len(classNames))
 
-// String returns the class's name, or "Class(n)" for a value that is not a class.
+// String returns the class's name, or "Class(n)" for a value that is no class.
 func (c Class) String() string {
 	if c < numClasses {
 		return classNames[c]
@@ -71,8 +68,7 @@ func (c Class) String() string {
 	return fmt.Sprintf("Class(%d)", uint8(c))
 }
 
-// MarshalText implements encoding.TextMarshaler with the name of the class.
-// It returns an error if c is none of the constants.
+// MarshalText implements encoding.TextMarshaler. It returns an error if c is no class.
 func (c Class) MarshalText() ([]byte, error) {
 	if c >= numClasses {
 		return nil, fmt.Errorf("redial: %v is not a class", c)
@@ -80,8 +76,7 @@ func (c Class) MarshalText() ([]byte, error) {
 	return []byte(classNames[c]), nil
 }
 
-// UnmarshalText implements encoding.TextUnmarshaler. It accepts the names of the
-// constants, as MarshalText returns them, and returns an error for any other text.
+// UnmarshalText implements encoding.TextUnmarshaler. It returns an error if text names no class.
 func (c *Class) UnmarshalText(text []byte) error {
 	for class, name := range classNames {
 		if name == string(text) {
@@ -100,18 +95,19 @@ func (c Class) known() Class {
 	return Unknown
 }
 
-// Classify says why a dial failed. It takes any error: from this package, from
-// package net, or a client's error that wraps one of them. For nil it returns
-// Unknown. It does no I/O, and decides by the structure of the error alone
-// (types, errnos, sentinels), never by its text.
+// Classify says why a dial failed. It takes any error: from this package, from package net, or a
+// client's that wraps one. For nil it returns Unknown. It does no I/O.
 //
-// If an error joins several others, Classify returns the most telling class:
-// Canceled, then the retryable classes in the order Refused, Reset, Timeout,
-// Unreachable, DNS, then the rest.
+// Types, errnos and sentinel errors decide. A text decides on Plan 9, whose system errors are strings,
+// and in a *net.AddrError. A failure has the same class on every operating system, except EINVAL and
+// EOPNOTSUPP from connect: on Linux, a route can cause them (ip-route(8), icmp(7)), and they are
+// Unreachable then; otherwise they are Invalid.
 //
-// Classify knows no more than the error does. The Class of an [Attempt] or an
-// [Error] can differ, because the dial knew whether its caller had given up,
-// what Dialer.Classifier said, and what this machine was out of.
+// An error wrapped by backoff.Permanent is Invalid. Of joined errors, the most telling class counts:
+// Canceled, Refused, Reset, Timeout, Unreachable, DNS, then the rest.
+//
+// The Class of an [Attempt] or [Error] can differ, because the dial knows whether its caller gave up,
+// what its Classifier says, and what this machine is out of.
 func Classify(err error) Class {
 	nodes := foreign.MaxNodes
 	return classify(err, place{}, foreign.MaxDepth, &nodes)

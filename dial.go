@@ -10,127 +10,84 @@ import (
 	"go.uber.org/zap"
 )
 
-// A Dialer connects as net.Dialer does. It finds out why an attempt failed,
-// retries what is worth retrying on a backoff of its own for each class of
-// failure, and logs every attempt.
+// A Dialer connects as net.Dialer does, but races the addresses of a name (RFC 8305), retries and logs.
+// The zero value is ready to use, and every field is optional; most programs set Timeout and Logger.
 //
-// The zero value is ready to use: it retries for up to 30 s, or until the
-// context or Deadline ends the dial. Most programs set Timeout and Logger, and
-// pass DialContext to whatever takes a dialer. One Dialer can dial any number of targets.
-//
-// Dialer's methods can be called concurrently. They then also call the functions in its
-// fields concurrently. Do not change a Dialer while it is in use.
+// Its methods can be called concurrently, and can call the functions in its fields concurrently. A single
+// dial can do so with Control, ControlContext and Verify. Do not change a Dialer in use.
 type Dialer struct {
-	// Dialer makes each attempt. Its fields mean what package net says, and
-	// apply to each attempt, except those that bound it in time:
+	// Dialer makes each attempt. Its fields mean what package net says, except:
 	//
-	// Timeout bounds one attempt, including name resolution and Verify. Zero
-	// means 10 s. A negative Timeout means that every dial has timed out before
-	// its first attempt.
+	// Timeout bounds one attempt, with name resolution and Verify. Zero means 10 s. Negative means that every dial
+	// has timed out before its first attempt.
 	//
-	// Deadline and Cancel end the whole dial, including its waits.
+	// Deadline and Cancel end the whole dial.
 	//
-	// FallbackDelay is the Connection Attempt Delay of RFC 8305: how long to
-	// wait for one address of a name before also trying the next. Zero means
-	// 300 ms. Each further delay is a fifth shorter, down to 100 ms. All are
-	// shortened if the addresses would not all be tried within Timeout. A
-	// negative FallbackDelay means that each address is tried when the one before
-	// has failed, or has used up its share of Timeout.
-	//
-	// Control and ControlContext may be called by several goroutines at once,
-	// because the addresses of a name are raced.
+	// FallbackDelay is how long an address of a name may be silent before the next is tried, too (RFC 8305); it
+	// shrinks from address to address. Zero means 300 ms. Negative means one address at a time, each for its share of
+	// Timeout.
 	net.Dialer
 
-	// DialFunc, if not nil, makes each attempt in place of the embedded
-	// net.Dialer: through a proxy or a tunnel, or with
-	// (&tls.Dialer{...}).DialContext. Its ctx carries Timeout, Deadline, Cancel
-	// and MaxElapsed, and ends with the attempt. As with net.Dialer, a connection
-	// already returned must survive the end of ctx. The other fields of the
-	// embedded net.Dialer are not used.
-	//
-	// A connection returned together with an error is closed. Returning neither
-	// is a failure of class Invalid. DialTCP, DialUDP, DialIP and DialUnix ignore
-	// DialFunc.
+	// DialFunc makes each attempt in place of the embedded net.Dialer: through a proxy, or by
+	// (&tls.Dialer{...}).DialContext. Its ctx carries Timeout, Deadline, Cancel and MaxElapsed, and ends with the
+	// attempt; the connection must outlive it. A connection returned together with an error is closed. DialTCP,
+	// DialUDP, DialIP and DialUnix ignore DialFunc.
 	DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// Verify, if not nil, checks each new connection as part of its attempt.
-	// It finds, for example, a proxy that accepts although no backend is
-	// behind it. If Verify returns an error, the connection is closed, and its
-	// address has failed with that error: the next address of the name has its
-	// turn. Several goroutines of one dial may call Verify, each with a connection
-	// of its own.
+	// Verify checks each new connection as part of its attempt, for example whether a proxy has a backend. If it
+	// fails, the connection is closed, and the next address of the name is tried. Where connecting makes more than a
+	// net.Conn, use [Do].
 	//
-	// When ctx ends, the reads and writes of Verify on the connection fail. A
-	// connection without deadlines, such as one through SSH, is closed then.
+	// When ctx ends, reads and writes on conn fail; a conn without deadlines, such as one through SSH, is closed.
 	// Verify must clear any deadline it sets; bytes it reads are gone.
 	Verify func(ctx context.Context, conn net.Conn) error
 
-	// Policy says which classes of failure are retried, after which delays.
-	// Nil means DefaultPolicy(); an empty Policy{} never retries.
+	// Policy says which classes are retried, after which delays. Nil means DefaultPolicy(); Policy{} retries nothing.
 	Policy Policy
 
-	// MaxAttempts bounds the number of attempts. Zero or less means no
-	// limit. One means to classify and log only: the error is returned as the
-	// inner dialer made it. Use it where the client retries, or goes on to
-	// another host, by itself. A nested dial acts as if MaxAttempts were 1,
-	// because the other dial retries: a dial is nested if its ctx is the context
-	// of another dial's attempt, or is derived from one.
+	// MaxAttempts bounds the number of attempts. Zero or less means no limit. One means to classify and log only, and
+	// to return the inner dialer's own error: for clients that retry, or go on to another host, by themselves.
 	MaxAttempts int
 
-	// MaxElapsed bounds the whole dial, including attempts in flight. Zero
-	// means 30 s; a dial with one attempt only is bounded by Timeout. Less than
-	// zero means no limit. The deadline of the context, and Deadline, can end the
-	// dial sooner.
+	// MaxElapsed bounds the whole dial, with its waits. Zero means 30 s, or no limit for a dial of one attempt. Less
+	// than zero means no limit.
 	MaxElapsed time.Duration
 
-	// Classifier, if not nil, is called first to classify an error. If it
-	// returns Unknown, Classify decides.
+	// Classifier classifies errors. Where it returns Unknown, Classify decides.
 	Classifier func(error) Class
 
-	// Gate, if not nil, lets all dials to a target that use the same Gate share
-	// what they learn, whichever Dialer makes them. A nested dial does not use it.
+	// Gate lets all dials to a target share what they learn.
 	Gate *Gate
 
-	// Logger gets one record per attempt: at level Debug for a success at the
-	// first attempt, Info for a success at a later one and for a dial that the
-	// caller canceled, Warn for a failure that will be retried, and Error for
-	// one that will not (Warn if MaxAttempts is 1). A dial that ends before its
-	// first attempt, or during a wait, gets a record of that, and so does each
-	// connection that Reconnect has lost. The level is always
-	// Debug for a nested dial, and for another dial's failure that the Gate shares
-	// (Attempt.Shared), even if no attempt follows.
-	// Nil means zap.L(), which discards all records unless the program has
-	// replaced it.
+	// Logger gets one record per attempt, and one for a dial that ends without or between attempts:
+	//   - Debug: a success at the first attempt; a failure that the Gate shares; all of a nested dial
+	//   - Info: a later success; a cancellation by the caller
+	//   - Warn: a failure that is retried; any failure if MaxAttempts is 1
+	//   - Error: a failure that ends the dial
+	// Nil means zap.L(), which discards records by default.
 	Logger *zap.Logger
 
-	// OnAttempt, if not nil, is called after each attempt has been logged, in
-	// the goroutine that dials, with the context of the dial. The time that it
-	// takes counts as part of the wait for the next attempt.
+	// OnAttempt is called after each attempt, with the dial's context, in the goroutine that dials. Use it to see each
+	// failure. The next wait includes its time.
 	OnAttempt func(context.Context, Attempt)
 
-	// OnDial, if not nil, is called when a dial begins. It returns the context
-	// with which the dial goes on, derived from ctx (nil means ctx), and a
-	// function that is called once when the dial has ended, with what came of it
-	// (nil means none). The function is called even if a panic or runtime.Goexit
-	// ends the dial.
-	//
-	// A nested dial calls its own Dialer's OnDial. Through a Transport, the
-	// context is the dial's: it does not end with the request that began the dial.
+	// OnDial is called when a dial begins. Use it to count, time or trace whole dials, also those that end without an
+	// attempt. It returns the dial's context, derived from ctx (nil means ctx), and a function (or nil) that is called
+	// once when the dial has ended, also after a panic.
 	OnDial func(ctx context.Context, network, address string) (context.Context, func(Result))
 
-	// OnLost, if not nil, is called by [Reconnect] after each lost connection has
-	// been logged, with Reconnect's ctx.
+	// OnLost is called by [Reconnect] after each lost connection, with Reconnect's ctx.
 	OnLost func(context.Context, Loss)
 }
 
-// A Result is what came of a dial.
+// A Result is the outcome of a dial.
 type Result struct {
-	Err      error         // as the dial returns it; nil if it has connected
-	Class    Class         // of the failure; Unknown if the dial has connected
-	Stop     Stop          // why the dial has failed; 0 if it has connected, or if a panic or runtime.Goexit ended it
-	Attempts int           // made, or shared at a Gate
-	Elapsed  time.Duration // from the start of the dial to its end
-	Nested   bool          // the dial was nested: another dial around it retries
+	Err      error         // nil if the dial has connected
+	Class    Class         // of Err
+	Stop     Stop          // why the dial has failed; 0 if it has connected or panicked
+	Attempts int           // with shared ones
+	Elapsed  time.Duration // of the whole dial
+	Nested   bool          // the dial is nested
 }
 
 // Dial is DialContext with context.Background.
@@ -138,9 +95,8 @@ func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 	return d.DialContext(context.Background(), network, address)
 }
 
-// DialTimeout is Dial, and ends the whole dial after timeout, waits included. MaxElapsed and
-// Deadline can end it sooner. A timeout of zero means no other bound than theirs. A negative
-// timeout means that the dial has timed out before its first attempt.
+// DialTimeout is Dial with a bound on the whole dial. Zero means no bound but the Dialer's. Negative
+// means that the dial has timed out before its first attempt.
 func (d *Dialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
 	ctx := context.Background()
 	if timeout != 0 {
@@ -151,49 +107,43 @@ func (d *Dialer) DialTimeout(network, address string, timeout time.Duration) (ne
 	return d.DialContext(ctx, network, address)
 }
 
-// DialContext connects to address on the named network; see net.Dial for both.
-// It retries as Policy, MaxAttempts and MaxElapsed allow, and resolves a name
-// anew for each attempt.
+// DialContext connects to address on the named network; see net.Dial for both. Each attempt resolves a
+// name anew, unless a look-up is still running.
 //
-// It panics if ctx is nil. The dial ends when ctx ends. The connection is the inner
-// dialer's own, and outlives ctx. A wait that would outlast the deadline of ctx, Deadline
-// or MaxElapsed is shortened, once, and ends in a last attempt. This attempt has a
-// twentieth of the dial's whole time, or twice the duration of the attempt before it, if
-// that is longer. If less time is left than that, the dial fails at once.
+// The dial ends when ctx ends; the connection outlives ctx. A wait that would leave no time for an
+// attempt before the end (by ctx, Deadline or MaxElapsed) is shortened, once. The last attempt gets a
+// twentieth of the whole time, or twice the duration of the attempt before if that is longer. If less
+// time is left, the dial fails at once.
 //
-// The error is a *net.OpError around an [*Error]. If MaxAttempts is 1, or if the dial is
-// nested, it is the inner dialer's own error, unless the dial was over before DialFunc was
-// called: then it has an [*Error] all the same. [Classify] takes both.
+// The error is a *net.OpError around an [*Error]. With MaxAttempts 1, and in a nested dial, it is the
+// inner dialer's error, unchanged. A dial that ends before it has called DialFunc has no such error: it
+// returns an [*Error], too. DialContext panics if ctx is nil.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	return d.newDial(ctx, network, address, nil, nil).run()
 }
 
-// DialTCP acts as net.Dialer's DialTCP and retries as DialContext does. It
-// ignores DialFunc.
+// DialTCP is net.Dialer's DialTCP, with retries.
 func (d *Dialer) DialTCP(ctx context.Context, network string, laddr, raddr netip.AddrPort) (*net.TCPConn, error) {
 	return dialTyped(d, ctx, network, raddr, net.TCPAddrFromAddrPort(laddr), func(ctx context.Context, inner *net.Dialer) (*net.TCPConn, error) {
 		return inner.DialTCP(ctx, network, laddr, raddr)
 	})
 }
 
-// DialUDP acts as net.Dialer's DialUDP and retries as DialContext does. It
-// ignores DialFunc.
+// DialUDP is net.Dialer's DialUDP, with retries.
 func (d *Dialer) DialUDP(ctx context.Context, network string, laddr, raddr netip.AddrPort) (*net.UDPConn, error) {
 	return dialTyped(d, ctx, network, raddr, nil, func(ctx context.Context, inner *net.Dialer) (*net.UDPConn, error) {
 		return inner.DialUDP(ctx, network, laddr, raddr)
 	})
 }
 
-// DialIP acts as net.Dialer's DialIP and retries as DialContext does. It
-// ignores DialFunc.
+// DialIP is net.Dialer's DialIP, with retries.
 func (d *Dialer) DialIP(ctx context.Context, network string, laddr, raddr netip.Addr) (*net.IPConn, error) {
 	return dialTyped(d, ctx, network, raddr, nil, func(ctx context.Context, inner *net.Dialer) (*net.IPConn, error) {
 		return inner.DialIP(ctx, network, laddr, raddr)
 	})
 }
 
-// DialUnix acts as net.Dialer's DialUnix and retries as DialContext does. It
-// ignores DialFunc.
+// DialUnix is net.Dialer's DialUnix, with retries.
 func (d *Dialer) DialUnix(ctx context.Context, network string, laddr, raddr *net.UnixAddr) (*net.UnixConn, error) {
 	var local net.Addr
 	if laddr != nil {

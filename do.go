@@ -8,37 +8,24 @@ import (
 	"github.com/seed-33f8b841/redial/internal/foreign"
 )
 
-// Do calls connect until it succeeds or d gives up: it classifies the failures of connect,
-// retries them as d.Policy allows, within the bounds of d and through d.Gate, and logs
-// every attempt. Use it where connecting is more than a dial, for example when a server
-// accepts before it is ready:
+// Do calls connect until it succeeds or d gives up. It classifies, retries and logs connect's failures as
+// a dial does, within d's bounds and at d.Gate. Use it where connecting is more than a dial, such as a
+// login, or where a client library dials; to check a connection, use Dialer.Verify.
 //
 //	conn, err := redial.Do(ctx, d, "tcp", "db:5432", func(ctx context.Context) (*pgx.Conn, error) {
 //		return pgx.ConnectConfig(ctx, config)
 //	})
 //
-// Each call of connect is one attempt. Its ctx ends with the attempt, and carries
-// Timeout, Deadline, Cancel and MaxElapsed. Do cannot interrupt connect: reads and writes
-// in it must end with ctx. What connect returned must survive the end of ctx. If
-// connect dials through a Dialer with this ctx, that dial makes one attempt and leaves
-// the retries to Do.
+// Each call of connect is one attempt. Its ctx carries Timeout, Deadline, Cancel and MaxElapsed, and ends
+// with the attempt. Do cannot interrupt connect: reads and writes in it must end with ctx. What it returns
+// must outlive ctx. A dial with this ctx is nested; one with another context retries within its own bounds.
 //
-// The records name network and address, and the Gate knows the target by them. Do does
-// not dial them. It does not use the fields of d that say how to connect: DialFunc,
-// Verify, and those of the embedded net.Dialer except Timeout, Deadline and Cancel.
-// Classify does not know the errors of protocols, such as PostgreSQL's "the database
-// system is starting up": set a Classifier to have them retried. A nil d means a zero
-// Dialer.
+// Network and address are for records and the Gate. Do does not use DialFunc, Verify or, except Timeout,
+// Deadline and Cancel, the fields of net.Dialer. Set a Classifier to retry errors of protocols, such as
+// PostgreSQL's "the database system is starting up".
 //
-// A dial within connect is logged at level Debug, but its Dialer's OnDial and OnAttempt are
-// called as for any dial. Hooks that count leave out what is Nested, as the modules
-// redialprom and redialotel do. If a pool within connect dials with a context of its own,
-// that dial does not end with the attempt: its own bounds hold.
-//
-// Do returns the value that connect returned without an error. A value that Do does not
-// return is closed if it is an io.Closer: one that connect returned together with an
-// error, or a TCP connection to itself. Do's errors have the form of DialContext's. Do
-// panics if ctx is nil.
+// Do closes what it does not return, if it is an io.Closer: a value with an error, or a TCP connection to
+// itself. Errors are as from DialContext. A nil d means a zero Dialer. Do panics if ctx is nil.
 func Do[T any](ctx context.Context, d *Dialer, network, address string, connect func(context.Context) (T, error)) (T, error) {
 	if d == nil {
 		d = new(Dialer)

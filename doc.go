@@ -1,27 +1,23 @@
-// Package redial is a drop-in net.Dialer that says why a dial failed, retries what is
-// worth retrying, and logs every attempt with zap.
-//
-// Replace net.Dialer{...} by redial.Dialer{Dialer: net.Dialer{...}}, and pass its
-// DialContext to whatever takes a dialer:
+// Package redial is a drop-in net.Dialer that says why a dial failed, retries what is worth
+// retrying, and logs every attempt with zap:
 //
 //	d := &redial.Dialer{Dialer: net.Dialer{Timeout: 3 * time.Second}, Logger: logger}
 //	conn, err := d.DialContext(ctx, "tcp", "db:5432")
 //	client := &http.Client{Transport: redial.NewTransport(d, nil)}
 //
-// Each failed attempt gets a [Class]: refused, dns, timeout, unreachable and so on.
-// The class is decided by the structure of the error and is the same on every
-// operating system. The [Policy] has a backoff schedule for each class that is worth
-// retrying; the other classes end the dial. A dial ends with its context, and after
-// 30 s by default. It uses that time if it must: the last wait is shortened so that
-// one more attempt fits.
+// A dial makes attempts until one connects. Each failure has a [Class], such as refused or timeout.
+// The [Policy] has a backoff schedule for each class that is retried; the other classes end the dial.
+// So do the end of its context and, by default, 30 s. Its [Error] has the last errno, the class and
+// the reason for stopping. Package explain says what to check.
 //
-// The error of a dial keeps everything. [Error] has the class, the number of attempts
-// and the reason for stopping, and errors.Is finds the last errno. Package explain says what
-// was observed, what is likely, and what to check.
+// [NewTransport] is for HTTP, [Attach] for pools, and [Do] for more than a dial, such as a login.
+// [Reconnect] keeps a connection. A [Gate] is for many dials to one server. Package dialtest is for
+// tests, and redialslog for log/slog.
 //
-// The addresses of a name are raced (RFC 8305), and a lost DNS packet costs a third of a
-// second. [NewTransport] ends HTTP dials with the requests that wanted them. [Attach] does so
-// for the dials of other pools, [Do] retries any other way to connect, and [Reconnect] keeps a
-// connection. At a [Gate], all goroutines that dial the same server share what they learn.
-// Package dialtest is for tests of programs that dial; package redialslog logs with log/slog.
+// # Nested dials
+//
+// DialFunc, Verify and Do's function get the context of an attempt. While the attempt runs, a dial
+// with this context, or with one derived from it, is nested. It makes one attempt, because the outer
+// dial retries. It uses no Gate, logs at level Debug, and returns the inner dialer's own error. Its
+// hooks are called, with Nested true.
 package redial

@@ -15,33 +15,30 @@ import (
 	"github.com/seed-33f8b841/redial/internal/userinfo"
 )
 
-// An Error says how a dial failed. Dialer's methods return it within a *net.OpError, which
-// has Op, Net, Source and Addr from the last attempt:
+// An Error says how a dial failed. Dialer's methods return it within a *net.OpError, which has Op, Net,
+// Source and Addr from the last attempt:
 //
 //	dial tcp 127.0.0.1:5432: connect: connection refused (refused, 4 attempts in 1.2s: deadline too close)
 //
-// errors.Is and errors.As find the last attempt's error with its errno, the reason for
-// stopping and, if a context ended the dial, the context's cause.
+// errors.Is finds the errno, the reason for stopping and the context's cause.
 //
-// An attempt that the end of the dial cut off within a second says nothing about the
-// target. Nor does one that was cut off sooner than the target took to refuse or reset the
-// attempt before. Then Class and Err come from the attempt before it.
+// A last attempt that was cut off by the end of the dial within a second says nothing about the target,
+// so Class and Err come from the attempt before. If that one was refused, and took longer than a second,
+// as on Windows, its duration is the limit.
 type Error struct {
 	Network, Address string        // as dialed
-	Attempts         int           // made, or shared at a Gate (connections, if Reconnect has lost one); 0 if the dial was over before the first
-	Elapsed          time.Duration // from the start of the dial to its end
+	Attempts         int           // with shared ones; 0 if the dial was over before the first
+	Elapsed          time.Duration // of the whole dial
 	Class            Class         // of Err
-	Err              error         // of the last attempt that says something; if Attempts is 0, equal to Stop
+	Err              error         // of the last attempt that says something; Stop if Attempts is 0
 	Stop             Stop          // why no other attempt was made
-	Cause            error         // what context.Cause returns for the context that ended the dial; nil if none did
-	History          []Attempt     // at most 8: all attempts, or the first 4 and the latest 4; in order
+	Cause            error         // context.Cause of the context that ended the dial, if one did
+	History          []Attempt     // at most 8: all attempts, or the first 4 and the latest 4
 
 	tooClose bool // the dial ended early, because too little time was left for another attempt
 }
 
-// Error returns the last attempt's message, followed by the class, the number of
-// attempts, the time, and the reason for stopping, in parentheses. It names
-// the address if the *net.OpError around it does not, without a user and password.
+// Error returns a message such as the one above.
 func (e *Error) Error() string {
 	op := opOf(e.Err)
 	stop := stopText(e.Stop, e.Cause, e.tooClose)
@@ -76,8 +73,7 @@ func stopText(stop Stop, cause error, tooClose bool) string {
 	return text + ": " + foreign.Text(cause)
 }
 
-// Unwrap returns the error of the last attempt, the reason for stopping and, if
-// a context ended the dial, its cause.
+// Unwrap returns Err, Stop and Cause, as far as they are set.
 func (e *Error) Unwrap() []error {
 	all := make([]error, 0, 3)
 	if e.Err != nil {
@@ -92,26 +88,22 @@ func (e *Error) Unwrap() []error {
 	return all
 }
 
-// Timeout reports whether the last failure was a timeout, as the error of net.Dialer does.
-// It also returns true if the deadline of the caller's context has passed, and if time was
-// up before the first attempt. A refused dial that stopped because too little time was left
-// is no timeout; Stop is ErrDeadline or ErrMaxElapsed then.
+// Timeout reports whether the last failure was a timeout, the deadline of the caller's context has
+// passed, or time was up before the first attempt. Stop.Timeout also reports too little time for another
+// attempt.
 func (e *Error) Timeout() bool {
 	return e.Class == Timeout || foreign.Timeout(e.Err) || e.Stop == ErrDeadline && e.Cause != nil
 }
 
-// Temporary returns what the Temporary method of the last attempt's error
-// returns, and true for a timeout.
+// Temporary returns what the last attempt's error returns, and true for a timeout.
 //
 // Deprecated: it exists for net.Error. Use Class.
 func (e *Error) Temporary() bool {
 	return e.Timeout() || foreign.Temporary(e.Err)
 }
 
-// MarshalLogObject implements zapcore.ObjectMarshaler. The fields are network,
-// address (without a user and password), attempts, elapsed, class, error, errno (if there is one), stop, cause (if a
-// context ended the dial) and history. zap.Object and zap.Inline use them; zap.Error writes
-// one line of text.
+// MarshalLogObject implements zapcore.ObjectMarshaler, for zap.Object and zap.Inline. (zap.Error writes
+// only text.)
 func (e *Error) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("network", e.Network)
 	enc.AddString("address", userinfo.Hide(e.Network, e.Address))

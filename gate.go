@@ -9,36 +9,31 @@ import (
 	"time"
 )
 
-// A Gate lets dials to the same target share what they learn, so that a server that comes back is not
-// stormed. Put the same Gate into the Gate field of all Dialers whose goroutines dial the target. A Gate
-// tells targets apart by network and address, as dialed; the dials of [Do] have their own.
+// A Gate lets dials to one target share what they learn, so that a server that comes back is not stormed. Give
+// one Gate to all Dialers for a target. Targets differ by network and address, as dialed, and dials of [Do] have
+// their own.
 //
-// Each dial keeps its own schedule, limits and count of attempts. When an attempt is due, the Gate lets
-// the dial make it, makes the dial wait for its turn, or gives it the failure of another dial's attempt,
-// which counts as its own ([Attempt].Shared). The dial's own Policy decides what follows.
+// Each dial keeps its own schedule, limits and count of attempts. When an attempt is due, the dial makes it,
+// waits, or takes another dial's latest failure as its own attempt ([Attempt].Shared).
 //
-// While a target answers, up to Burst attempts may be in flight. Each success admits two more, as in TCP
-// slow start (RFC 5681, section 3.1). A failure halves their number; a second failure without a success
-// between them means that the target is down. So does the first failure of a target that has not answered
-// yet. Exhausted, Canceled and Invalid say nothing about the target, and do not count.
+// While a target is down, one dial at a time makes an attempt, at most every MinInterval. A dial that is due
+// sooner takes the latest failure. A dial that is due during an attempt waits for the result, but the next dial
+// goes after a second of silence. A dial's last attempt is its own, if its turn comes within a second.
 //
-// While a target is down, one dial at a time makes an attempt, MinInterval after the latest failure or
-// later. A dial that is due during the attempt waits for the result. A dial that is due within MinInterval
-// of a failure takes the failure, unless it knows it. A dial's last attempt is its own, if its time allows
-// and it does not wait in line for more than a second. A silent attempt holds up the next one for a
-// second.
+// When an attempt connects, all waiting dials go, due or not: two at first, and two more for each success, as in
+// TCP slow start (RFC 5681, section 3.1). A failure halves the number that may be in flight. A second failure
+// without a success between, or the first at a new target, means that the target is down. Exhausted, Canceled and
+// Invalid do not count.
 //
-// When an attempt connects, all dials that wait go at once, due or not: two at first, and two more for
-// each success. A Gate forgets a target a minute after its last dial.
-//
-// The zero value is ready to use, also concurrently. Do not copy or change a Gate once it is in use.
+// A Gate forgets a target a minute after its last dial. The zero value is ready for concurrent use. Do not copy or
+// change a Gate in use.
 type Gate struct {
-	// Burst is how many attempts may be in flight at a target that has not answered yet. Zero or less means 16.
+	// Burst bounds the attempts in flight at a target that has not answered yet, for programs that start with many dials.
+	// Zero or less means 16.
 	Burst int
 
-	// MinInterval is the shortest time from a failure to the next attempt at a target that is down. A
-	// dial's delays are raised to it. Zero or less means 100 ms: ten connects a second from each process.
-	// Set 500 ms if your fleet is too large for your server (docs/gate.md).
+	// MinInterval is the shortest time from a failure to the next attempt at a target that is down. Zero or less means
+	// 100 ms. Set 500 ms if many processes dial a small server.
 	MinInterval time.Duration
 
 	mu     sync.Mutex
@@ -165,8 +160,8 @@ func (s *state) fail(number int, a *Attempt, now time.Time) bool {
 	return true
 }
 
-// Reset makes the next attempt at a target due now, if the target is down. Call it when, for example,
-// service discovery reports that the target is back. The network and address are as dialed.
+// Reset makes the next attempt at a target due now, if the target is down: call it when service discovery
+// says that it is back.
 func (g *Gate) Reset(network, address string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

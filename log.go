@@ -13,12 +13,7 @@ import (
 
 // This file logs attempts with zap: one record for each, at a level that says who must care.
 
-// MarshalLogObject implements zapcore.ObjectMarshaler. The fields are network,
-// address (without a user and password), attempt, duration and elapsed; nested (if true); resolve if a name was resolved,
-// and unanswered if a DNS query had no answer; remote on success; and on failure class,
-// error, errno (the text of the system's error, if there is one), shared (if true), addrs (an
-// array of objects), and delay, or stop and the cause of the context that ended the dial. The
-// encoder decides the form of durations.
+// MarshalLogObject implements zapcore.ObjectMarshaler.
 func (a Attempt) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("network", a.Network)
 	enc.AddString("address", userinfo.Hide(a.Network, a.Address))

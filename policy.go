@@ -15,43 +15,20 @@ import (
 // delays does not connect in a tight loop.
 const minDelay = time.Millisecond
 
-// A Policy says which classes are retried, and on which schedule. At the first failure of
-// a class, a dial calls the class's function, which returns a schedule. The dial then asks
-// the schedule for one delay after another. The function must return a new schedule each
-// time, as a function made by [Exponential] does, because a schedule has state. Many
-// goroutines can call the function at once.
+// A Policy says which classes are retried. At the first failure of a class, a dial calls the class's
+// function for a new schedule, which returns one delay after another. Many goroutines can call the
+// function at once.
 //
-// A class that is absent is not retried. Nor is a class whose function is nil or
-// returns nil. A delay under 1 ms is raised to 1 ms. A negative delay, such as
-// backoff.Stop, ends the dial. Canceled is never retried.
+// A class without a function, or whose function returns nil, is not retried; Canceled never is. A
+// delay under 1 ms is raised to 1 ms. A negative delay, such as backoff.Stop, ends the dial.
 //
-// Each dial has schedules of its own, also at a [Gate], one for each class: after some
-// timeouts, the first Refused is followed by the first delay of its own schedule.
-//
-// A literal &backoff.ExponentialBackOff{...} gets backoff's defaults for the fields that are
-// zero, so that it does not panic without a Clock. Within a wrapper such as
-// backoff.WithMaxRetries, make it by backoff.NewExponentialBackOff.
+// A literal &backoff.ExponentialBackOff{...} gets backoff's defaults for its zero fields, but not
+// within a wrapper such as backoff.WithMaxRetries.
 type Policy map[Class]func() backoff.BackOff
 
-// DefaultPolicy returns a new copy of the policy that a Dialer without a Policy uses. The
-// caller can change the copy. The policy retries
+// DefaultPolicy returns a new copy of the policy that a Dialer without a Policy uses:
 //   - Refused and Unreachable by Exponential(100*time.Millisecond, time.Second),
 //   - Reset, DNS and Timeout by Exponential(100*time.Millisecond, 5*time.Second).
-//
-// These schedules were chosen by simulation (bench/RESULTS.md, part 8). A refusal comes at
-// once, from the kernel of the server's machine, and costs the server little. If the server
-// is back after 2 to 10 s, the dial connects 0.4 s later on average, and 1 s later at worst.
-// It makes 43 attempts in 30 s. With a longest delay of 5 s, it would connect 1 to 2 s later
-// on average, 5 s at worst, and make 13 attempts. An unreachable target does not even see the
-// attempts. A reset and a look-up are work for a server, so their delays grow to 5 s. After a
-// timeout, the schedule hardly matters, because the attempt has taken 10 s, the default
-// Timeout.
-//
-// Short delays are load on a server that is down. In a simulation of 10 000 processes with
-// 50 dials each, the server sees 667 000 connects a second; with a longest delay of 5 s, it
-// would see 133 000. A [Gate] in each process bounds the connects to 100 000 a second, or to
-// 20 000 with a MinInterval of 500 ms. Either way, the last dial connects when the server has
-// accepted all the others.
 func DefaultPolicy() Policy {
 	return maps.Clone(defaultPolicy)
 }
@@ -68,14 +45,9 @@ var defaultPolicy = func() Policy {
 	}
 }()
 
-// Exponential returns a function that makes schedules, for a [Policy]. The nominal delay
-// starts at initial and doubles until it is max. Each actual delay, also the first, is
-// drawn at random from 50 % below the nominal delay to 50 % above it. It is never over
-// max: a value beyond max is mirrored at max, so that the delays of many dials stay
-// spread out.
-//
-// A max below initial counts as initial. An initial of zero or less counts as 1 ms. The
-// function that Exponential returns can be called concurrently.
+// Exponential returns a function that makes schedules, for a [Policy]. The nominal delay starts at
+// initial and doubles until it is max. Each delay is drawn at random from 50 % below it to 50 % above,
+// but never over max. A max below initial counts as initial; an initial of zero or less, as 1 ms.
 func Exponential(initial, max time.Duration) func() backoff.BackOff {
 	if initial <= 0 {
 		initial = minDelay

@@ -10,18 +10,15 @@ import (
 
 // An HTTP proxy can refuse to connect a Transport to its target. This file turns its answer into an error.
 
-// A ProxyError is an answer of an HTTP proxy that did not connect to the target of an https
-// request. The status says what the proxy met: 403 and 407 are of class Denied; 502, 503 and 504
-// are Unreachable; all others are Unknown. The dial to the proxy was a success, so only [Do]
-// retries it.
+// A ProxyError says that an HTTP proxy did not connect to the target of an https request. Status 403 and
+// 407 are Denied; 502, 503 and 504 are Unreachable; others are Unknown. Only [Do] retries it.
 type ProxyError struct {
-	Proxy      string // host:port of the proxy
-	Target     string // host:port that the proxy was asked for
+	Proxy      string // host:port
+	Target     string // host:port
 	StatusCode int    // such as 503
 }
 
-// Error returns a message such as "proxy 192.0.2.1:3128 answered CONNECT api.example:443 with
-// 503 Service Unavailable".
+// Error returns the proxy, the target and the status as a text.
 func (e *ProxyError) Error() string {
 	status := strconv.Itoa(e.StatusCode)
 	if text := http.StatusText(e.StatusCode); text != "" {

@@ -47,15 +47,14 @@ const (
 // An AddrResult is the outcome of dialing one address of a name in one attempt.
 type AddrResult struct {
 	Addr      netip.AddrPort
-	Start     time.Time     // when the attempt began to connect to Addr
-	Duration  time.Duration // until it had connected and Verify had returned, or until it failed
-	Connected bool          // the address had connected; if Err is not nil, Verify failed, or another address was faster
-	Err       error         // nil for the winner; a cancellation error for addresses still in flight when it won
-	Class     Class         // the class of Err
+	Start     time.Time
+	Duration  time.Duration // with Verify
+	Connected bool          // if Err is not nil: Verify failed, or another address was faster
+	Err       error         // nil for the winner; a cancellation for addresses still in flight when it won
+	Class     Class         // of Err
 }
 
-// MarshalLogObject implements zapcore.ObjectMarshaler with the fields addr and
-// duration, and for a failure also connected (if true), class, error and errno.
+// MarshalLogObject implements zapcore.ObjectMarshaler.
 func (r AddrResult) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("addr", r.Addr.String())
 	enc.AddDuration("duration", r.Duration)

@@ -14,40 +14,30 @@ import (
 // This file keeps a connection. A dial ends when it has connected, and so does its backoff. Here
 // is a second backoff, of the connections that were lost, which does not end with a dial.
 
-// Reconnect keeps a connection to address: it connects, calls use with the connection, and
-// connects again when use fails. Use it in a daemon that holds a connection, such as a log
-// shipper, the consumer of a queue, or a watcher:
+// Reconnect connects, calls use with the connection, and connects again when use fails. Use it in a daemon,
+// such as a log shipper:
 //
 //	err := redial.Reconnect(ctx, d, "tcp", "logs:601", connect, func(ctx context.Context, conn net.Conn) error {
 //		defer context.AfterFunc(ctx, func() { conn.Close() })()
 //		return ship(conn, lines) // until the connection breaks
 //	})
 //
-// Each connect is a dial as [Do] makes it, with d's bounds: by default, Reconnect gives up
-// if it has not connected within 30 s. A negative MaxElapsed makes it try for ever.
+// Each connect is a [Do] with d's bounds: by default, Reconnect gives up if it has not connected within
+// 30 s. A negative MaxElapsed makes it try for ever.
 //
-// The context of use is ctx: it does not end with the attempt that has connected. When use
-// returns, panics or exits, Reconnect closes the connection if it is an io.Closer. Use must
-// return when ctx ends, because Reconnect cannot interrupt it.
+// The context of use is ctx; use must return when ctx ends. When use returns, panics or exits, Reconnect
+// closes the connection if it is an io.Closer.
 //
-// If use returns nil, Reconnect returns nil. Otherwise it classifies the error of use, by
-// d.Classifier and then by [Classify]. Classify does not know the errors of protocols, such
-// as the close frame of a websocket: set a Classifier to have them retried. If d.Policy
-// retries the class, Reconnect waits as long as the schedule says, and connects again.
+// If use returns nil, Reconnect returns nil. Otherwise it classifies the error: set a Classifier for errors
+// of protocols. If d.Policy retries the class, Reconnect waits as the schedule says, and connects again. The
+// schedule starts anew after a connection that lasted a second longer than the wait before it.
 //
-// The schedule goes on from one lost connection to the next, so that a server which accepts
-// and closes at once sees no more connects than one which refuses. It starts anew after a
-// connection that lasted at least a second longer than the wait before it.
+// The error is a failed dial's, or a *net.OpError around an [*Error] about the last lost connection: Err is
+// from use, and Attempts counts connections. It is about the connection if its class is not retried, or if
+// the caller gives up before the next dial fails.
 //
-// The error of Reconnect is either a failed dial's, as Do returns it, or a *net.OpError around
-// an [*Error] about the last lost connection. Err is then what use returned, and Attempts is
-// the number of connections. Reconnect returns the second if the class is not retried, if its
-// schedule has ended, if the next wait would outlast the deadline of ctx or Deadline, and if
-// the caller gives up before the next dial has failed.
-//
-// A lost connection is logged at level Warn, at Error if it ends Reconnect, and at Info if
-// the caller has given up. Then d.OnLost is called. If the caller gives up during a wait, the
-// dial that was to follow is logged as canceled. A nil d means a zero Dialer.
+// A lost connection is logged at level Warn, at Error if it ends Reconnect, and at Info if the caller gave
+// up. A nil d means a zero Dialer.
 func Reconnect[T any](ctx context.Context, d *Dialer, network, address string, connect func(context.Context) (T, error), use func(context.Context, T) error) error {
 	if d == nil {
 		d = new(Dialer)
@@ -76,23 +66,21 @@ func useOnce[T any](ctx context.Context, value T, use func(context.Context, T) e
 	return use(ctx, value)
 }
 
-// A Loss is the record of a connection that [Reconnect] has lost. It is logged, and passed to
-// Dialer.OnLost.
+// A Loss is the record of a connection that [Reconnect] has lost.
 type Loss struct {
 	Network, Address string        // as given to Reconnect
-	Number           int           // of the connection, from 1
+	Number           int           // from 1
 	Lasted           time.Duration // from the connect to the end of use
-	Err              error         // as use returned it
+	Err              error         // from use
 	Class            Class         // of Err
-	Delay            time.Duration // until the next connect; 0 if there is none
-	Stop             Stop          // why there is no next connect; 0 if there is one
-	Cause            error         // what context.Cause returns for the context that ended Reconnect; nil if none did
+	Delay            time.Duration // until the next connect; 0 if none follows
+	Stop             Stop          // why none follows; 0 if one does
+	Cause            error         // as in Error
 
 	tooClose bool // as in Error
 }
 
-// MarshalLogObject implements zapcore.ObjectMarshaler. The fields are network, address,
-// connection, lasted, class, error, errno (if there is one), and delay, or stop and cause.
+// MarshalLogObject implements zapcore.ObjectMarshaler.
 func (l Loss) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("network", l.Network)
 	enc.AddString("address", userinfo.Hide(l.Network, l.Address))

@@ -5,38 +5,18 @@ import (
 	"fmt"
 )
 
-// A Stop says why a dial made no other attempt. It is in [Attempt], [Error] and [Result].
-// The zero value means that the dial goes on, or that it has connected.
-//
-// A Stop is an error, and errors.Is finds it in the error of the dial. Compare it by ==
-// or in a switch where you have the Stop itself.
+// A Stop says why a dial made no other attempt. Zero means that it goes on, or has connected.
+// errors.Is finds a Stop in the dial's error.
 type Stop uint8
 
 // The reasons for which a dial stops.
 const (
-	// ErrPermanent means that the last failure is not retried, because its class is
-	// not in the Policy.
-	ErrPermanent Stop = iota + 1
-
-	// ErrScheduleEnded means that the schedule of the last failure's class has ended.
-	// It matches ErrPermanent too.
-	ErrScheduleEnded
-
-	// ErrMaxAttempts means that Dialer.MaxAttempts attempts have been made.
-	ErrMaxAttempts
-
-	// ErrMaxElapsed means that Dialer.MaxElapsed is over, or leaves too little time
-	// for another attempt.
-	ErrMaxElapsed
-
-	// ErrDeadline means that the deadline of the context, or Dialer.Deadline, has
-	// passed, or leaves too little time for another attempt. It matches
-	// context.DeadlineExceeded.
-	ErrDeadline
-
-	// ErrCanceled means that the caller gave up: its context was canceled, or
-	// Dialer.Cancel was closed. It matches context.Canceled.
-	ErrCanceled
+	ErrPermanent     Stop = iota + 1 // the Policy does not retry the class of the last failure
+	ErrScheduleEnded                 // the schedule of the class has ended; it matches ErrPermanent
+	ErrMaxAttempts                   // Dialer.MaxAttempts have been made
+	ErrMaxElapsed                    // Dialer.MaxElapsed has passed, or is too close for an attempt
+	ErrDeadline                      // the same of ctx's deadline, or Dialer.Deadline; it matches context.DeadlineExceeded
+	ErrCanceled                      // the caller gave up, by ctx or Dialer.Cancel; it matches context.Canceled
 )
 
 var stops = [...]struct{ name, text string }{
@@ -50,7 +30,7 @@ var stops = [...]struct{ name, text string }{
 
 func (s Stop) isKnown() bool { return 0 < s && int(s) < len(stops) }
 
-// Error returns the reason as a person would say it, such as "MaxAttempts reached".
+// Error returns the reason as a text, such as "MaxAttempts reached".
 func (s Stop) Error() string {
 	switch {
 	case s == 0:
@@ -61,9 +41,8 @@ func (s Stop) Error() string {
 	return fmt.Sprintf("Stop(%d)", uint8(s))
 }
 
-// MarshalText implements encoding.TextMarshaler with the name of the reason, such as
-// "max_attempts". The zero value has the empty name. MarshalText returns an error if s is
-// none of the constants.
+// MarshalText implements encoding.TextMarshaler with a name such as "max_attempts", or "" for zero. It
+// returns an error if s is no reason.
 func (s Stop) MarshalText() ([]byte, error) {
 	switch {
 	case s == 0:
@@ -87,7 +66,7 @@ func (s Stop) Is(target error) bool {
 	return false
 }
 
-// Timeout reports whether s is a lack of time: ErrMaxElapsed or ErrDeadline.
+// Timeout reports whether s is ErrMaxElapsed or ErrDeadline.
 func (s Stop) Timeout() bool { return s == ErrMaxElapsed || s == ErrDeadline }
 
 // textOf returns the text of a reason. A dial that ran out of time either used all of it,

@@ -14,28 +14,13 @@ import (
 	"github.com/seed-33f8b841/redial/internal/foreign"
 )
 
-// A Transport is an http.RoundTripper whose dials end with the requests that
-// wanted them. Make one with [NewTransport].
+// A Transport is an http.RoundTripper whose dials end with the requests that wanted them; net/http hides
+// this end from the DialContext of an http.Transport.
 //
-// Why http.Transport{DialContext: d.DialContext} is not enough: net/http hides
-// from its dialer that a request was canceled or ran out of time, because
-// another request may use the connection. A dialer that retries then goes on
-// although nobody waits for it, and each new request to a dead server adds another
-// such dial. A Transport tells its dialer when a request ends:
-//
-//   - No wait outlasts the request's deadline, and a wait ends with the request:
-//     with its context, when RoundTrip returns, or when the request gets another
-//     dial's connection. No attempt starts for a request that is over. The
-//     attempt in flight may finish, as net/http intends, and its connection is
-//     kept for other requests.
-//   - An address of a name whose TLS handshake failed is the last to be tried by the next
-//     dial to that name; the address that worked last is the first for ten minutes.
-//   - A request whose time runs out while its dial is failing gets an error that
-//     holds an [*Error] with the last failure. If there is no time for another
-//     attempt, the request gets the error at once.
-//
-// Only the dial is retried: no request is sent twice, except as http.Transport
-// does by itself.
+// A wait ends with the request: with its context, when RoundTrip returns, or when the request gets another
+// dial's connection. An attempt in flight may finish, and its connection is kept for other requests. If a
+// request's time runs out while its dial is failing, its error holds an [*Error] with the last failure. No
+// request is sent twice, except as http.Transport does by itself.
 //
 // A Transport can be used concurrently.
 type Transport struct {
@@ -43,17 +28,12 @@ type Transport struct {
 	routes routes
 }
 
-// NewTransport returns a Transport that works as a clone of base does, but dials
-// through d. A nil base means http.DefaultTransport; if the program has made that another
-// kind of RoundTripper, a nil base means an http.Transport with HTTP/2 and the proxies of
-// the environment. A nil d means a zero Dialer.
+// NewTransport returns a Transport that works as a clone of base, but dials through d. A nil base means
+// http.DefaultTransport. A nil d means a zero Dialer.
 //
-// It replaces DialContext and Dial of base: put them into d.DialFunc to have them
-// retried. It keeps DialTLSContext and DialTLS. If base has one of them, it makes the
-// connections of https requests without a proxy, and these do not go through d. If base
-// has no OnProxyConnectResponse, a proxy that does not connect to the target makes the
-// request fail with a [*ProxyError]. As with any clone, what was done to base by methods such as RegisterProtocol is not
-// carried over.
+// DialContext and Dial of base are not used: put them into d.DialFunc. If base has DialTLSContext or
+// DialTLS, https requests without a proxy do not go through d. If base has no OnProxyConnectResponse, a
+// proxy that does not connect to the target makes the request fail with a [*ProxyError].
 func NewTransport(d *Dialer, base *http.Transport) *Transport {
 	if d == nil {
 		d = new(Dialer)
@@ -109,7 +89,6 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // CloseIdleConnections closes the connections that no request is using.
-// http.Client's method of that name calls it.
 func (t *Transport) CloseIdleConnections() {
 	t.base.CloseIdleConnections()
 }
