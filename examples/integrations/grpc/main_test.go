@@ -3,14 +3,13 @@ package main
 import (
 	"context"
 	"net"
-	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/examples/integrations/internal/kit"
+	"github.com/seed-33f8b841/redial/internal/dnstest"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
@@ -36,9 +36,6 @@ func serve(address string) error {
 	return server.Serve(ln)
 }
 
-// plainOptions are the options of a client that has nothing of redial.
-var plainOptions = []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
-
 // newClient returns a function that makes one call.
 func newClient(t *testing.T, target string, o []grpc.DialOption) func(context.Context) error {
 	t.Helper()
@@ -52,98 +49,59 @@ func newClient(t *testing.T, target string, o []grpc.DialOption) func(context.Co
 	}
 }
 
-func newDialer() *redial.Dialer {
-	return dialer(zap.NewNop())
+func TestSuite(t *testing.T) {
+	kit.Suite{
+		Client: "gRPC",
+		Server: func(t *testing.T) (*kit.Server, string) {
+			address := kit.FreeAddress(t)
+			return kit.Self(t, address), address
+		},
+		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
+			return newClient(t, kit.GRPCTarget(t, d.Resolver, addresses[0]), []grpc.DialOption{
+				grpc.WithTransportCredentials(insecure.NewCredentials()),
+				grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+					return d.DialContext(ctx, "tcp", address)
+				}),
+			})
+		},
+		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
+			d.MaxAttempts = 1
+			return newClient(t, kit.GRPCTarget(t, d.Resolver, addresses[0]), options(d))
+		},
+		Untyped: true,
+		Shares:  true,
+	}.Run(t)
 }
 
-func TestDownAtFirst(t *testing.T) {
+// A call that waits for its deadline keeps the text of the dial's error only.
+func TestError(t *testing.T) {
 	t.Parallel()
-	address := kit.FreeAddress(t)
-	server := kit.Self(t, address)
-	alone := append(plainOptions, grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
-	start := time.Now()
-	server.LaunchAfter(t, 2*time.Second)
-	var waiting sync.WaitGroup
-	for name, o := range map[string][]grpc.DialOption{"gRPC alone": alone, "redial": options(newDialer())} {
-		check := newClient(t, target(address), o)
-		waiting.Go(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			defer cancel()
-			assert.NoError(t, check(ctx), name)
-			t.Log(name, time.Since(start))
-		})
-	}
-	waiting.Wait()
-}
-
-func TestOutage(t *testing.T) {
-	t.Parallel()
-	address := kit.FreeAddress(t)
-	server := kit.Self(t, address)
-	server.Start(t)
-	plain := &kit.Contender{Name: "net.Dialer", Do: newClient(t, target(address), plainOptions)}
-	waiting := &kit.Contender{
-		Name: "net.Dialer with WaitForReady",
-		Do:   newClient(t, target(address), append(plainOptions, grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))),
-	}
-	ours := &kit.Contender{Name: "redial", Do: newClient(t, target(address), options(newDialer()))}
-	kit.Outage(t, server, plain, waiting, ours)
-	assert.Less(t, ours.Failed.Load(), plain.Failed.Load())
-	assert.LessOrEqual(t, ours.Failed.Load(), int64(30), "only the calls in flight fail when the server dies")
-}
-
-// A call does not return the error of the dial. Its text has the cause, and the log has the class.
-func TestNeverUp(t *testing.T) {
-	t.Parallel()
-	address := testutil.RefusingAddress(t, "tcp")
-	var connects kit.Connects
-	var attempts kit.Attempts
-	core, logs := observer.New(zap.InfoLevel)
-	d := newDialer()
-	d.Control, d.OnAttempt, d.Logger = connects.Control, attempts.Add, zap.New(core)
-	check := newClient(t, target(address), options(d))
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	start := time.Now()
-	err := check(ctx)
-	took := time.Since(start)
-	t.Log(took, connects.Count(), err)
-
-	require.Error(t, err)
-	assert.Less(t, took, 5*time.Second)
+	err := newClient(t, target(testutil.RefusingAddress(t, "tcp")), options(dialer(zap.NewNop())))(ctx)
 	assert.Equal(t, codes.DeadlineExceeded, status.Code(err))
 	assert.ErrorContains(t, err, "connect: connection refused")
 	var failed *redial.Error
-	assert.NotErrorAs(t, err, &failed, "the docs say that gRPC keeps the text only")
-	failures := logs.FilterMessage("dial failed").All()
-	require.NotEmpty(t, failures)
-	assert.Equal(t, "refused", failures[0].ContextMap()["class"])
-	for _, a := range attempts.All() {
-		assert.Equal(t, redial.Refused, a.Class)
-	}
-	assert.LessOrEqual(t, connects.Count(), 24, "about eight dials, and no retries within them")
+	assert.NotErrorAs(t, err, &failed)
+	assert.NotErrorIs(t, err, syscall.ECONNREFUSED)
 }
 
-// Calls of one client share its connection. Fifty clients of the program do not.
-func TestGate(t *testing.T) {
+// With the scheme passthrough, gRPC knows one address only. If a server hangs up after it has accepted, gRPC dials that
+// again, and the Dialer cannot know that the address was of no use.
+func TestPassthrough(t *testing.T) {
 	t.Parallel()
-	address := testutil.RefusingAddress(t, "tcp")
-	count := func(gate *redial.Gate) int {
-		var connects kit.Connects
-		d := newDialer()
-		d.Control, d.Gate = connects.Control, gate
-		checks := make([]func(context.Context) error, 50)
-		for i := range checks {
-			checks[i] = newClient(t, target(address), options(d))
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-		defer cancel()
-		for _, err := range testutil.Crowd(len(checks), func(i int) error { return checks[i](ctx) }) {
-			assert.ErrorContains(t, err, "connection refused")
-		}
-		return connects.Count()
-	}
-	without, with := count(nil), count(new(redial.Gate))
-	t.Logf("connects: %d without a Gate, %d with a Gate", without, with)
-	assert.Less(t, with, without/2)
+	address := kit.FreeAddress(t)
+	_, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	testutil.Listen(t, "tcp", net.JoinHostPort("127.0.0.2", port), func(net.Conn) {})
+	kit.Self(t, address).Start(t)
+	dns := dnstest.Start(t, kit.FreeAddress(t))
+	dns.Set("service.test", dnstest.Addrs("127.0.0.2", "127.0.0.1"))
+	d := dialer(zap.NewNop())
+	d.Resolver = dns.Resolver()
+	name := net.JoinHostPort("service.test", port)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	assert.NoError(t, newClient(t, kit.GRPCTarget(t, d.Resolver, name), options(d))(ctx))
+	assert.Error(t, newClient(t, "passthrough:///"+name, options(d))(ctx))
 }
