@@ -41,7 +41,7 @@ type Attempt struct {
 	tooClose bool // as in Error
 }
 
-// A result is what one attempt came to.
+// A result is the outcome of one attempt.
 type result struct {
 	conn  net.Conn // nil on failure
 	err   error    // nil on success
@@ -49,7 +49,7 @@ type result struct {
 	nameResult
 }
 
-// A nameResult is what an attempt did with a name.
+// A nameResult says how an attempt resolved a name, and what each address did.
 type nameResult struct {
 	resolve    time.Duration
 	addrs      []AddrResult
@@ -65,7 +65,7 @@ func (d *dial) attempt(end time.Time) result {
 	if r.err == nil {
 		return r
 	}
-	if ctx.Err() != context.Canceled { // what the caller gave up says nothing
+	if ctx.Err() != context.Canceled { // a canceled attempt says nothing about its addresses
 		mark.failed()
 	}
 	return r
@@ -106,8 +106,8 @@ func (d *dial) dialsPortZero() bool {
 	return err == nil && strings.Trim(port, "0") == "" || d.address == (netip.AddrPort{}).String() // DialTCP without an address
 }
 
-// portZeroError returns package net's own error if more is wrong with the address than its port.
-// It asks with a context that has ended, which opens no socket.
+// portZeroError returns the error of a dial to port 0: package net's own, if more than the port is
+// wrong. To get it, portZeroError dials with a context that has ended, which opens no socket.
 func (d *dial) portZeroError() error {
 	ctx, cancel := context.WithCancel(d.attemptCtx)
 	cancel()
@@ -168,8 +168,8 @@ func (d *Dialer) unbound() (net.Dialer, *guard) {
 	return inner, g
 }
 
-// A guard calls Control, in the goroutine of package net, because Control may need the thread:
-// the network namespace and the capabilities are properties of a thread. Package net closes its
+// A guard calls Control in package net's own goroutine, because the network namespace and the
+// capabilities that Control may need are properties of a thread. Package net closes its
 // socket if Control returns an error, but not if Control panics or exits. So the guard turns a
 // panic into an error, and repeats it when package net has returned.
 type guard struct{ again func() }
@@ -210,14 +210,14 @@ func (g *guard) call(c syscall.RawConn, control func() error) (err error) {
 	return err
 }
 
-// repeat panics if Control has.
+// repeat repeats Control's panic, if there was one.
 func (g *guard) repeat() {
 	if g != nil && g.again != nil {
 		g.again()
 	}
 }
 
-// errUnwound is the error of what a panic or runtime.Goexit has ended.
+// errUnwound is the error of a dial, or of a Control, that a panic or runtime.Goexit has ended.
 var errUnwound = errors.New("redial: a panic or runtime.Goexit ended the dial")
 
 // check returns an error if conn is connected to itself, or if Verify refuses it. Then, or
@@ -297,15 +297,15 @@ func interrupt(conn net.Conn) bool {
 // An attemptContext is the context of an attempt, or of a look-up. A Dialer that finds a
 // live one among its context's values is nested: it makes one attempt and leaves the retries
 // to the outer dial. It ignores an attemptContext whose attempt has ended, because the
-// values can live on in a session.
+// values can live on, for example in a session.
 type attemptContext struct {
 	context.Context
 	deadline time.Time // zero: the parent's
 	ended    atomic.Bool
 	cancels  [2]context.CancelFunc // nil where there is nothing to cancel
 
-	route     *route           // what nested dials learn about addresses, the dial's next attempt knows too; nil for a look-up
-	kept      *keptNames       // likewise, about names
+	route     *route           // shared with nested dials: what they learn about addresses; nil for a look-up
+	kept      *keptNames       // shared with nested dials: the names that they resolve
 	mu        sync.Mutex       // guards connected
 	connected []netip.AddrPort // by nested dials: if the attempt fails all the same, these addresses have failed
 }

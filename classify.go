@@ -113,8 +113,8 @@ func Classify(err error) Class {
 	return classify(err, place{}, foreign.MaxDepth, &nodes)
 }
 
-// A place says during which operation and system call an error happened, as far
-// as the errors around it say. The meaning of an errno depends on the place.
+// A place holds the operation and the system call in which an error happened, as far as they are known
+// from the errors around it. The meaning of an errno depends on the place.
 type place struct {
 	op   *net.OpError // the innermost OpError around the error; nil if there is none
 	call string       // the system call that failed; empty if unknown
@@ -152,8 +152,8 @@ func classify(err error, at place, depth int, nodes *int) Class {
 	return Unknown
 }
 
-// saysTimeout reports whether err, or an error that it wraps, says that it is a timeout. It decides
-// only if nothing else does. It does not ask branches, because each has been asked by itself.
+// saysTimeout reports whether err, or an error that it wraps, has a Timeout method that returns true.
+// classify calls it last, for each branch by itself.
 func saysTimeout(err error) (timeout bool) {
 	for depth := 0; !timeout && err != nil && depth < foreign.MaxDepth; depth++ {
 		if e, ok := err.(interface{ Timeout() bool }); ok {
@@ -211,8 +211,8 @@ func classOf(err error, at place) Class {
 	return classByIs(err)
 }
 
-// classByIs asks err which sentinel errors it matches. This is the only way to
-// recognize package net's own "operation was canceled".
+// classByIs returns the class of the sentinel error that err's Is method matches. This is the only way
+// to recognize package net's own "operation was canceled".
 func classByIs(err error) (class Class) {
 	e, ok := err.(interface{ Is(error) bool })
 	if !ok {
@@ -508,9 +508,9 @@ func mostTelling(errs []error, at place, depth int, nodes *int) Class {
 	return most
 }
 
-// Package net has two errors that can be recognized only by values that it does
-// not export. It returns them for certain addresses without a look-up, so the
-// functions below get them at their first use. If another version of package net
+// Package net has two errors that can be recognized only by a value that it does not export: an error,
+// and a text. It returns them for certain addresses without a look-up, so the functions below get them
+// at their first use. If another version of package net
 // returns other values, Classify recognizes less, and nothing else changes.
 var (
 	// errMissingAddress returns the error of a dial to the empty address; nil

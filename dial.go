@@ -234,7 +234,7 @@ func (d *dial) observed() (err error) {
 	return d.withContexts()
 }
 
-// result returns what the dial that ends with err came to.
+// result returns the Result of the dial, which ends with err.
 func (d *dial) result(err error) Result {
 	r := Result{Err: err, Attempts: d.attempts, Elapsed: time.Since(d.start), Nested: d.outer != nil}
 	if err != nil && err != errUnwound {
@@ -278,8 +278,8 @@ func (d *dial) attach(attached context.Context) (leave func()) {
 	return leave
 }
 
-// nest finds out whether the dial is within another dial's attempt, with which it shares what it
-// learns.
+// nest makes the dial nested if its context belongs to another dial's attempt. The two dials then
+// share what they learn.
 func (d *dial) nest() {
 	if d.outer = outerAttempt(d.attemptCtx); d.outer == nil {
 		return

@@ -43,8 +43,8 @@ func Do[T any](ctx context.Context, d *Dialer, network, address string, connect 
 	return conn.(*made[T]).value, nil
 }
 
-// A made is a value that Do's connect function has returned, as the dial handles it:
-// the dial closes it and asks for its addresses, and nothing else.
+// A made wraps a value of Do's connect function as a net.Conn for the dial, which only closes it
+// and reads its addresses.
 type made[T any] struct {
 	net.Conn // nil
 	value    T

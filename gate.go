@@ -37,8 +37,8 @@ type Gate struct {
 	MinInterval time.Duration
 
 	mu     sync.Mutex
-	active map[targetKey]*target    // those with dials
-	idle   [2]map[targetKey]*target // those to remember: left since turned, and before it
+	active map[targetKey]*target    // targets that have dials
+	idle   [2]map[targetKey]*target // targets to remember: those that the last dial left since turned, and before
 	turned time.Time                // when idle[1] was dropped and idle[0] took its place
 }
 
@@ -49,7 +49,7 @@ const (
 
 type targetKey struct {
 	network, address string
-	do               bool // the target of Do, whose function may dial the other one
+	do               bool // Do's target, apart from the plain one, which Do's function may dial
 }
 
 // A target is what a Gate knows about one target. The Gate's mutex guards it and its visits.
@@ -58,9 +58,9 @@ type target struct {
 	key    targetKey
 	dials  int
 	leftAt time.Time // when the last dial ended
-	route  *route    // what its dials know about its addresses
+	route  *route    // what is known about its addresses
 	state
-	line list.List     // of *visit: those that wait for their turn
+	line list.List     // of *visit: dials that wait for their turn
 	news chan struct{} // closed and replaced when an attempt has failed and the target is down
 	back chan struct{} // closed and replaced when the target comes back; both are nil until a dial waits
 }
@@ -81,13 +81,13 @@ type state struct {
 	failedAt time.Time
 }
 
-// An ask is a dial's question whether it may make its next attempt.
+// An ask is a dial's request to make its next attempt.
 type ask struct {
 	due          time.Time       // when the attempt is due
 	end          time.Time       // when the dial's time is up; zero: never
 	done, cancel <-chan struct{} // closed when the caller gives up
 	last         bool            // no attempt follows
-	since        time.Time       // due, or the time of the question if that is later
+	since        time.Time       // due, or the time of the request if that is later
 	heard        int             // state.failures when the dial last learned of a failure
 	invited      bool            // the target has come back since the dial's latest attempt began
 	first        bool            // no other dial is before it in the line
@@ -103,7 +103,7 @@ const (
 	ends                  // make no attempt, because the time is up
 )
 
-// decide answers a. It also returns when to decide again if nothing happens; zero means never.
+// decide returns the answer to a, and when to decide again if nothing happens; zero means never.
 func (s *state) decide(a *ask, now time.Time) (verdict, time.Time) {
 	down, isDue, over := s.window == 0, !now.Before(a.due), !a.end.IsZero() && !now.Before(a.end)
 	next := s.nextAt()
@@ -122,8 +122,8 @@ func (s *state) decide(a *ask, now time.Time) (verdict, time.Time) {
 	return goes, time.Time{}
 }
 
-// isNews reports whether a takes a failure, if the next attempt may begin at next. A last attempt needs
-// a reason: there is no time for it, or the failed attempt has begun since it was due, a second ago.
+// isNews reports whether a takes the latest failure. The next attempt may begin at next. A last attempt takes
+// it only if there is no time for the attempt, or if it was due a second ago and the failed attempt has begun since.
 func (s *state) isNews(a *ask, next, now time.Time) bool {
 	hasTime := !s.holdsTo.IsZero() || a.end.IsZero() || next.Before(a.end)
 	waited := now.Sub(a.since) >= silence && !s.failure.Start.Before(a.since)
@@ -176,7 +176,7 @@ func (g *Gate) findLocked(key targetKey) *target {
 	return cmp.Or(g.active[key], g.idle[0][key], g.idle[1][key])
 }
 
-// enter begins a dial with the end, done and cancel of an ask. The dial must call leave when it has ended.
+// enter begins a dial; see ask for end, done and cancel. The dial must call leave when it has ended.
 func (g *Gate) enter(key targetKey, end time.Time, done, cancel <-chan struct{}) *visit {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -240,7 +240,7 @@ func (v *visit) acquire(due time.Time, last bool) (verdict, *Attempt) {
 			return ends, nil
 		case answer == goes:
 			if v.window > 0 && v.inFlight >= v.window {
-				v.window++ // in place of a silent attempt
+				v.window++ // to make up for a silent attempt
 			}
 			v.latest++
 			v.inFlight++
@@ -252,7 +252,7 @@ func (v *visit) acquire(due time.Time, last bool) (verdict, *Attempt) {
 	}
 }
 
-// waitLocked waits for up to the time given; less than zero means for any time.
+// waitLocked waits for limit at most; zero or less means no limit.
 func (v *visit) waitLocked(answer verdict, limit time.Duration) {
 	if v.news == nil {
 		v.news, v.back = make(chan struct{}), make(chan struct{})
@@ -285,12 +285,12 @@ func (v *visit) stepOutLocked() {
 	}
 }
 
-// wakeFirstLocked makes the first dial in the line ask again.
+// wakeFirstLocked wakes the first dial in the line, which then decides again.
 func (t *target) wakeFirstLocked() {
 	if first := t.line.Front(); first != nil {
 		select {
 		case first.Value.(*visit).wake <- struct{}{}:
-		default: // it has been woken already
+		default: // it is awake already
 		}
 	}
 }
@@ -303,7 +303,7 @@ func (t *target) comeBackLocked() {
 	t.wakeFirstLocked()
 }
 
-// replace closes an event's channel, unless nobody has waited for it, and returns the next one.
+// replace closes an event's channel, if anyone has waited for it, and returns the next one.
 func replace(event chan struct{}) (next chan struct{}) {
 	if event != nil {
 		close(event)
@@ -328,7 +328,7 @@ func (v *visit) finish(a *Attempt) {
 		if v.window == 0 {
 			v.comeBackLocked()
 		} else if v.inFlight+v.line.Len() >= v.window {
-			v.window++ // two take the place of one
+			v.window++ // so that two attempts can follow this one
 		}
 		v.doubted = false
 	case !isOfTarget(a.Class):

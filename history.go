@@ -5,11 +5,10 @@ import (
 	"time"
 )
 
-// While a dial waits, it keeps the last failures for Error.History. It keeps only what an
-// Attempt does not have in common with the dial, because thousands of dials may wait at once.
+// A dial keeps its first and its latest failures for Error.History. A record leaves out what the dial
+// itself knows, because thousands of dials may wait at once.
 
-// historyMax is the length of a full history: half of it are the first attempts, and half
-// the latest.
+// historyMax is the length of a full history: one half holds the first attempts, the other the latest.
 const historyMax = 8
 
 // A history holds the failed attempts of a dial: the first ones, then the latest.
@@ -88,8 +87,8 @@ func (h history) attempts(e *Error, start time.Time, nested bool) []Attempt {
 	return all
 }
 
-// took returns how long the target took to fail the attempt, as far as is known, without
-// the look-up and the other addresses.
+// took returns how long the target took to fail the attempt, without the look-up and, if it is
+// known which address failed so, without the other addresses.
 func (r *record) took() time.Duration {
 	if r.name == nil {
 		return r.duration

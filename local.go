@@ -27,8 +27,8 @@ func (d *Dialer) classify(err error) Class {
 	return localTrouble(Classify(err), err)
 }
 
-// localTrouble corrects class, so that trouble of this machine is not blamed on
-// the target, and trouble of the target is not blamed on this machine.
+// localTrouble returns class, or the right class if class blames the target for trouble of this
+// machine, or this machine for trouble on the way to the target.
 func localTrouble(class Class, err error) Class {
 	switch class {
 	case NotFound, DNS:

@@ -14,9 +14,8 @@ import (
 )
 
 // This file turns a name into addresses. A look-up belongs to the dial: if an attempt runs out
-// of time, the look-up goes on, and the next attempt takes what has come. A dial asks nothing
-// anew that is still being asked. Dials nested in the attempts of one dial, of Do for example, are
-// like its attempts: what one knows about a name, the next one knows too.
+// of time, the look-up goes on, and the next attempt takes its result. A dial has one look-up at a
+// time. The nested dials of one dial share what they know about a name, as its attempts do.
 
 const (
 	// lookupPatience is how long a look-up waits for the addresses of one family when it has
@@ -32,13 +31,13 @@ const (
 // A name is what a dial knows about the name that it dials.
 type name struct {
 	host, port string
-	running    *lookup      // goes on, or its result is still to be used; nil if the next attempt begins one
-	used       *lookup      // whose result the latest attempt used; nil if it used none
+	running    *lookup      // it goes on, or no attempt has used its result; nil if the next attempt begins one
+	used       *lookup      // the look-up that gave the latest attempt its result; nil if none did
 	count      int          // look-ups begun
 	doubts     int          // look-ups that ended in a doubtful "no such host"
 	exists     bool         // the name has resolved in this dial
 	stale      bool         // the latest attempt uses what an earlier look-up found
-	known      []netip.Addr // what it has resolved to; nil if it has not, or if it is gone
+	known      []netip.Addr // its latest addresses; nil if it has not resolved, or does not exist any more
 }
 
 // A lookup is one look-up of a name, in a goroutine of its own. It is also the context of that
@@ -182,8 +181,8 @@ type nameKey struct {
 	network, address string
 }
 
-// keptNames are the names of dials nested in one dial's attempts. Each nested dial takes its name,
-// and leaves it to the next one. A nil *keptNames keeps none.
+// keptNames are the names of one dial's nested dials. Each nested dial takes its name, and leaves it
+// to the next one. A nil *keptNames keeps none.
 type keptNames struct {
 	mu    sync.Mutex
 	names map[nameKey]*name
@@ -236,8 +235,8 @@ func (k *keptNames) end() {
 	}
 }
 
-// leaveNames ends the look-ups that still run. A nested dial leaves its own to the outer dial, whose
-// next attempt may dial again.
+// leaveNames ends the look-ups that still run. A nested dial leaves its look-up to the outer dial,
+// because the outer dial's next attempt may dial the same name.
 func (d *dial) leaveNames() {
 	d.kept.end()
 	switch {
@@ -251,10 +250,10 @@ func (d *dial) leaveNames() {
 
 func (d *dial) nameKey() nameKey { return nameKey{d.dialer.Resolver, d.network, d.address} }
 
-// judge returns what the look-up found, in the light of the dial's earlier look-ups. A name
-// that has resolved exists: a temporary failure brings back its earlier addresses, and a later
-// "no such host" is temporary. So is one that the resolver has not heard for all names of
-// the search list.
+// judge returns the result of the look-up, corrected by the dial's earlier look-ups. A name that has
+// resolved exists: after a temporary failure, judge returns its earlier addresses, and a later "no such
+// host" is temporary. A "no such host" is also temporary if not every query of the search list was
+// answered.
 func (d *dial) judge(l *lookup) ([]netip.Addr, error) {
 	if l.err == nil {
 		d.name.known, d.name.exists = l.ips, true

@@ -119,7 +119,7 @@ func complete(e *backoff.ExponentialBackOff) {
 	}
 }
 
-// schedules are the started schedules of a dial, one for each class that has occurred.
+// schedules are the started schedules of a dial, one for each class of its failures.
 type schedules []startedSchedule
 
 type startedSchedule struct {

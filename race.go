@@ -21,7 +21,7 @@ import (
 // This file races the addresses of a name (RFC 8305, Happy Eyeballs version 2): it starts one
 // after the other, a moment apart, until one has connected and Verify has accepted it. It
 // keeps the error of each address. net.Dialer tries the addresses of one family in turn, so
-// that a dead one makes users wait, and returns the first one's error only.
+// that a dead one makes users wait, and returns the error of the first address only.
 
 const (
 	// connectionAttemptDelay is the time between the starts of two addresses
@@ -69,7 +69,7 @@ func (r AddrResult) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 
 // connectByName resolves the dial's name and connects to one of its addresses. If all have failed, those
 // of a family that has not answered may still work. The next attempt looks them up again and waits
-// longer; where neither this dial nor an outer one makes another attempt, connectByName does.
+// longer. If neither this dial nor an outer one makes another attempt, connectByName does this itself.
 func (d *dial) connectByName(ctx context.Context) result {
 	r := d.connectToFound(ctx)
 	for d.isSingle() && d.outer == nil && r.err != nil && r.addrs != nil && r.unanswered != "" && ctx.Err() == nil {
@@ -133,8 +133,8 @@ func (d *dial) connectTo(ctx context.Context, addr netip.AddrPort, connected fun
 	return conn, nil
 }
 
-// noteAddr completes a, whose address has connected or failed with err, and remembers which. It
-// returns the class of err.
+// noteAddr completes a: its address has failed with err, or has connected if err is nil. The route
+// remembers which. noteAddr returns the class of err.
 func (d *dial) noteAddr(a *AddrResult, err error) Class {
 	a.Duration = time.Since(a.Start)
 	if err == nil {
@@ -147,7 +147,7 @@ func (d *dial) noteAddr(a *AddrResult, err error) Class {
 		return Unknown
 	}
 	a.Err, a.Class = err, d.dialer.classify(err)
-	if a.Class != Canceled || a.Duration >= connectionAttemptDelay { // what the caller cut off at once says nothing
+	if a.Class != Canceled || a.Duration >= connectionAttemptDelay { // an early cancellation says nothing about the address
 		if d.route == nil {
 			d.route = new(route)
 		}
@@ -156,8 +156,8 @@ func (d *dial) noteAddr(a *AddrResult, err error) Class {
 	return a.Class
 }
 
-// A racer connects to one of several addresses. Its fields but the last two belong to the
-// goroutine that dials.
+// A racer connects to one of several addresses. The goroutine that dials owns all fields except the
+// last two.
 type racer struct {
 	*dial
 	ctx    context.Context
@@ -376,7 +376,7 @@ func (r *racer) startAfter(failed netip.AddrPort) {
 	}
 }
 
-// start starts the i-th address of those that are left.
+// start starts the address left[i].
 func (r *racer) start(i int) {
 	addr := r.left[i]
 	r.left = slices.Delete(r.left, i, i+1)
@@ -422,7 +422,7 @@ func (r *racer) abandon(e event) {
 	}
 }
 
-// ended records what came of the runner that e reports, and whether it has connected. If user
+// ended records the end of the runner that e reports, and reports whether it has connected. If user
 // code panicked or exited in the runner, ended does the same.
 func (r *racer) ended(e event) (connected bool) {
 	e.run.cancel()
@@ -470,8 +470,8 @@ func netAddrOf(network string, addr netip.AddrPort) net.Addr {
 	return net.TCPAddrFromAddrPort(addr)
 }
 
-// finish ends the race: the runners that are still in flight are canceled, and close what they
-// get.
+// finish ends the race: it cancels the runners that are still in flight. They close their
+// connections themselves.
 func (r *racer) finish() {
 	r.cancel()
 	r.mu.Lock()

@@ -11,8 +11,8 @@ import (
 	"github.com/seed-33f8b841/redial/internal/userinfo"
 )
 
-// This file keeps a connection. A dial ends when it has connected, and so does its backoff. Here
-// is a second backoff, of the connections that were lost, which does not end with a dial.
+// This file keeps a connection. A dial's backoff ends when the dial has connected. So lost connections
+// have a backoff of their own, which goes on from one dial to the next.
 
 // Reconnect connects, calls use with the connection, and connects again when use fails. Use it in a daemon,
 // such as a log shipper:
@@ -99,8 +99,8 @@ const (
 	msgReconnecting = "connection lost, will reconnect"
 )
 
-// steadyFor is how much longer than the wait before it a connection must last, so that the
-// schedule starts anew.
+// steadyFor is how much longer than the wait before it a connection must last for the schedule to
+// start anew.
 const steadyFor = time.Second
 
 // A keeper knows which connections one call of Reconnect has lost, and decides what follows.
@@ -157,8 +157,8 @@ func (k *keeper) next(class Class, end time.Time) (time.Duration, Stop) {
 	return delay, 0
 }
 
-// wait waits until the next connect is due. If the caller gives up, it returns at once: the dial
-// finds that out, and records it.
+// wait waits until the next connect is due, or until the caller gives up. The next dial notices that,
+// and records it.
 func (k *keeper) wait() {
 	timer := time.NewTimer(k.latest.Delay)
 	defer timer.Stop()
@@ -186,8 +186,8 @@ func (k *keeper) record(l *Loss) {
 	}
 }
 
-// dialFailed returns the error of Reconnect after a dial that failed with err. It is about the
-// latest loss if the caller gave up before the dial had a failure of its own.
+// dialFailed returns the error of Reconnect after a dial has failed with err. The error is about the
+// latest loss if the caller gave up before the dial had failed otherwise.
 func (k *keeper) dialFailed(err error) error {
 	e, ok := foreign.As[*Error](err)
 	if !ok || k.latest.Number == 0 || e.Attempts > 0 && (e.Stop != ErrCanceled || e.Class != Canceled) {

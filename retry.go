@@ -10,10 +10,9 @@ import (
 	"github.com/seed-33f8b841/redial/internal/foreign"
 )
 
-// One dial is a loop: wait for its turn, make an attempt, classify what came of it, record
-// it, and ask the policy whether and when to try again. This file knows the bounds of the dial
-// and decides when it ends. It does not know how the dial began (dial.go), how an attempt is
-// made (attempt.go), nor how dials wait for each other (gate.go).
+// One dial is a loop: wait for its turn, make an attempt, record the outcome, and decide by the Policy
+// whether and when to try again. This file holds the bounds of the dial and decides when it ends.
+// Dials begin in dial.go. The attempts are in attempt.go, and the turns at a Gate in gate.go.
 
 // The default bounds of a dial.
 const (
@@ -31,14 +30,14 @@ type dial struct {
 	dialer           *Dialer
 	network, address string
 	name             *name                                       // the name whose addresses are raced; nil if there is none
-	method           func(ctx context.Context) (net.Conn, error) // of Do, DialTCP and the like: connects; nil for DialContext
-	isDo             bool                                        // Do's, so that method makes a value that is not Verify's to check
+	method           func(ctx context.Context) (net.Conn, error) // connects, for Do, DialTCP and the like; nil for DialContext
+	isDo             bool                                        // the dial is Do's: method makes a value that Verify does not check
 	literal          bool                                        // package net only connects a socket
 	local            net.Addr                                    // the address that connect binds to; nil if none or unknown
 
 	waitCtx    context.Context // ends the dial
 	attemptCtx context.Context // attempts derive theirs from it; only a Transport's is not waitCtx
-	request    *requestDial    // tells a Transport's request about the dial; else nil
+	request    *requestDial    // reports to a Transport's request; nil without one
 	outer      *attemptContext // the other dial's attempt that this dial is nested in; nil if none
 
 	start        time.Time
@@ -50,14 +49,14 @@ type dial struct {
 	visit        *visit // at the Gate; nil without one
 
 	attempts     int           // made so far
-	lastDuration time.Duration // of the latest attempt of its own
+	lastDuration time.Duration // of the latest attempt that was not shared
 	lastAttempt  bool          // no other attempt follows the one in flight
 	finalAt      time.Time     // when the last attempt begins, because a wait was shortened for it; zero: no wait was
 	dueAt        time.Time     // when the next attempt is due
 	history      history
 
-	kept  *keptNames // of dials nested in the attempts; nil if there can be none
-	route *route     // what is known about the target's addresses, also by an outer dial, a Gate or a Transport; nil if nothing is
+	kept  *keptNames // of nested dials; nil if there can be none
+	route *route     // what is known about the target's addresses, shared with an outer dial, a Gate or a Transport; nil if nothing is
 
 	conn  net.Conn // what the dial has connected to
 	class Class    // why the dial has failed
@@ -187,9 +186,9 @@ func (d *dial) over(now time.Time) ending {
 }
 
 // endingOf reports whether ctx has ended, cancel is closed, or end has passed at now, which ends a
-// dial for the reason given. It never asks an error: an attempt's own timeout looks like the
-// context's, and a dial that is canceled while it tries its second address returns
-// the error of the first.
+// dial for the reason given. Errors do not decide that: an attempt's own timeout looks like the
+// context's, and a dial that is canceled while it tries its second address returns the error of the
+// first.
 func endingOf(ctx context.Context, cancel <-chan struct{}, end time.Time, reason Stop, now time.Time) ending {
 	awaitContext(ctx, now)
 	switch err := ctx.Err(); {
@@ -283,7 +282,7 @@ func isShortSilence(a *Attempt) bool {
 	return isSilence(a) && a.Class != Canceled && !byKernel && a.Duration < connectionAttemptDelay
 }
 
-// isSilence reports whether a had no answer, as far as its class says.
+// isSilence reports whether, by its class, a had no answer.
 func isSilence(a *Attempt) bool {
 	return a.Class == Timeout || a.Class == Canceled || a.Class == DNS && foreign.Timeout(a.Err)
 }
@@ -300,7 +299,7 @@ func (d *dial) share(failure *Attempt) (done bool, err error) {
 
 // isCutOff reports whether an attempt that the end of the dial has ended says nothing about
 // the target, because its silence was too short to mean anything. That is so if the target took
-// longer to refuse the attempt before. On Windows each refusal takes 2 s, because Windows asks
+// longer to refuse the attempt before. On Windows each refusal takes 2 s, because Windows tries
 // again.
 func (d *dial) isCutOff(a *Attempt) bool {
 	short := time.Second
@@ -490,7 +489,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// soonest returns the earlier of two times, of which zero means never.
+// soonest returns the earlier of two times. The zero time means never.
 func soonest(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

@@ -9,19 +9,19 @@ import (
 )
 
 // This file decides in which order the addresses of a name are tried, by what is known about
-// them: what failed lately goes last, and what worked lately comes first.
+// them: an address that failed lately goes last, and the one that worked lately comes first.
 
 const (
 	routeMemory = 10 * time.Minute // how long a route remembers which addresses failed or worked
 	nameMemory  = time.Minute      // how long it remembers that a name has resolved
 )
 
-// maxAddresses is how many addresses one attempt tries, if another one can follow.
+// maxAddresses is how many addresses one attempt tries, if another attempt can follow.
 const maxAddresses = 64
 
 // A route holds what dials have learned about the addresses of one target. A dial has one, and
-// shares it with the dials within its attempts. The dials to one target at a Gate, or through a
-// Transport, share one. It can be used concurrently.
+// shares it with its nested dials. The dials to one target at a Gate, or through a Transport, share
+// one. It can be used concurrently.
 type route struct {
 	mu         sync.Mutex
 	resolvedAt time.Time      // when the name of a Gate's target has resolved; zero if it has not
@@ -61,7 +61,7 @@ func (r *route) connected(addr netip.AddrPort) {
 	r.worked, r.workedAt = addr, time.Now()
 }
 
-// forget drops the failure of addr, and those that are too old.
+// forget drops the failure of addr, and failures that are too old.
 func (r *route) forget(addr netip.AddrPort, now time.Time) {
 	r.failures = slices.DeleteFunc(r.failures, func(f addrFailure) bool {
 		return f.addr == addr || now.Sub(f.at) > routeMemory
@@ -82,8 +82,8 @@ func (r *route) hasResolved() bool {
 	return !r.resolvedAt.IsZero() && time.Since(r.resolvedAt) <= nameMemory
 }
 
-// sort sorts addrs: first the address that worked last, then those that have not failed, in the
-// order that they have, then the others, with those first that failed first.
+// sort sorts addrs: first the address that worked last, then the addresses that have not failed, in
+// their present order, then the failed ones, the earliest failure first.
 func (r *route) sort(addrs []netip.AddrPort, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -106,7 +106,7 @@ var (
 type requestKey struct{}
 
 // A request is one call of RoundTrip, and the context of the request that net/http
-// sees. It is kept small: what only a dial needs is made when a dial begins.
+// sees. It is kept small: a requestDial has what only a dial needs.
 type request struct {
 	context.Context // the request's own
 	trace           httptrace.ClientTrace
@@ -202,9 +202,8 @@ func (r *request) stop(reason error) {
 	}
 }
 
-// attend makes one, a dial that net/http starts for the request, end with the request. Its
-// attempts end with the context that net/http gave it only. The function returned must be called
-// when the dial has ended.
+// attend ties one, a dial that net/http starts for the request, to the request. Its attempts end only
+// with the context that net/http gave it. The function returned must be called when the dial has ended.
 func (r *request) attend(one *dial) (leave func()) {
 	ctx := one.attemptCtx
 	dial := &requestDial{request: r}
@@ -262,9 +261,9 @@ func (r *request) withFailure(err error) error {
 	return e.asOpError()
 }
 
-// withEnd adds the error of the request's context to err if err is the cause of the context, and
-// another dial's failure. That is so for a request of an errgroup in which a dial has failed.
-// net/http returns the cause alone, as if this request had failed by it.
+// withEnd adds the error of the request's context to err if err is another dial's failure, and the
+// cause of the context, as in an errgroup. net/http returns the cause alone, as if this request's dial
+// had failed.
 func (r *request) withEnd(err error) error {
 	if _, isDial := foreign.As[*Error](err); isDial && r.Err() != nil && foreign.Holds(err, context.Cause(r.Context)) {
 		return &endedRequest{end: r.Err(), cause: err}
@@ -272,7 +271,7 @@ func (r *request) withEnd(err error) error {
 	return err
 }
 
-// An endedRequest is the error of a request whose context has ended by another dial's failure.
+// An endedRequest is the error of a request whose context was canceled by another dial's failure.
 type endedRequest struct{ end, cause error }
 
 func (e *endedRequest) Error() string   { return e.end.Error() + ": " + foreign.Text(e.cause) }
