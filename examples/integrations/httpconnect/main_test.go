@@ -122,22 +122,21 @@ func TestSuite(t *testing.T) {
 	alone := func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
 		return target.hello(t, plainClient(d, addresses[0], target.config))
 	}
-	t.Run("Proxy", kit.Suite{
+	kit.RunSuites(t, kit.Suite{
 		Client: "HTTP proxy, `NewTransport`",
 		Server: newProxy,
 		Alone:  alone,
 		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
 			return target.hello(t, newClient(d, urlOf(addresses[0]), target.config))
 		},
-	}.Run)
-	t.Run("CONNECT in DialFunc", kit.Suite{
+	}, kit.Suite{
 		Client: "HTTP CONNECT",
 		Server: newProxy,
 		Alone:  alone,
 		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
 			return target.hello(t, newTunnelClient(d, addresses[0], target.config))
 		},
-	}.Run)
+	})
 }
 
 // TestTargetDownAtFirst has a proxy that is up, and a target behind it that is not.

@@ -96,10 +96,12 @@ var ways = map[string]func(*testing.T, *redial.Dialer, string) operation{
 }
 
 func TestSuite(t *testing.T) {
+	var suites []kit.Suite
 	for name, way := range ways {
-		t.Run(name, kit.Suite{
-			Client: "MySQL, " + name + " retried",
-			Server: newServer,
+		suites = append(suites, kit.Suite{
+			Client:   "MySQL, " + name + " retried",
+			Server:   newServer,
+			DialOnly: name == "dial",
 			Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
 				config := mysql.NewConfig()
 				config.User, config.Net, config.Addr, config.DialFunc = "root", "tcp", addresses[0], d.DialContext
@@ -111,8 +113,9 @@ func TestSuite(t *testing.T) {
 				d.Timeout, d.Classifier = 3*time.Second, notReady
 				return way(t, d, addresses[0])
 			},
-		}.Run)
+		})
 	}
+	kit.RunSuites(t, suites...)
 }
 
 // TestRunningServer has what can be tested on one server that runs all the time.

@@ -28,6 +28,9 @@ type byName struct{}
 // d retries. If there are other hosts, retries at one would hold up the next.
 func dialThrough(d *redial.Dialer, config *pgx.ConnConfig) {
 	lookUp, validate, only := config.LookupFunc, config.ValidateConnect, onlyAddress(config)
+	if d.Resolver != nil {
+		lookUp = d.Resolver.LookupHost
+	}
 	once := *d
 	once.MaxAttempts = 1
 	config.LookupFunc = func(ctx context.Context, host string) ([]string, error) {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -65,14 +66,6 @@ func openPool(t *testing.T, d *redial.Dialer, connString string) *pgxpool.Pool {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	return pool
-}
-
-func plainConfig(t *testing.T, connString string) *pgxpool.Config {
-	t.Helper()
-	config, err := pgxpool.ParseConfig(connString)
-	require.NoError(t, err)
-	config.ConnConfig.DialFunc = new(net.Dialer).DialContext
-	return config
 }
 
 // An operation is what a program does with one of the ways to connect.
@@ -134,28 +127,69 @@ var ways = map[string]func(*testing.T, *redial.Dialer, string) operation{
 	"connect": byConnect, "pool": byPool, "acquire": byAcquire, "database/sql": byDB,
 }
 
-func TestDownAtFirst(t *testing.T) {
-	t.Parallel()
-	server := newCluster(t)
-	results := map[string]chan error{}
-	for name, way := range ways {
-		if name == "pool" { // it does not retry a server that accepts while it starts up
-			continue
+func TestSuite(t *testing.T) {
+	to := func(addresses []string, settings string) string { // the hosts of a Suite have one port
+		var hosts []string
+		for _, address := range addresses {
+			host, _, err := net.SplitHostPort(address)
+			require.NoError(t, err)
+			hosts = append(hosts, host)
 		}
-		d := &redial.Dialer{Classifier: startingUp, Logger: zap.NewNop()}
-		do, result := way(t, d, connString(server.Address, "")), make(chan error, 1)
-		results[name] = result
-		go func() {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			defer cancel()
-			result <- do(ctx)
-		}()
+		return connString(addresses[0], "host="+strings.Join(hosts, ",")+" "+settings)
 	}
-	time.Sleep(2 * time.Second)
-	server.Launch(t)
-	for name, result := range results {
-		assert.NoError(t, <-result, name)
+	const ofPool = "pool_max_conns=50"
+	config := func(t *testing.T, d *net.Dialer, addresses []string) *pgxpool.Config {
+		config, err := pgxpool.ParseConfig(to(addresses, ofPool))
+		require.NoError(t, err)
+		config.ConnConfig.DialFunc = d.DialContext
+		if d.Resolver != nil {
+			config.ConnConfig.LookupFunc = d.Resolver.LookupHost
+		}
+		return config
 	}
+	pool := func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
+		pool, err := pgxpool.NewWithConfig(t.Context(), config(t, d, addresses))
+		require.NoError(t, err)
+		t.Cleanup(func() { go pool.Close() }) // it would wait for a server that says nothing
+		return func(ctx context.Context) error {
+			_, err := pool.Exec(ctx, query)
+			return err
+		}
+	}
+	db := func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
+		c := config(t, d, addresses)
+		db := stdlib.OpenDB(*c.ConnConfig)
+		t.Cleanup(func() { go db.Close() })
+		db.SetMaxIdleConns(10)
+		return execIn(db)
+	}
+	var suites []kit.Suite
+	for _, client := range []struct {
+		name, way, settings string
+		alone               func(*testing.T, *net.Dialer, ...string) kit.Operation
+		noGate              string
+	}{
+		{"pgxpool, `Attach`", "pool", ofPool, pool, ""},
+		{"pgxpool, `acquire`", "acquire", ofPool, pool, "acquire needs its own pass and the pool's at one Gate"},
+		{"database/sql over pgx", "database/sql", "", db, ""},
+	} {
+		suites = append(suites, kit.Suite{
+			Client: client.name,
+			Server: func(t *testing.T) (*kit.Server, string) {
+				server := newCluster(t)
+				return server.Server, server.Address
+			},
+			Hosts: true,
+			Alone: client.alone,
+			Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
+				d.Timeout, d.Classifier = time.Second, startingUp
+				return ways[client.way](t, d, to(addresses, client.settings))
+			},
+			NoGate:   client.noGate,
+			DialOnly: client.way == "pool",
+		})
+	}
+	kit.RunSuites(t, suites...)
 }
 
 // TestStartingUp has a server that accepts and answers 57P03 until it is promoted: a standby that
@@ -206,65 +240,6 @@ func TestStartingUp(t *testing.T) {
 	time.Sleep(1500 * time.Millisecond)
 	kit.Run(t, kit.PostgresUser, filepath.Join(server.Bin, "pg_ctl"), "promote", "-D", server.Data)
 	waiting.Wait()
-}
-
-func TestOutage(t *testing.T) {
-	server := newCluster(t)
-	server.Start(t)
-	to := connString(server.Address, "")
-	contender := func(name string, do operation) *kit.Contender { return &kit.Contender{Name: name, Do: do} }
-	dialer := func(g *redial.Gate) *redial.Dialer {
-		return &redial.Dialer{Dialer: net.Dialer{Timeout: 3 * time.Second}, Gate: g, Classifier: startingUp, Logger: zap.NewNop()}
-	}
-
-	plainPool, err := pgxpool.NewWithConfig(t.Context(), plainConfig(t, to))
-	require.NoError(t, err)
-	defer plainPool.Close()
-	plainDB := stdlib.OpenDB(*plainConfig(t, to).ConnConfig)
-	defer plainDB.Close()
-	plainDB.SetMaxIdleConns(10)
-
-	pools := []*kit.Contender{
-		contender("net.Dialer, pool", func(ctx context.Context) error {
-			_, err := plainPool.Exec(ctx, query)
-			return err
-		}),
-		contender("redial, pool", byPool(t, dialer(new(redial.Gate)), to)),
-		contender("redial, acquire", byAcquire(t, dialer(nil), to)),
-	}
-	dbs := []*kit.Contender{
-		contender("net.Dialer, database/sql", execIn(plainDB)),
-		contender("redial, database/sql", byDB(t, dialer(new(redial.Gate)), to)),
-	}
-	kit.Outage(t, server.Server, append(pools, dbs...)...)
-	for _, group := range [][]*kit.Contender{pools, dbs} {
-		for _, ours := range group[1:] {
-			assert.Less(t, ours.Failed.Load(), group[0].Failed.Load()/2, ours.Name)
-		}
-	}
-}
-
-func TestNeverUp(t *testing.T) {
-	t.Parallel()
-	for name, way := range ways {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var connects kit.Connects
-			d := &redial.Dialer{Dialer: net.Dialer{Control: connects.Control}, Classifier: startingUp, Logger: zap.NewNop()}
-			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-			defer cancel()
-			start := time.Now()
-			err := way(t, d, connString(testutil.RefusingAddress(t, "tcp4"), ""))(ctx)
-			assert.Less(t, time.Since(start), 3500*time.Millisecond)
-			t.Log(err)
-			var failed *redial.Error
-			require.ErrorAs(t, err, &failed)
-			assert.Equal(t, redial.Refused, failed.Class)
-			assert.Equal(t, redial.Refused, redial.Classify(err))
-			assert.Greater(t, connects.Count(), 2)
-			assert.LessOrEqual(t, connects.Count(), failed.Attempts, "the client must not multiply the retries")
-		})
-	}
 }
 
 // TestPreferTLS has pgx dial twice: with TLS, and then without.
@@ -423,20 +398,6 @@ func TestSilentServer(t *testing.T) {
 			time.Sleep(time.Until(start.Add(2500 * time.Millisecond)))
 			assert.Zero(t, crowd.Dials.InFlight())
 			assert.Equal(t, 1, crowd.Connects.Count())
-		})
-	}
-}
-
-func TestGate(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{"connect", "pool", "database/sql"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			to := connString(testutil.RefusingAddress(t, "tcp4"), "")
-			if name == "pool" {
-				to += "pool_max_conns=50"
-			}
-			kit.Storm(t, false, func(t *testing.T, d *redial.Dialer) operation { return ways[name](t, d, to) })
 		})
 	}
 }

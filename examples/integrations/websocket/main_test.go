@@ -164,8 +164,9 @@ func keeping(t *testing.T, open open, address string) func(context.Context) erro
 }
 
 func TestSuite(t *testing.T) {
+	var suites []kit.Suite
 	for name, client := range clients {
-		t.Run(name, kit.Suite{
+		suites = append(suites, kit.Suite{
 			Client: name + "/websocket",
 			Server: func(t *testing.T) (*kit.Server, string) {
 				address := kit.FreeAddress(t)
@@ -177,8 +178,9 @@ func TestSuite(t *testing.T) {
 			Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
 				return keeping(t, client.redial(d), addresses[0])
 			},
-		}.Run)
+		})
 	}
+	kit.RunSuites(t, suites...)
 }
 
 // The handshake is not part of the dial. Do makes it part of an attempt, and retries it.

@@ -64,6 +64,10 @@ type Suite struct {
 	// the program (MaxAttempts 1, and the client does not retry).
 	AtOnce bool
 
+	// DialOnly says that the recipe retries dials only, so that an operation fails at a server that accepts
+	// and is not ready yet.
+	DialOnly bool
+
 	// Lost is how many operations with redial may fail in the outage. Zero means 20: those
 	// that were in flight, each of ten goroutines twice.
 	Lost int64
@@ -102,26 +106,39 @@ func Keep[C any](connect func(ctx context.Context) (C, error), use func(ctx cont
 	}
 }
 
-// Run runs the subtests of the Suite. The test must not be parallel: the outage runs alone.
-func (s Suite) Run(t *testing.T) {
-	t.Run("outage", s.outage)
-	t.Run("beside", func(t *testing.T) {
-		t.Run("down at first", s.downAtFirst)
-		t.Run("never up", s.neverUp)
-		t.Run("gate", s.gate)
-		t.Run("first address", s.firstAddress)
-		if s.Hosts {
-			t.Run("first host", s.firstHost)
-		}
-	})
+// Run runs the subtests of the Suite. The test must not be parallel, because the outage runs alone.
+func (s Suite) Run(t *testing.T) { RunSuites(t, s) }
+
+// RunSuites runs the subtests of several Suites: the outages one by one, and then the rest side by side.
+func RunSuites(t *testing.T, suites ...Suite) {
+	servers := make([]*Server, len(suites))
+	addresses := make([]string, len(suites))
+	for i, s := range suites {
+		servers[i], addresses[i] = s.Server(t)
+		servers[i].Start(t)
+		t.Run("outage, "+s.Client, func(sub *testing.T) {
+			s.outage(sub, func() {
+				servers[i].Kill()
+				time.Sleep(down)
+				servers[i].Start(t) // it goes on after the subtest
+			}, addresses[i])
+		})
+	}
+	for i, s := range suites {
+		t.Run(s.Client, func(t *testing.T) {
+			t.Parallel()
+			t.Run("down at first", s.downAtFirst)
+			t.Run("never up", s.neverUp)
+			t.Run("gate", s.gate)
+			s.firstOfTwo(t, addresses[i])
+		})
+	}
 }
 
-func (s Suite) outage(t *testing.T) {
-	server, address := s.Server(t)
-	server.Start(t)
+func (s Suite) outage(t *testing.T, trouble func(), address string) {
 	alone := &Contender{Name: "net.Dialer", PerOp: s.Patience, Do: s.Alone(t, new(net.Dialer), address)}
 	ours := &Contender{Name: "redial", PerOp: s.Patience, Do: s.Redial(t, &redial.Dialer{Logger: zap.NewNop()}, address)}
-	Outage(t, server, alone, ours)
+	Through(t, trouble, alone, ours)
 	s.record(t, "outage", alone.lost(), ours.lost())
 	most := max(s.Lost, 20)
 	if s.AtOnce {
@@ -141,7 +158,11 @@ func (s Suite) downAtFirst(t *testing.T) {
 	server.LaunchAfter(t, 2*time.Second)
 	alone, ours := s.both(t, cmp.Or(s.Patience, 20*time.Second), new(net.Dialer), &redial.Dialer{Logger: zap.NewNop()}, address)
 	s.record(t, "down for 2 s", alone.String(), ours.String())
-	if !s.AtOnce {
+	switch {
+	case s.AtOnce:
+	case s.DialOnly:
+		assert.NotErrorIs(t, ours.err, syscall.ECONNREFUSED)
+	default:
 		assert.NoError(t, ours.err)
 	}
 	assert.True(t, ours.isNoWorse(alone), "alone: %v; with redial: %v", alone, ours)
@@ -207,33 +228,21 @@ func useless(t *testing.T, port string) {
 	testutil.Listen(t, "tcp", net.JoinHostPort("127.0.0.5", port), func(conn net.Conn) { io.Copy(io.Discard, conn) })
 }
 
-// firstAddress has names with two addresses, of which the first is of no use and the second is the
-// server.
-func (s Suite) firstAddress(t *testing.T) {
-	server, address := s.Server(t)
+// firstOfTwo has names with two addresses, of which the first is of no use and the second is the server at
+// address, and the same with two hosts in the client's list.
+func (s Suite) firstOfTwo(t *testing.T, address string) {
 	host, port, err := net.SplitHostPort(address)
 	assert.NoError(t, err)
 	assert.Equal(t, "127.0.0.1", host, "the server must listen on this address only")
 	useless(t, port)
-	server.Start(t)
 	dns := dnstest.Start(t, FreeAddress(t)) // the same port for UDP and TCP
 	for _, use := range uses {
 		name := use.name + ".service.test"
 		dns.Set(name, dnstest.Addrs(use.host, host))
 		s.neverWorse(t, "address "+use.name, dns.Resolver(), net.JoinHostPort(name, port))
-	}
-}
-
-// firstHost has two hosts in the client's list, of which the first is of no use and the second is the
-// server.
-func (s Suite) firstHost(t *testing.T) {
-	server, address := s.Server(t)
-	_, port, err := net.SplitHostPort(address)
-	assert.NoError(t, err)
-	useless(t, port)
-	server.Start(t)
-	for _, use := range uses {
-		s.neverWorse(t, "host "+use.name, nil, net.JoinHostPort(use.host, port), address)
+		if s.Hosts {
+			s.neverWorse(t, "host "+use.name, nil, net.JoinHostPort(use.host, port), address)
+		}
 	}
 }
 
