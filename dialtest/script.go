@@ -36,8 +36,8 @@ type Dialer struct {
 // Script returns a Dialer whose dials end in outcomes, one after another. All addresses share this
 // script, except the addresses to which [Dialer.For] gives their own.
 //
-// When the script has run out, a dial fails with an error that says so. The error is a
-// *backoff.PermanentError, which must not be retried; its class in package redial is invalid. To
+// When the script has run out, a dial fails with an error that says so. The error is wrapped by
+// backoff.Permanent, so that neither redial (class invalid) nor package backoff retries it. To
 // make the script last, end it with [Outcome.Forever] or call [Dialer.Repeat]. To make such a dial
 // fail the test, call [Dialer.FailTest].
 func Script(outcomes ...Outcome) *Dialer {

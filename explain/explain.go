@@ -1,10 +1,5 @@
-// Package explain says why a dial failed, for people: what was observed, what
-// is likely, and what to check. It takes the errors of package redial, of
-// package net, and of clients that wrap either.
-//
-// Rules in tables choose the text: the first rule that fits the facts of an
-// error wins. Facts.go collects the facts, rules.go has what a rule can say, and
-// each rules_*.go has the rules of some classes.
+// Package explain says why a dial failed, for people: what was observed, what is likely, and what
+// to check. It takes the errors of package redial, of package net, and of clients that wrap either.
 package explain
 
 import (
@@ -12,6 +7,10 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 )
+
+// Rules in tables choose the text: the first rule that fits the facts of an error wins. Facts.go
+// collects the facts, rules.go has what a rule can say, and each rules_*.go has the rules of some
+// classes.
 
 // An Advice explains a failed dial.
 type Advice struct {
@@ -33,10 +32,10 @@ type Check struct {
 	Command  string // of the operating system that the program runs on; empty if none helps
 }
 
-// For explains a failed dial. It does no I/O. It decides by the structure of err, and
-// reads a text only where package net keeps nothing else, as in a *net.DNSError. Names
-// from err are quoted if they hold odd characters, in commands too. If For understands
-// err, it does not repeat err's message, so print err as well.
+// For explains a failed dial. It does no I/O. It decides by the structure of err, and reads a text
+// only where package net keeps nothing else, as in a *net.DNSError. Names from err are quoted if they
+// hold odd characters, in commands too. For repeats err's message only if it does not understand err:
+// print err as well.
 //
 // The Advice of nil is the zero Advice. For can be called concurrently.
 func For(err error) Advice { return on(err, runtime.GOOS) }

@@ -7,9 +7,9 @@
 //
 // The span of a dial is an internal span, because a dial is a part of the operation that
 // needs the connection, such as the client span of an HTTP request. Its parent is the span in
-// the dial's context. Spans of what the dial does, such as another dial within its attempt, are
-// its children. The metrics count a dial within another one as part of it if both report to
-// the same Telemetry.
+// the dial's context. Spans of what the dial does, such as a nested dial (see package redial), are
+// its children. The metrics count a nested dial as part of the outer dial if both report to the
+// same Telemetry.
 //
 // A dial that fails has the status Error, the message of its error as the description, and
 // its class as error.type. A failure that was retried is on the span of its look-up or connect
