@@ -6,16 +6,16 @@ import (
 )
 
 // Attach returns a copy of ctx that ties dials to it: a dial whose context descends from the copy ends
-// when ctx ends, even if a client has detached that context. Use it with pools, such as pgxpool's, that
-// hide the end of the caller's context from a dial, but keep the context's values:
+// when ctx ends, even if a client has detached the dial's context. Use it with pools, such as pgxpool's,
+// that hide the end of the caller's context from a dial, but keep the context's values:
 //
 //	ctx, cancel := context.WithTimeout(ctx, time.Second)
 //	defer cancel()
 //	conn, err := pool.Acquire(redial.Attach(ctx)) // connection refused, within the second
 //
 // A later Attach replaces an earlier one: Attach(context.WithoutCancel(ctx)) undoes Attach(ctx). Attach has
-// no effect on nested dials, which end with their attempt, or on a [Transport]'s, which end with their
-// requests. It panics if ctx is nil.
+// no effect on nested dials, which end with the attempt, or on dials of a [Transport], which end with
+// their requests. It panics if ctx is nil.
 func Attach(ctx context.Context) context.Context {
 	if ctx == nil {
 		panic("nil context")

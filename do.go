@@ -20,9 +20,9 @@ import (
 // with the attempt. Do cannot interrupt connect: reads and writes in it must end with ctx. What it returns
 // must outlive ctx. A dial with this ctx is nested; one with another context retries within its own bounds.
 //
-// Network and address are for records and the Gate. Do does not use DialFunc, Verify or, except Timeout,
-// Deadline and Cancel, the fields of net.Dialer. Set a Classifier to retry errors of protocols, such as
-// PostgreSQL's "the database system is starting up".
+// Network and address are for records and the Gate. Do does not use DialFunc, Verify, or the fields of
+// net.Dialer other than Timeout, Deadline and Cancel. Set a Classifier to retry errors of protocols, such
+// as PostgreSQL's "the database system is starting up".
 //
 // Do closes what it does not return, if it is an io.Closer: a value with an error, or a TCP connection to
 // itself. Errors are as from DialContext. A nil d means a zero Dialer. Do panics if ctx is nil.

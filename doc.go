@@ -7,8 +7,8 @@
 //
 // A dial makes attempts until one connects. Each failure has a [Class], such as refused or timeout.
 // The [Policy] has a backoff schedule for each class that is retried; the other classes end the dial.
-// So do the end of its context and, by default, 30 s. Its [Error] has the last errno, the class and
-// the reason for stopping. Package explain says what to check.
+// A dial also ends with its context, and after 30 s by default. Its [Error] has the last errno, the
+// class and the reason for stopping. Package explain says what to check.
 //
 // [NewTransport] is for HTTP, [Attach] for pools, and [Do] for more than a dial, such as a login.
 // [Reconnect] keeps a connection. A [Gate] is for many dials to one server. Package dialtest is for

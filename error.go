@@ -22,9 +22,9 @@ import (
 //
 // errors.Is finds the errno, the reason for stopping and the context's cause.
 //
-// A last attempt that was cut off by the end of the dial within a second says nothing about the target,
-// so Class and Err come from the attempt before. If that one was refused, and took longer than a second,
-// as on Windows, its duration is the limit.
+// If the end of the dial cuts off the last attempt within a second, this attempt says nothing about the
+// target, and Class and Err come from the attempt before. If the attempt before took longer than a second
+// to be refused, as on Windows, that time is the limit.
 type Error struct {
 	Network, Address string        // as dialed
 	Attempts         int           // with shared ones; 0 if the dial was over before the first

@@ -32,9 +32,9 @@ import (
 // of protocols. If d.Policy retries the class, Reconnect waits as the schedule says, and connects again. The
 // schedule starts anew after a connection that lasted a second longer than the wait before it.
 //
-// The error is a failed dial's, or a *net.OpError around an [*Error] about the last lost connection: Err is
-// from use, and Attempts counts connections. It is about the connection if its class is not retried, or if
-// the caller gives up before the next dial fails.
+// The error is a failed dial's, or is about the last lost connection: a *net.OpError around an [*Error],
+// with use's error as Err and the number of connections as Attempts. It is about the connection if its
+// class is not retried, or if the caller gives up before the next dial fails.
 //
 // A lost connection is logged at level Warn, at Error if it ends Reconnect, and at Info if the caller gave
 // up. A nil d means a zero Dialer.
