@@ -3,14 +3,22 @@
 package docs_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/rpc"
+	"net/smtp"
+	"os"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -22,7 +30,6 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/dialtest"
-	"github.com/seed-33f8b841/redial/explain"
 )
 
 var ctx = context.Background()
@@ -34,26 +41,6 @@ var quickly = redial.Policy{
 }
 
 // errors.md
-
-func Example_class() {
-	d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.NXDomain).DialContext}
-
-	_, err := d.DialContext(ctx, "tcp", "db.exmaple:5432")
-	switch redial.Classify(err) {
-	case redial.Refused, redial.Reset, redial.DNS, redial.Timeout, redial.Unreachable:
-		fmt.Println("down for now: serve without it, try again later")
-	case redial.NotFound, redial.Invalid, redial.Denied, redial.TLS:
-		fmt.Println("somebody must change a configuration")
-	case redial.Exhausted:
-		fmt.Println("this machine is out of something: not the server's fault")
-	case redial.Canceled:
-		fmt.Println("we gave up ourselves")
-	default:
-		fmt.Println("not a failure to connect:", err)
-	}
-	// Output:
-	// somebody must change a configuration
-}
 
 // replyError is the failure of an imaginary proxy's protocol.
 type replyError int
@@ -77,39 +64,7 @@ func Example_classifier() {
 	// Output: 3 attempts: <nil>
 }
 
-func Example_explain() {
-	_, err := net.DialTimeout("tcp", "db.example", time.Second)
-	fmt.Println(err)
-	fmt.Println(explain.Error(err))
-	// Output:
-	// dial tcp: address db.example: missing port in address
-	// The address "db.example" has no port.
-	//   - Add the port of the service, for example db.example:80.
-	//   - An address is host:port, such as db.example:5432, 192.0.2.1:80 or [2001:db8::1]:80.
-}
-
-func Example_code() {
-	logger := zap.NewExample()
-	_, err := net.DialTimeout("tcp", "db.example", time.Second)
-	advice := explain.For(err)
-	logger.Error("no database", zap.Error(err), zap.String("code", advice.Code))
-	// Output: {"level":"error","msg":"no database","error":"dial tcp: address db.example: missing port in address","code":"invalid.no-port"}
-}
-
 // retrying.md
-
-func Example_schedule() {
-	d := &redial.Dialer{
-		DialFunc: dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK).DialContext,
-		Policy: redial.Policy{
-			redial.Refused: redial.Exponential(time.Millisecond, 5*time.Second),
-			redial.Timeout: func() backoff.BackOff { return backoff.WithMaxRetries(backoff.NewConstantBackOff(time.Second), 3) },
-		},
-	}
-	_, err := d.DialContext(ctx, "tcp", "db.example:5432")
-	fmt.Println(err)
-	// Output: <nil>
-}
 
 // connect dials and waits for the server's greeting. A server that is starting up or silent is tried again.
 func connect(ctx context.Context, d *redial.Dialer, address string) (net.Conn, error) {
@@ -277,82 +232,35 @@ func Example_dialContextOfBase() {
 	// Output: 404 Not Found <nil>
 }
 
-func Example_attach() {
-	script := dialtest.Script(dialtest.Refuse.Forever())
-	d := &redial.Dialer{DialFunc: script.DialContext}
-	client := &http.Client{Transport: &http.Transport{DialContext: d.DialContext}} // somebody else's
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-
-	req, err := http.NewRequestWithContext(redial.Attach(ctx), http.MethodGet, "http://api.example/", nil)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	_, err = client.Do(req)
-	fmt.Println(redial.Classify(err), errors.Is(err, redial.ErrDeadline))
-	// Output: refused true
-}
-
-// addresses.md
-
-func Example_addresses() {
-	d := &redial.Dialer{
-		Dialer: net.Dialer{
-			Timeout:       3 * time.Second,        // for an attempt at all addresses of a name
-			FallbackDelay: 100 * time.Millisecond, // between the starts of two addresses
-			Resolver:      &net.Resolver{PreferGo: true},
-		},
-		OnAttempt: func(_ context.Context, a redial.Attempt) {
-			for _, addr := range a.Addrs {
-				fmt.Println(addr.Addr, addr.Class, addr.Err)
-			}
-		},
-		MaxAttempts: 1,
-	}
-	_, err := d.DialContext(ctx, "tcp", "localhost:99999")
-	fmt.Println(redial.Classify(err))
-	// Output: invalid
-}
-
 // observability.md
 
-// counts stands for your metrics. The key is the outcome.
-type counts struct {
-	sync.Mutex
-	attempts map[string]int
-}
+var update = flag.Bool("update", false, "write the golden file anew")
 
-func Example_count() {
-	c := counts{attempts: map[string]int{}}
-	d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse.Times(2), dialtest.OK).DialContext, Policy: quickly}
-
-	d.OnAttempt = func(_ context.Context, a redial.Attempt) {
-		outcome := "ok"
-		if a.Err != nil { // the Class of a success is Unknown
-			outcome = a.Class.String()
-		}
-		c.Lock()
-		defer c.Unlock()
-		c.attempts[outcome]++
+// The record of an attempt as zap.NewProduction's encoder writes it, in the time of a bubble.
+func TestProductionRecord(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the texts of errnos are the system's")
 	}
-	d.DialContext(ctx, "tcp", "db.example:5432")
-	fmt.Println(c.attempts)
-	// Output: map[ok:1 refused:2]
-}
-
-func Example_zap() {
-	d := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Refuse.Forever()).DialContext, Policy: quickly, MaxAttempts: 2}
-	logger := zap.NewNop()
-
-	if _, err := d.DialContext(ctx, "tcp", "db.example:5432"); err != nil {
-		if e, ok := errors.AsType[*redial.Error](err); ok {
-			logger.Error("no database", zap.Object("dial", e)) // class, attempts, errno, stop, each attempt
-		} else {
-			logger.Error("no database", zap.Error(err))
+	synctest.Test(t, func(t *testing.T) {
+		var records bytes.Buffer
+		logger := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(&records), zap.InfoLevel))
+		d := &redial.Dialer{
+			DialFunc: dialtest.Script(dialtest.Refuse.After(128*time.Microsecond), dialtest.OK).DialContext,
+			Policy:   constant(100 * time.Millisecond),
+			Logger:   logger,
 		}
-	}
-	// Output:
+		conn, err := d.DialContext(t.Context(), "tcp", "db.example:5432")
+		require.NoError(t, err)
+		conn.Close()
+		first, _, _ := strings.Cut(records.String(), "\n")
+		const golden = "testdata/production.golden"
+		if *update {
+			require.NoError(t, os.WriteFile(golden, []byte(first+"\n"), 0o644))
+		}
+		text, err := os.ReadFile(golden)
+		require.NoError(t, err)
+		assert.Equal(t, string(text), first+"\n")
+	})
 }
 
 // What zap.NewDevelopment adds to the records of a dial is of no use, and can be left out.
@@ -374,29 +282,15 @@ func TestLogger(t *testing.T) {
 
 // migrating.md
 
-func dialInLoop(ctx context.Context, address string) (conn net.Conn, err error) {
-	for i := range 10 {
+func dialInLoop(_ context.Context, address string) (conn net.Conn, err error) {
+	for range 5 {
 		conn, err = net.DialTimeout("tcp", address, 3*time.Second)
 		if err == nil {
 			return conn, nil
 		}
-		time.Sleep(time.Duration(i) * time.Second)
+		time.Sleep(2 * time.Second)
 	}
 	return nil, err
-}
-
-func dialInsteadOfLoop(ctx context.Context, address string) (net.Conn, error) {
-	d := &redial.Dialer{Dialer: net.Dialer{Timeout: 3 * time.Second}, MaxElapsed: time.Minute}
-	return d.DialContext(ctx, "tcp", address)
-}
-
-func dialByBackoff(ctx context.Context, address string) (conn net.Conn, err error) {
-	dialer := &net.Dialer{Timeout: 3 * time.Second}
-	err = backoff.Retry(func() error {
-		conn, err = dialer.DialContext(ctx, "tcp", address)
-		return err
-	}, backoff.WithContext(backoff.NewExponentialBackOff(), ctx))
-	return conn, err
 }
 
 func dialInsteadOfBackoff(ctx context.Context, address string) (net.Conn, error) {
@@ -417,7 +311,7 @@ func Example_migrating() {
 	}
 	defer ln.Close()
 	for _, dial := range []func(context.Context, string) (net.Conn, error){
-		dialInLoop, dialInsteadOfLoop, dialByBackoff, dialInsteadOfBackoff,
+		dialInLoop, dialInsteadOfBackoff,
 	} {
 		conn, err := dial(ctx, ln.Addr().String())
 		if err != nil {
@@ -429,22 +323,53 @@ func Example_migrating() {
 	// Output:
 }
 
-func Example_lostCause() {
-	script := dialtest.Script(dialtest.Refuse.Forever())
-	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-	defer cancel()
-	err := backoff.Retry(func() error {
-		_, err := script.DialContext(short, "tcp", "db.example:5432")
-		return err
-	}, backoff.WithContext(backoff.NewConstantBackOff(10*time.Millisecond), short))
-	fmt.Println("backoff.Retry:", err)
+// dialMail and dialRPC do as smtp.Dial and rpc.Dial, but dial through d.
+func dialMail(ctx context.Context, d *redial.Dialer, host string) (*smtp.Client, error) {
+	conn, err := d.DialContext(ctx, "tcp", host+":25")
+	if err != nil {
+		return nil, err
+	}
+	return smtp.NewClient(conn, host) // in place of smtp.Dial
+}
 
-	short, cancel = context.WithTimeout(ctx, 100*time.Millisecond)
-	defer cancel()
+func dialRPC(ctx context.Context, d *redial.Dialer, address string) (*rpc.Client, error) {
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return rpc.NewClient(conn), nil // in place of rpc.Dial
+}
+
+func TestMailAndRPC(t *testing.T) {
+	script := dialtest.Script(dialtest.Refuse, dialtest.OK, dialtest.Refuse, dialtest.OK)
 	d := &redial.Dialer{DialFunc: script.DialContext, Policy: quickly}
-	_, err = d.DialContext(short, "tcp", "db.example:5432")
-	fmt.Println("redial:", redial.Classify(err), errors.Is(err, context.DeadlineExceeded))
-	// Output:
-	// backoff.Retry: context deadline exceeded
-	// redial: refused true
+	go func() {
+		conn, _ := script.Accept()
+		io.WriteString(conn, "220 mail.example\r\n")
+	}()
+	mail, err := dialMail(t.Context(), d, "mail.example")
+	require.NoError(t, err)
+	defer mail.Close()
+
+	server := rpc.NewServer()
+	require.NoError(t, server.Register(new(Doubler)))
+	go func() {
+		conn, _ := script.Accept()
+		server.ServeConn(conn)
+	}()
+	client, err := dialRPC(t.Context(), d, "rpc.example:80")
+	require.NoError(t, err)
+	defer client.Close()
+	var doubled int
+	require.NoError(t, client.Call("Doubler.Double", 21, &doubled))
+	assert.Equal(t, 42, doubled)
+	assert.Len(t, script.Dials(), 4)
+}
+
+// Doubler is an RPC server.
+type Doubler struct{}
+
+func (*Doubler) Double(n int, doubled *int) error {
+	*doubled = 2 * n
+	return nil
 }

@@ -87,6 +87,28 @@ func mostWords(page string) int {
 	return 800
 }
 
+// TestDocsAreShort keeps down the time that it takes to read the README, and to read all pages of docs. It counts what "wc -w" counts,
+// code and tables included.
+func TestDocsAreShort(t *testing.T) {
+	inClone(t)
+	words := func(pattern string) (n int) {
+		pages, err := fs.Glob(root, pattern)
+		require.NoError(t, err)
+		for _, name := range pages {
+			text, err := fs.ReadFile(root, name)
+			require.NoError(t, err)
+			n += len(strings.Fields(string(text)))
+		}
+		return n
+	}
+	for pattern, most := range map[string]int{"README.md": 900, "docs/*.md": 9500} {
+		if n := words(pattern); n > most {
+			t.Errorf("%s: %d words, more than %d", pattern, n, most)
+		}
+		assert.Greater(t, words(pattern), most/2)
+	}
+}
+
 // A page is a Markdown file, in its parts.
 type page struct {
 	name     string // in root
@@ -254,7 +276,7 @@ var pageTests = map[string]struct{ text, complaint string }{
 	"output without a source": {"```text\nhello\n```\n", "must name an Example"},
 	"no such program":         {"```sh\ngo run ./examples/none\n```\n", "no program"},
 	"a program":               {"```sh\ncd examples/integrations\ngo run ./pgx\n```\n", ""},
-	"links":                   {"# A B_c: `d`!\n\n[a](#a-b_c-d) [b](docs/gate.md) [c](docs/gate.md#how-the-pace-is-set) `[d](none)` [e](https://none.example/)\n", ""},
+	"links":                   {"# A B_c: `d`!\n\n[a](#a-b_c-d) [b](docs/gate.md) [c](docs/gate.md#how-dials-share) `[d](none)` [e](https://none.example/)\n", ""},
 	"a dead link":             {"[a](docs/none.md)\n", "docs/none.md"},
 	"a dead anchor":           {"[a](docs/gate.md#none)\n", "no such heading"},
 	"an anchor of this page":  {"# A\n\n[a](#b)\n", "no such heading"},

@@ -1,6 +1,6 @@
 package docs_test
 
-// The programs of recipes.md, and a test of each.
+// The recipes, of recipes.md and other pages, and a test of each.
 
 import (
 	"bufio"
@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -28,8 +27,6 @@ import (
 
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/dialtest"
-	"github.com/seed-33f8b841/redial/explain"
-	"github.com/seed-33f8b841/redial/redialslog"
 )
 
 const dbAddress = "db.example:5432"
@@ -204,20 +201,6 @@ func TestProduction(t *testing.T) {
 	assert.IsType(t, "", record["delay"])
 }
 
-func Example_slog() {
-	handler := slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.LevelKey || a.Key == slog.MessageKey || a.Key == "class" {
-			return a
-		}
-		return slog.Attr{} // what differs between two runs
-	}})
-	logger := slog.New(handler)
-	d := &redial.Dialer{Logger: redialslog.New(logger.Handler())}
-	d.DialFunc = dialtest.Script(dialtest.NXDomain).DialContext
-	d.DialContext(ctx, "tcp", dbAddress)
-	// Output: {"level":"ERROR","msg":"dial failed","class":"not_found"}
-}
-
 // A loop of five tries with a pause of two seconds.
 func Example_tries() {
 	d := &redial.Dialer{MaxElapsed: 5 * 2 * time.Second} // as long as the loop tried
@@ -358,19 +341,4 @@ func TestHosts(t *testing.T) {
 		assert.NoError(t, err)
 		assert.Equal(t, 2*time.Second, time.Since(start))
 	})
-}
-
-// A service that must not start without its database.
-func Example_mustHave() {
-	d := &redial.Dialer{MaxElapsed: 2 * time.Minute}
-	conn, err := d.DialContext(ctx, "tcp", "db.example")
-	if err != nil {
-		fmt.Println(explain.Error(err)) // and exit with a code that is not 0
-		return
-	}
-	defer conn.Close()
-	// Output:
-	// The address "db.example" has no port.
-	//   - Add the port of the service, for example db.example:80.
-	//   - An address is host:port, such as db.example:5432, 192.0.2.1:80 or [2001:db8::1]:80.
 }
