@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -34,13 +35,18 @@ type nginx struct {
 	index        string // the path of the file
 }
 
-// newServer returns an nginx that has not been started.
+// newServer returns an nginx that has not been started, with a certificate of its own.
 func newServer(t *testing.T) *nginx {
+	t.Helper()
+	return newServerWith(t, kit.NewCertificate(t, kit.Dir(t, "www-data")))
+}
+
+func newServerWith(t *testing.T, certificate kit.Certificate) *nginx {
 	t.Helper()
 	path := kit.Binary(t, "nginx", "nginx")
 	dir := kit.Dir(t, "www-data")
 	s := &nginx{
-		Certificate: kit.NewCertificate(t, dir),
+		Certificate: certificate,
 		http1:       kit.FreeAddress(t),
 		http2:       kit.FreeAddress(t),
 		index:       filepath.Join(dir, "index.html"),
@@ -75,7 +81,7 @@ func newServer(t *testing.T) *nginx {
 		Args: []string{"-c", config, "-p", dir},
 		User: "www-data",
 		Ready: func(ctx context.Context) error {
-			client := s.plainClient(t, &net.Dialer{})
+			client := plainClient(t, &net.Dialer{}, certificate.Client)
 			defer client.CloseIdleConnections()
 			_, err := get(ctx, client, "https://"+s.http2)
 			if _, ok := err.(notReady); ok {
@@ -94,16 +100,18 @@ func (s *nginx) becomeReady(t *testing.T) {
 }
 
 // plainClient returns a client without redial.
-func (s *nginx) plainClient(t *testing.T, d *net.Dialer) *http.Client {
+func plainClient(t *testing.T, d *net.Dialer, config *tls.Config) *http.Client {
 	base := http.DefaultTransport.(*http.Transport).Clone()
-	base.TLSClientConfig = s.Client.Clone()
+	base.TLSClientConfig = config.Clone()
 	base.DialContext = d.DialContext
-	t.Cleanup(base.CloseIdleConnections)
-	return &http.Client{Transport: base, Timeout: 20 * time.Second}
+	return closing(t, &http.Client{Transport: base, Timeout: 20 * time.Second})
 }
 
 func (s *nginx) client(t *testing.T, d *redial.Dialer) *http.Client {
-	client := newClient(d, s.Client)
+	return closing(t, newClient(d, s.Client))
+}
+
+func closing(t *testing.T, client *http.Client) *http.Client {
 	t.Cleanup(client.CloseIdleConnections)
 	return client
 }
@@ -129,47 +137,26 @@ func TestProtocols(t *testing.T) {
 	}
 }
 
-func TestDownAtFirst(t *testing.T) {
-	t.Parallel()
-	server := newServer(t)
-	client := server.client(t, &redial.Dialer{})
-	time.AfterFunc(2*time.Second, func() { server.Launch(t) })
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	assert.NoError(t, hello(client, server.http2)(ctx))
-}
-
-func TestOutage(t *testing.T) {
-	server := newServer(t)
-	server.Start(t)
-	plain, ours := server.plainClient(t, &net.Dialer{}), server.client(t, &redial.Dialer{})
-	plain1 := &kit.Contender{Name: "net.Dialer, HTTP/1.1", Do: hello(plain, server.http1)}
-	ours1 := &kit.Contender{Name: "redial, HTTP/1.1", Do: hello(ours, server.http1)}
-	plain2 := &kit.Contender{Name: "net.Dialer, HTTP/2", Do: hello(plain, server.http2)}
-	ours2 := &kit.Contender{Name: "redial, HTTP/2", Do: hello(ours, server.http2)}
-	kit.Outage(t, server.Server, plain1, ours1, plain2, ours2)
-	assert.LessOrEqual(t, ours1.Failed.Load(), int64(20), "only what was in flight when the server died")
-	assert.LessOrEqual(t, ours2.Failed.Load(), int64(20), "only what was in flight when the server died")
-	assert.Less(t, ours1.Failed.Load(), plain1.Failed.Load())
-	assert.Less(t, ours2.Failed.Load(), plain2.Failed.Load())
-}
-
-func TestNeverUp(t *testing.T) {
-	t.Parallel()
-	var connects kit.Connects
-	d := &redial.Dialer{Dialer: net.Dialer{Control: connects.Control}}
-	client := newClient(d, nil)
-	client.Timeout = 2 * time.Second
-	start := time.Now()
-	err := hello(client, kit.FreeAddress(t))(t.Context())
-	t.Log(err)
-	assert.Less(t, time.Since(start), 4*time.Second)
-	var failed *redial.Error
-	require.ErrorAs(t, err, &failed)
-	assert.Equal(t, redial.Refused, failed.Class)
-	assert.ErrorIs(t, err, context.DeadlineExceeded)
-	assert.Greater(t, failed.Attempts, 2)
-	assert.Equal(t, failed.Attempts, connects.Count(), "the client must not multiply the retries")
+func TestSuite(t *testing.T) {
+	certificate := kit.NewCertificate(t, kit.Dir(t, "www-data"))
+	suite := func(protocol string, address func(*nginx) string) kit.Suite {
+		return kit.Suite{
+			Client: protocol,
+			Server: func(t *testing.T) (*kit.Server, string) {
+				server := newServerWith(t, certificate)
+				return server.Server, address(server)
+			},
+			Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
+				return hello(plainClient(t, d, certificate.Client), addresses[0])
+			},
+			Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
+				return hello(closing(t, newClient(d, certificate.Client)), addresses[0])
+			},
+		}
+	}
+	kit.RunSuites(t,
+		suite("HTTP/1.1", func(s *nginx) string { return s.http1 }),
+		suite("HTTP/2", func(s *nginx) string { return s.http2 }))
 }
 
 // TestAttach is for a program that cannot have its http.Transport replaced by NewTransport's.
@@ -191,34 +178,6 @@ func TestAttach(t *testing.T) {
 	last := connects.Count()
 	time.Sleep(time.Second)
 	assert.Equal(t, last, connects.Count(), "no dial may go on after its request")
-}
-
-func TestDeadFirstAddress(t *testing.T) {
-	t.Parallel()
-	server := newServer(t)
-	server.Start(t)
-	resolver, name := kit.DeadFirst(t, server.http2)
-	ours := kit.Promptly(t, func() time.Duration {
-		var attempts kit.Attempts
-		d := &redial.Dialer{Dialer: net.Dialer{Resolver: resolver}, OnAttempt: attempts.Add}
-		require.NoError(t, hello(server.client(t, d), name)(t.Context()))
-		require.Len(t, attempts.All(), 1)
-		return attempts.All()[0].Duration
-	})
-
-	start := time.Now()
-	plain := server.plainClient(t, &net.Dialer{Resolver: resolver, Timeout: 4 * time.Second})
-	require.NoError(t, hello(plain, name)(t.Context()))
-	assert.Greater(t, time.Since(start), time.Second)
-	t.Logf("connected after %v; with net.Dialer and a Timeout of 4s after %v", ours, time.Since(start))
-}
-
-func TestGate(t *testing.T) {
-	t.Parallel()
-	address := kit.FreeAddress(t)
-	kit.Storm(t, false, func(t *testing.T, d *redial.Dialer) func(context.Context) error {
-		return hello(newClient(d, nil), address)
-	})
 }
 
 // TestNotReady starts a server that accepts and answers 503 for a while.

@@ -78,7 +78,7 @@ func newServer(t *testing.T) (*kit.Server, string) {
 const from, to, text = "from@example.org", "to@example.org", "Subject: greeting\r\n\r\nhello\r\n"
 
 func TestSuite(t *testing.T) {
-	kit.Suite{
+	netSMTP := kit.Suite{
 		Client: "net/smtp",
 		Server: newServer,
 		Alone: func(_ *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
@@ -100,7 +100,25 @@ func TestSuite(t *testing.T) {
 			d.Classifier = classify
 			return func(ctx context.Context) error { return send(ctx, d, addresses[0], from, to, []byte(text)) }
 		},
-	}.Run(t)
+	}
+	goMail := kit.Suite{
+		Client: "go-mail",
+		Server: newServer,
+		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
+			host, port := hostAndPort(t, addresses[0])
+			mailer, err := mail.NewClient(host, mail.WithPort(port), mail.WithTLSPolicy(mail.NoTLS), mail.WithDialContextFunc(d.DialContext))
+			require.NoError(t, err)
+			return func(ctx context.Context) error { return mailer.DialAndSendWithContext(ctx, newMessage(t)) }
+		},
+		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
+			d.Classifier = classify
+			host, port := hostAndPort(t, addresses[0])
+			mailer, err := newMailer(d, host, mail.WithPort(port), mail.WithTLSPolicy(mail.NoTLS))
+			require.NoError(t, err)
+			return func(ctx context.Context) error { return sendBy(ctx, d, mailer, newMessage(t)) }
+		},
+	}
+	kit.RunSuites(t, netSMTP, goMail)
 }
 
 func newMessage(t *testing.T) *mail.Msg {
@@ -120,26 +138,6 @@ func hostAndPort(t *testing.T, address string) (string, int) {
 	port, err := strconv.Atoi(text)
 	require.NoError(t, err)
 	return host, port
-}
-
-func TestSuiteOfGoMail(t *testing.T) {
-	kit.Suite{
-		Client: "go-mail",
-		Server: newServer,
-		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
-			host, port := hostAndPort(t, addresses[0])
-			mailer, err := mail.NewClient(host, mail.WithPort(port), mail.WithTLSPolicy(mail.NoTLS), mail.WithDialContextFunc(d.DialContext))
-			require.NoError(t, err)
-			return func(ctx context.Context) error { return mailer.DialAndSendWithContext(ctx, newMessage(t)) }
-		},
-		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
-			d.Classifier = classify
-			host, port := hostAndPort(t, addresses[0])
-			mailer, err := newMailer(d, host, mail.WithPort(port), mail.WithTLSPolicy(mail.NoTLS))
-			require.NoError(t, err)
-			return func(ctx context.Context) error { return sendBy(ctx, d, mailer, newMessage(t)) }
-		},
-	}.Run(t)
 }
 
 // senders are the two ways to send a mail.
