@@ -78,7 +78,10 @@ var HTTPClients = []HTTPClient{
 		Name:    "backoff v5 around each request",
 		Module:  "github.com/cenkalti/backoff/v5",
 		Retries: true,
-		New:     func(o HTTPOptions) *http.Client { return o.client(retried{o, o.transport(o.Dial.connect())}) },
+		New: func(o HTTPOptions) *http.Client {
+			t := o.transport(o.Dial.connect())
+			return o.client(closing{retried{o, t}, t})
+		},
 	},
 }
 
@@ -120,7 +123,8 @@ func newTransport(o HTTPOptions, gate *redial.Gate) *redial.Transport {
 func newRetryable(o HTTPOptions) *http.Client {
 	c := retryablehttp.NewClient()
 	c.Logger = nil
-	c.HTTPClient.Transport = o.transport(o.Dial.connect())
+	t := o.transport(o.Dial.connect())
+	c.HTTPClient.Transport = t
 	if o.Dial.Attempts > 0 {
 		c.RetryMax = o.Dial.Attempts - 1
 	}
@@ -128,9 +132,18 @@ func newRetryable(o HTTPOptions) *http.Client {
 		c.Backoff = func(_, _ time.Duration, n int, _ *http.Response) time.Duration { return o.Dial.Delay(n + 1) }
 	}
 	client := c.StandardClient()
+	client.Transport = closing{client.Transport, t}
 	client.Timeout = o.Timeout
 	return client
 }
+
+// closing closes idle connections, which the RoundTripper around their Transport does not.
+type closing struct {
+	http.RoundTripper
+	idle *http.Transport
+}
+
+func (c closing) CloseIdleConnections() { c.idle.CloseIdleConnections() }
 
 // retried retries each request, as people do who have a library for retries at hand.
 type retried struct {

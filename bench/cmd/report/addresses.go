@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/seed-33f8b841/redial/bench"
-	"github.com/seed-33f8b841/redial/bench/internal/plot"
 	"github.com/seed-33f8b841/redial/internal/dnstest"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
@@ -24,23 +23,24 @@ func addresses() *measurement {
 		title, host string
 		timeout     time.Duration
 	}{
-		{"one dead, then a good one", "one.test", 10 * time.Second},
-		{"three dead, then a good one", "three.test", 10 * time.Second},
-		{"three dead, Timeout 3 s", "three.test", 3 * time.Second},
-		{"a dead IPv6, then a good IPv4", "six.test", 10 * time.Second},
+		{"one of two dead", "one.test", 10 * time.Second},
+		{"three of four dead", "three.test", 10 * time.Second},
+		{"the same, Timeout 3 s", "three.test", 3 * time.Second},
+		{"IPv6 dead, IPv4 good", "six.test", 10 * time.Second},
 	}
 	t := newTable("", names(dialers))
 	for _, c := range cases {
 		t.columns = append(t.columns, less(c.title, nanoseconds, "redial"))
 	}
+	quoted := []string{timeoutFloor, "redial", "backoff v5"}
 	lost := newLostPackets(dialers)
-	once := func(s scope, round int) error {
-		err := inLab(t, func(l *lab) error {
+	dead := func(s scope) error {
+		return inLab(t, func(l *lab) error {
 			port, resolver, err := deadAddresses(l)
 			if err != nil {
 				return err
 			}
-			var all race
+			all := newRace(s)
 			for i, c := range cases {
 				for _, d := range dialers {
 					all.dial(t.columns[i], d, resolver, c.timeout, net.JoinHostPort(c.host, port))
@@ -48,22 +48,30 @@ func addresses() *measurement {
 			}
 			return all.wait()
 		})
-		if err != nil {
-			return err
-		}
-		return lost.once(s, round)
+	}
+	once := func(s scope, round int) error {
+		var err error // of lost
+		var both sync.WaitGroup
+		both.Go(func() { err = lost.once(s, round) })
+		failure := dead(s)
+		both.Wait()
+		return errors.Join(failure, err)
 	}
 	return &measurement{
 		title: "Names whose first addresses or DNS packets are dead",
 		about: "The time to connect to a name whose first addresses do not answer. At these addresses, sockets on loopback listen with a full backlog, so the kernel drops the packets. " +
 			"The report's own DNS server resolves the name. An attempt may take 10 s, or 3 s where the column says so, and a dial 12 s. " + lost.about,
+		rounds: 3,
 		once:   once,
 		tables: []*table{t, lost.table},
 		plots: func() map[string]string {
 			return map[string]string{
-				"dead-addresses.svg": plot.Bars("A name with three dead addresses before a good one", "time to connect, seconds (logarithmic)", true, t.bars(t.columns[1], 1e9)),
+				"dead-addresses.svg": figure{title: "A name with three dead addresses before a good one", x: "time to connect, seconds", isLog: true}.dots(t.dots(t.columns[1], 1e9)),
+				"lost-dns.svg":       figure{title: "A third of the DNS packets are lost", x: "mean time to connect, seconds", isLog: true}.dots(lost.table.dots(lost.table.columns[3], 1e9)),
 			}
 		},
+		quotes: []quote{{key: "dead addresses", t: t, rows: quoted, columns: []string{cases[0].title, cases[1].title, cases[2].title}, noRatios: true},
+			{key: "lost packets", t: lost.table, rows: quoted, noRatios: true}},
 		after: "`net.Dialer` tries one address after the other and divides its `Timeout` among them, 2 s each at least. It races only IPv6 against IPv4. " +
 			"The peers leave the addresses to `net.Dialer`, so with a short `Timeout` they make the same attempt again and again. redial starts the next address after 300 ms of silence (RFC 8305), and each further one sooner. " +
 			"Go's resolver sends a query once in 5 s, and waits 10 s for a family of addresses that never answers, so an attempt of 10 s ends just before it has the other family. A retry asks anew. " +
@@ -71,15 +79,15 @@ func addresses() *measurement {
 	}
 }
 
-// dialPatience is how long a dial may take.
-const dialPatience = 12 * time.Second
-
 // A race makes dials at the same time, because a wait costs nothing.
 type race struct {
-	all     sync.WaitGroup
-	mu      sync.Mutex // guards failure, and the columns
-	failure error
+	patience time.Duration // how long a dial may take
+	all      sync.WaitGroup
+	mu       sync.Mutex // guards failure, and the columns
+	failure  error
 }
+
+func newRace(s scope) *race { return &race{patience: pick(s, 12*time.Second, 2*time.Second)} }
 
 // dial adds to the column how long d takes to connect to the addresses, on average.
 func (r *race) dial(c *column, d bench.Dialer, resolver *net.Resolver, timeout time.Duration, addresses ...string) {
@@ -89,7 +97,7 @@ func (r *race) dial(c *column, d bench.Dialer, resolver *net.Resolver, timeout t
 		dial := d.New(o)
 		took, timedOut := make([]float64, len(addresses)), make([]bool, len(addresses))
 		errs := testutil.Crowd(len(addresses), func(i int) error {
-			ctx, cancel := context.WithTimeout(context.Background(), dialPatience)
+			ctx, cancel := context.WithTimeout(context.Background(), r.patience)
 			defer cancel()
 			start := time.Now()
 			err := dialAndDrop(ctx, dial, addresses[i])

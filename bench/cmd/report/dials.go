@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/seed-33f8b841/redial/bench"
-	"github.com/seed-33f8b841/redial/bench/internal/plot"
 )
 
 const (
@@ -42,25 +41,31 @@ func dials() *measurement {
 			dialers = append(dialers, d)
 		}
 	}
-	rows := names(dialers)
-	newCase := func(title, ref string) *table {
-		return newTable(title, rows, less("time", nanoseconds, ref, floor, timeoutFloor),
+	pair := bench.Named(timeoutFloor, "redial")
+	newCase := func(title, ref string, dialers []bench.Dialer) *table {
+		return newTable(title, names(dialers), less("time", nanoseconds, ref, floor, timeoutFloor),
 			less("bytes", bytes, ref, floor, timeoutFloor), less("allocations", count, ref, floor, timeoutFloor))
 	}
-	literal, name, wrapper := newCase("By an IP literal", timeoutFloor), newCase("By name (localhost)", timeoutFloor), newCase("The wrapper alone", "redial")
+	literalPair, namePair := newCase("In pairs, by an IP literal", timeoutFloor, pair), newCase("In pairs, by name (localhost)", timeoutFloor, pair)
+	literal, name := newCase("All in turn, by an IP literal", timeoutFloor, dialers), newCase("All in turn, by name (localhost)", timeoutFloor, dialers)
+	wrapper := newCase("The wrapper alone", "redial", dialers)
 	once := func(s scope, round int) error {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
+		toLiteral, toName := net.JoinHostPort("127.0.0.1", serverPort), net.JoinHostPort("localhost", serverPort)
 		for _, way := range []struct {
 			t       *table
+			dialers []bench.Dialer
 			address string
 			n       int
 		}{
-			{literal, net.JoinHostPort("127.0.0.1", serverPort), pick(s, 3000, 50)},
-			{name, net.JoinHostPort("localhost", serverPort), pick(s, 2000, 50)},
+			{literalPair, pair, toLiteral, pick(s, 5000, 50)},
+			{namePair, pair, toName, pick(s, 5000, 50)},
+			{literal, dialers, toLiteral, pick(s, 3000, 50)},
+			{name, dialers, toName, pick(s, 2000, 50)},
 		} {
-			ops := make([]func() error, len(dialers))
-			for i, d := range dialers {
+			ops := make([]func() error, len(way.dialers))
+			for i, d := range way.dialers {
 				dial := d.New(bench.Options{})
 				ops[i] = func() error { return dialAndDrop(ctx, dial, way.address) }
 			}
@@ -81,15 +86,19 @@ func dials() *measurement {
 	return &measurement{
 		title: "A successful dial",
 		about: "A dial on loopback to a server in another process, with a context that can be canceled and a logger that logs nothing. " +
-			"The dialers take turns after each dial. In \"The wrapper alone\", a function that returns a connection at once takes the place of `net.Dialer`.",
+			"The dialers take turns after each dial: two of them \"in pairs\", else all. In \"The wrapper alone\", a function that returns a connection at once takes the place of `net.Dialer`.",
 		once:   once,
-		tables: []*table{literal, name, wrapper},
+		tables: []*table{literalPair, namePair, literal, name, wrapper},
 		plots: func() map[string]string {
 			return map[string]string{
-				"dial-literal.svg": plot.Bars("A successful dial of an IP literal on loopback", "time, relative to net.Dialer with a Timeout of 10 s", false, literal.ratioBars(0, timeoutFloor)),
+				"dial-literal.svg": figure{title: "A successful dial of an IP literal on loopback", x: "time, relative to net.Dialer with a Timeout of 10 s"}.dots(literal.ratioDots(0, timeoutFloor)),
 			}
 		},
-		after: "The peers' loops do less before the first attempt: they read no clock that bounds the dial, make no context for the attempt, and keep no record of it. " +
+		quotes: []quote{{key: "literal", t: literalPair}, {key: "name", t: namePair}},
+		after: "Which figure does a program get? One with a single dialer that dials often has that dialer's code and data in the CPU's caches, so it gets the figure in pairs. " +
+			"With all dialers in turn, the others' code has taken the caches before each dial, as in a program that dials now and then and does other work between. " +
+			"Use these tables to compare redial with its peers.\n\n" +
+			"The peers' loops do less before the first attempt: they read no clock that bounds the dial, make no context for the attempt, and keep no record of it. " +
 			"What that costs redial is in \"The wrapper alone\". Over a real socket, redial bounds the attempt without the timer that `net.Dialer` starts for its `Timeout`, " +
 			"which is why it can be as fast as dialers that do less. By name, redial resolves the name and races its addresses itself.",
 	}
@@ -125,13 +134,13 @@ func compare(t *table, ops []func() error, n, batch, round int) error {
 	return nil
 }
 
-// ratioBars returns the ratios of a column's rows to one of them as bars.
-func (t *table) ratioBars(column int, ref string) []plot.Bar {
+// ratioDots returns the ratios of a column's rows to one of them.
+func (t *table) ratioDots(column int, ref string) []dot {
 	c := t.columns[column]
-	all := t.bars(c, 1)
+	all := t.dots(c, 1)
 	for i := range all {
-		all[i].Value, all[i].Low, all[i].High = median(c.ratios(t.rows[i], ref))
-		all[i].Text = ratio(all[i].Value)
+		all[i].value, all[i].low, all[i].high = median(c.ratios(t.rows[i], ref))
+		all[i].text = ratio(all[i].value)
 	}
 	return all
 }

@@ -9,12 +9,14 @@ import (
 	"sync"
 	"time"
 
+	"gonum.org/v1/plot/plotter"
+
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/bench/internal/fleet"
-	"github.com/seed-33f8b841/redial/bench/internal/plot"
 )
 
-func fleets(s scope) *measurement {
+// fleets is made in the given number of rounds: virtual time does not drift.
+func fleets(s scope, rounds int) *measurement {
 	const ms, sec = time.Millisecond, time.Second
 	f := fleet.Fleet{Processes: 10_000, Dials: 50, Spread: sec, Down: time.Minute, Rate: 2000, Queue: 512, End: time.Hour}
 	if s.small {
@@ -47,9 +49,6 @@ func fleets(s scope) *measurement {
 	perSecond := map[string][]int{} // of the last run
 
 	once := func(s scope, round int) error {
-		if round >= s.fleets {
-			return nil
-		}
 		type job struct {
 			t        *table
 			schedule fleet.Schedule
@@ -89,41 +88,42 @@ func fleets(s scope) *measurement {
 		compareClasses(byClass, pick(s, 20_000, 500))
 		return nil
 	}
-	outages := make([]float64, len(downs)) // in seconds
-	for i, down := range downs {
-		outages[i] = down.Seconds()
-	}
 	return &measurement{
 		title: "A fleet, in virtual time",
 		about: fmt.Sprintf("%d processes of %d dials each lose their server within %v. It is down for %v: it refuses at once. Then it accepts %d connections a second, with a queue of %d; "+
 			"more are refused. All dials of a process begin together. This is a simulation of schedules (internal/fleet): TestSchedules compares each schedule with the peer's own loop, and "+
-			"TestSimulate compares the simulation with redial's own dials. A Gate is not simulated; docs/gate.md has what Gates make of a smaller fleet. Runs, each with other random numbers: %d. The simulated network and scheduler add no delays of their own, so a "+
-			"schedule without jitter keeps its dials together for ever; real ones would spread them a little. The simulation ends after %v.", f.Processes, f.Dials, f.Spread, f.Down, f.Rate, f.Queue, s.fleets, f.End),
+			"TestSimulate compares the simulation with redial's own dials. A Gate is not simulated; docs/gate.md has what Gates make of a smaller fleet. Each round has other random numbers. The simulated network and scheduler add no delays of their own, so a "+
+			"schedule without jitter keeps its dials together for ever; real ones would spread them a little. The simulation ends after %v.", f.Processes, f.Dials, f.Spread, f.Down, f.Rate, f.Queue, f.End),
+		rounds: rounds,
 		once:   once,
 		tables: slices.Concat(fleetTables, recoveries, byClass),
 		plots: func() map[string]string {
 			shown := []string{"redial's Refused", "backoff v5", "failsafe-go, backoff", "go-retry"}
-			var lines, loneLines []plot.Line
+			var fleets, lone []line
 			for _, name := range shown {
-				l := plot.Line{Name: name}
-				for second, n := range perSecond[name] {
-					if second < int(2*f.Down/sec) {
-						l.X, l.Y = append(l.X, float64(second)), append(l.Y, float64(n))
-					}
+				l := line{name: name, isOurs: name == ours.Name}
+				for second, n := range perSecond[name][:min(len(perSecond[name]), int(2*f.Down/sec))] {
+					l.XYs = append(l.XYs, plotter.XY{X: float64(second), Y: float64(n)})
 				}
-				lines = append(lines, l)
+				fleets = append(fleets, l)
 			}
 			for _, schedule := range append(peers[:len(peers):len(peers)], fleet.Exponential(50*ms, sec)) {
 				if schedule.Name == "go-retryablehttp" {
 					continue // in outages of this length, the same as failsafe-go's backoff
 				}
-				loneLines = append(loneLines, plot.Line{Name: schedule.Name, X: outages, Y: means[schedule.Name]})
+				l := line{name: schedule.Name, isOurs: schedule.Name == ours.Name}
+				for i, down := range downs {
+					l.XYs = append(l.XYs, plotter.XY{X: down.Seconds(), Y: means[schedule.Name][i]})
+				}
+				lone = append(lone, l)
 			}
 			return map[string]string{
-				"fleet.svg":    plot.Lines(fmt.Sprintf("%d dials at a server that is down for %v", f.Processes*f.Dials, f.Down), "seconds since the server went down", "connects a second (logarithmic)", true, lines),
-				"recovery.svg": plot.Lines("A single dial: how long after the server's return it connects", "seconds down", "mean, seconds", false, loneLines),
+				"fleet.svg": figure{title: fmt.Sprintf("%s dials at a server that is down for %s", count(float64(f.Processes*f.Dials)), nanoseconds(float64(f.Down))), x: "seconds since the server went down",
+					y: "connects a second", isLog: true, isSteps: true, event: "the server returns", at: f.Down.Seconds()}.lines(fleets),
+				"recovery.svg": figure{title: "A single dial: how long after the server's return it connects", x: "seconds down", y: "mean, seconds"}.lines(lone),
 			}
 		},
+		quotes: []quote{{key: "lone dial", t: recoveries[0], rows: []string{"redial's Refused", "backoff v5", "retry-go"}, columns: []string{"down 1s: mean, worst", "down 5s: mean, worst"}}},
 		after: "By their own limits, some of these dials would not live to see the server's return after a minute: redial gives up after 30 s, retry-go after 10 attempts (51 s), failsafe-go after 3 attempts " +
 			"(at once), go-retryablehttp after 5 (15 s). backoff gives up after 15 minutes. go-retry never does.\n\n" +
 			"All peers are ahead of redial in the load on a server that is down for long: without a Gate, redial's dials try each second at the latest. " +

@@ -61,7 +61,7 @@ func header(rounds int, begin time.Time, loads []string, s scope) string {
 	fmt.Fprintf(&b, "%s, %d CPUs, %s/%s, %s, on %s. %d rounds in %v. The load of the machine (1 min) before each round and at the end: %s.\n\n",
 		cpuModel(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), begin.Format("2 January 2006"),
 		rounds, time.Since(begin).Round(time.Second), strings.Join(loads, ", "))
-	b.WriteString("Each round makes all measurements. Within a measurement the libraries take turns. A cell has the median of the rounds. " +
+	b.WriteString("Each round makes the measurements, some of them only in the first rounds. Within a measurement the libraries take turns. A cell has the median of the rounds. " +
 		"Behind it is the ratio to the row that has no ratio (less is better): the median of the rounds' ratios, with the smallest and the largest in brackets.\n\n")
 	b.WriteString("| | version | by default |\n|---|---|---|\n")
 	versions := versions()
@@ -74,7 +74,13 @@ func header(rounds int, begin time.Time, loads []string, s scope) string {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", d.Name, version, d.Default)
 	}
-	fmt.Fprintf(&b, "| go-retryablehttp | %s | 1 s doubling to 30 s, 5 attempts |\n\n", cmp.Or(versions["github.com/hashicorp/go-retryablehttp"], "unknown"))
+	fmt.Fprintf(&b, "| go-retryablehttp | %s | 1 s doubling to 30 s, 5 attempts |\n", cmp.Or(versions["github.com/hashicorp/go-retryablehttp"], "unknown"))
+	for _, k := range bench.Keepers {
+		if !slices.ContainsFunc(bench.Dialers, func(d bench.Dialer) bool { return d.Module == k.Module }) {
+			fmt.Fprintf(&b, "| %s | %s | wait after a connection that broke: %s |\n", k.Name, cmp.Or(versions[k.Module], "unknown"), k.Wait)
+		}
+	}
+	b.WriteString("\n")
 	b.WriteString("`backoff` is cenkalti's, `retry-go` avast's, `go-retry` sethvargo's. Each is put around a `net.Dialer` with a `Timeout` of 10 s, " +
 		"which is redial's default. \"failsafe-go, backoff\" has the backoff of failsafe-go's own examples, because failsafe-go has none by default.\n")
 	return b.String()

@@ -4,8 +4,11 @@
 //
 //	go run ./cmd/report
 //
-// It takes about an hour, and mostly waits. Each round makes all measurements, and within each
-// measurement the libraries take turns, so that a machine's drift is the same for all.
+// It takes a quarter of an hour, and mostly waits. Each round makes the measurements, and within each
+// measurement the libraries take turns, so that a machine's drift is the same for all. With -root, it
+// also refreshes what the pages of docs quote:
+//
+//	go run ./cmd/report -root ..
 package main
 
 import (
@@ -25,10 +28,7 @@ func main() {
 }
 
 // A scope says how much to measure.
-type scope struct {
-	small  bool
-	fleets int // how many of the rounds simulate the fleet; fewer do, because virtual time does not drift
-}
+type scope struct{ small bool }
 
 // pick returns the full number, or the small one.
 func pick[T any](s scope, full, small T) T {
@@ -42,12 +42,15 @@ func pick[T any](s scope, full, small T) T {
 type measurement struct {
 	title string
 	about string // how it is measured
+	// rounds is in how many of the rounds it is made; 0: in all. It needs fewer if its figures hardly differ.
+	rounds int
 	// once makes one round. It adds a value to each column of the tables.
 	once func(s scope, round int) error
 	// tables are written when all rounds have been made.
 	tables []*table
 	plots  func() map[string]string // by file name
 	after  string                   // what to know about the figures
+	quotes []quote
 }
 
 // run returns the exit code.
@@ -59,8 +62,9 @@ func run(args []string, out io.Writer) int {
 	flags.SetOutput(out)
 	rounds := flags.Int("rounds", 6, "how many `rounds` to make")
 	small := flags.Bool("small", false, "measure little, to see that the report works")
-	fleetRounds := flags.Int("fleets", 3, "how many of the rounds simulate the `fleet`, which takes minutes of CPU time")
+	fleetRounds := flags.Int("fleets", 1, "how many of the rounds simulate the `fleet`, which takes minutes of CPU time")
 	dir := flags.String("out", ".", "the `directory` to write RESULTS.md and plots/ to")
+	root := flags.String("root", "", "the clone's `directory`, in which to refresh the tables of docs/ and the storm's picture (default: neither)")
 	only := flags.String("only", "", "the `numbers` of the measurements to make, such as 1,4 (default: all)")
 	if flags.Parse(args) != nil {
 		return 2
@@ -72,8 +76,9 @@ func run(args []string, out io.Writer) int {
 	}
 	defer stop()
 
-	s := scope{small: *small, fleets: min(*fleetRounds, *rounds)}
-	all := []*measurement{dials(), failures(), requests(), waits(), storms(), clients(), addresses(), fleets(s)}
+	s := scope{small: *small}
+	storm := storms()
+	all := []*measurement{dials(), failures(), requests(), waits(), storm.measurement, clients(), addresses(), fleets(s, *fleetRounds), flapping()}
 	wanted := strings.FieldsFunc(*only, func(r rune) bool { return r == ',' })
 	var loads []string
 	begin := time.Now()
@@ -81,7 +86,7 @@ func run(args []string, out io.Writer) int {
 		loads = append(loads, load())
 		for i, m := range all {
 			number := fmt.Sprint(i + 1)
-			if len(wanted) > 0 && !slices.Contains(wanted, number) {
+			if len(wanted) > 0 && !slices.Contains(wanted, number) || m.rounds > 0 && round >= m.rounds {
 				continue
 			}
 			start := time.Now()
@@ -94,7 +99,11 @@ func run(args []string, out io.Writer) int {
 		}
 	}
 	loads = append(loads, load())
-	if err := write(*dir, all, header(*rounds, begin, loads, s)); err != nil {
+	err = write(*dir, all, header(*rounds, begin, loads, s), *rounds)
+	if err == nil && *root != "" {
+		err = refresh(*root, all, storm.picture())
+	}
+	if err != nil {
 		fmt.Fprintln(out, err)
 		return 1
 	}
@@ -103,7 +112,7 @@ func run(args []string, out io.Writer) int {
 }
 
 // write writes RESULTS.md and the plots.
-func write(dir string, all []*measurement, head string) error {
+func write(dir string, all []*measurement, head string, rounds int) error {
 	if err := os.MkdirAll(filepath.Join(dir, "plots"), 0o755); err != nil {
 		return err
 	}
@@ -113,7 +122,11 @@ func write(dir string, all []*measurement, head string) error {
 		if m.isEmpty() {
 			continue
 		}
-		fmt.Fprintf(&b, "\n## %d. %s\n\n%s\n", i+1, m.title, m.about)
+		fmt.Fprintf(&b, "\n## %d. %s\n\n%s", i+1, m.title, m.about)
+		if m.rounds > 0 && m.rounds < rounds {
+			fmt.Fprintf(&b, " Rounds: %d.", m.rounds)
+		}
+		b.WriteString("\n")
 		for _, t := range m.tables {
 			b.WriteString(t.markdown())
 		}

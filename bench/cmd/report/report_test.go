@@ -3,10 +3,13 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -23,8 +26,11 @@ func TestMain(m *testing.M) {
 // This test makes the measurements that hardly wait. CI makes all of them, with -small.
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
+	page := filepath.Join(dir, "docs", "page.md")
+	require.NoError(t, os.Mkdir(filepath.Dir(page), 0o755))
+	require.NoError(t, os.WriteFile(page, []byte("Text\n\n<!-- bench: literal -->\n| old |\n\n<!-- bench: storm -->\n| kept |\n"), 0o644))
 	var out strings.Builder
-	require.Zero(t, run([]string{"-small", "-rounds", "2", "-only", "1,2,3,8", "-out", dir}, &out), out.String())
+	require.Zero(t, run([]string{"-small", "-rounds", "2", "-only", "1,2,3,8", "-out", dir, "-root", dir}, &out), out.String())
 	content, err := os.ReadFile(filepath.Join(dir, "RESULTS.md"))
 	require.NoError(t, err)
 	results := string(content)
@@ -37,6 +43,85 @@ func TestRun(t *testing.T) {
 			assert.FileExists(t, filepath.Join(dir, name+".svg"))
 		}
 	}
+	content, err = os.ReadFile(page)
+	require.NoError(t, err)
+	assert.NotContains(t, string(content), "| old |")
+	assert.Contains(t, string(content), "| kept |", "it was not measured")
+	assert.Empty(t, unquoted(string(content[:strings.Index(string(content), "<!-- bench: storm")]), results))
+}
+
+// A storm is what README's picture shows. A small one has fewer dials than its title says.
+func TestPicture(t *testing.T) {
+	storm := storms()
+	assert.Empty(t, storm.picture(), "nothing was measured")
+	storm.down = time.Second
+	storm.attempts["redial"] = []time.Duration{0, time.Millisecond, 2 * time.Second}
+	storm.attempts["redial, Gate"] = []time.Duration{0}
+	assert.Subset(t, textsOf(t, storm.picture()), []string{"redial: 3", "redial, Gate: 1", "the server is up"})
+}
+
+// unquoted returns the rows of quotes in a page that RESULTS.md does not have.
+func unquoted(page, results string) (all []string) {
+	isQuote := false
+	for line := range strings.Lines(page) {
+		line = strings.TrimSpace(line)
+		isQuote = strings.HasPrefix(line, quoteMark) || isQuote && strings.HasPrefix(line, "|")
+		if !isQuote || !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|--") {
+			continue
+		}
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		has := func(row string) bool {
+			found := strings.HasPrefix(row, "|"+cells[0]+"|")
+			for _, cell := range cells {
+				found = found && strings.Contains(row, "|"+strings.TrimRight(cell, " "))
+			}
+			return found
+		}
+		if !slices.ContainsFunc(strings.Split(results, "\n"), has) {
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
+// The pages of docs have the figures of RESULTS.md, and no others.
+func TestPagesQuoteResults(t *testing.T) {
+	results, err := os.ReadFile("../../RESULTS.md")
+	require.NoError(t, err)
+	pages, err := filepath.Glob("../../../docs/*.md")
+	require.NoError(t, err)
+	quotes := 0
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		quotes += strings.Count(string(text), quoteMark)
+		assert.Empty(t, unquoted(string(text), string(results)), page)
+	}
+	assert.NotZero(t, quotes)
+}
+
+func TestUnquoted(t *testing.T) {
+	results := "| | time | bytes |\n|---|---|---|\n| redial | 1 µs · 0.5× (0.4 to 0.6) | 12 B |\n| peer | 2 µs | 13 B |\n"
+	quote := quoteMark + "a -->\n| | bytes |\n|---|---|\n| redial | %s |\n\n| redial | not a quote |\n"
+	assert.Empty(t, unquoted(fmt.Sprintf(quote, "12 B"), results))
+	assert.Equal(t, []string{"| redial | 13 B |"}, unquoted(fmt.Sprintf(quote, "13 B"), results))
+	assert.Equal(t, []string{"| redial | 11 µs |"}, unquoted(fmt.Sprintf(quote, "11 µs"), results))
+}
+
+func TestWithQuotes(t *testing.T) {
+	text, err := withQuotes("a\n<!-- bench: x -->\n| old |\n| old |\n\n| other |\n<!-- bench: y -->\nb\n", map[string][]string{"x": {"| new |"}, "y": {"| first |"}})
+	require.NoError(t, err)
+	assert.Equal(t, "a\n<!-- bench: x -->\n| new |\n\n| other |\n<!-- bench: y -->\n| first |\nb\n", text)
+	_, err = withQuotes("<!-- bench: z -->\n", nil)
+	assert.ErrorContains(t, err, `"z"`)
+}
+
+func TestQuote(t *testing.T) {
+	c, other := less("time", nanoseconds, "peer"), plain("bytes", bytes)
+	c.add("redial", 1000)
+	c.add("peer", 2000)
+	q := quote{t: newTable("", []string{"peer", "redial"}, c, other), rows: []string{"redial"}, columns: []string{"time"}}
+	assert.Equal(t, []string{"| | time |", "|---|---|", "| redial | 1 µs · 0.50× |"}, q.markdown())
 }
 
 func TestUsage(t *testing.T) {

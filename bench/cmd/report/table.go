@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/seed-33f8b841/redial/bench/internal/plot"
 )
 
 // A table has the values of all rounds.
@@ -160,19 +158,19 @@ func (c *column) ahead(t *table) string {
 	return name + ": " + strings.Join(all, ", ")
 }
 
-// bars returns the bars of a column. It divides the values by divisor.
-func (t *table) bars(c *column, divisor float64) []plot.Bar {
-	var all []plot.Bar
+// dots returns the medians of a column. It divides the values by divisor.
+func (t *table) dots(c *column, divisor float64) []dot {
+	var all []dot
 	for _, row := range t.rows {
-		b := plot.Bar{Name: row, Ours: strings.HasPrefix(row, "redial")}
+		d := dot{name: row, isOurs: strings.HasPrefix(row, "redial")}
 		if text, ok := c.absent[row]; ok {
-			b.IsAbsent, b.Text = true, text
+			d.isAbsent, d.text = true, text
 		} else {
-			b.Value, b.Low, b.High = median(c.values[row])
-			b.Text = c.unit(b.Value)
-			b.Value, b.Low, b.High = b.Value/divisor, b.Low/divisor, b.High/divisor
+			d.value, d.low, d.high = median(c.values[row])
+			d.text = c.unit(d.value)
+			d.value, d.low, d.high = d.value/divisor, d.low/divisor, d.high/divisor
 		}
-		all = append(all, b)
+		all = append(all, d)
 	}
 	return all
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/seed-33f8b841/redial/bench"
-	"github.com/seed-33f8b841/redial/bench/internal/plot"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
@@ -21,14 +20,13 @@ import (
 const inFlight = 2000
 
 // fullHistory is the number of attempts that fill the History of redial's error.
-const fullHistory = 16
+const fullHistory = 8
 
 func waits() *measurement {
 	dialers := bench.Named("redial", "redial, Gate", "backoff v4", "backoff v5", "retry-go", "failsafe-go", "go-retry")
 	newCase := func(title string) *table {
-		t := newTable(title, names(dialers), less("heap", bytes, "redial"), less("stack", bytes, "redial"),
+		return newTable(title, names(dialers), less("heap", bytes, "redial"), less("stack", bytes, "redial"), less("heap and stack", bytes, "redial"),
 			plain("goroutines each", count), less("time to cancel all", nanoseconds, "redial"))
-		return t
 	}
 	const thousand = 1000
 	cases := []struct {
@@ -36,34 +34,29 @@ func waits() *measurement {
 		t                      *table
 	}{
 		{10 * thousand, 200, 1, newCase("10 000 dials in their first wait")},
-		{10 * thousand, 200, fullHistory, newCase("10 000 dials after 16 failures")},
+		{10 * thousand, 200, fullHistory, newCase(fmt.Sprintf("10 000 dials after %d failures, which fill a history", fullHistory))},
 		{100 * thousand, 400, 1, newCase("100 000 dials in their first wait")},
-		{100 * thousand, 400, fullHistory, newCase("100 000 dials after 16 failures")},
 	}
 	var tables []*table
 	for _, c := range cases {
 		tables = append(tables, c.t)
 	}
+	quoted := []string{"redial", "redial, Gate", "backoff v5"}
 	once := func(s scope, round int) error {
 		awaitGoroutines(1)
 		for _, c := range cases {
-			if c.dials > 10*thousand && round > 1 {
-				continue // up to 1.6 million connects for each
+			if c.dials > 10*thousand && round > 0 {
+				continue // it takes a minute
 			}
 			for _, i := range turn(len(dialers), round) {
 				name := dialers[i].Name
-				if c.dials > 10*thousand && c.attempts > 1 && name != "redial" && name != "redial, Gate" && name != "retry-go" {
-					c.t.columns[0].absent[name] = "as after one failure"
-					continue
-				}
 				w, err := measureWait(dialers[i], pick(s, c.dials, c.small), c.attempts)
 				if err != nil {
 					return err
 				}
-				c.t.columns[0].add(name, w.heap)
-				c.t.columns[1].add(name, w.stack)
-				c.t.columns[2].add(name, w.goroutines)
-				c.t.columns[3].add(name, w.cancel)
+				for i, value := range []float64{w.heap, w.stack, w.heap + w.stack, w.goroutines, w.cancel} {
+					c.t.columns[i].add(name, value)
+				}
 			}
 		}
 		return nil
@@ -72,15 +65,18 @@ func waits() *measurement {
 		title: "Many waiting dials",
 		about: "A real port has refused the attempts of these dials, and now the dials wait for an hour. The tables have what each dial holds beyond what the process held before, after a garbage collection. What the runtime keeps of goroutines that have ended is not counted. A stack is 2, 4 or 8 KB. " +
 			"All libraries use the same schedule, which has one word of state; the peers' own schedules are larger, and not counted. At the Gate, most dials share the failures of others. " +
-			"retry-go keeps all errors by default; the other peers keep nothing, so their dials hold the same after any number of failures. The tables of 100 000 dials are from two rounds, because the last takes 1.6 million connects for each row.",
+			"retry-go keeps all errors by default; the other peers keep nothing, so their dials hold the same after any number of failures. The table of 100 000 dials is from one round.",
+		rounds: 3,
 		once:   once,
 		tables: tables,
 		plots: func() map[string]string {
 			return map[string]string{
-				"waiting-heap-first.svg": plot.Bars("10 000 dials in their first wait", "heap of each, bytes", false, cases[0].t.bars(cases[0].t.columns[0], 1)),
-				"waiting-heap-full.svg":  plot.Bars("10 000 dials after 16 failures", "heap of each, bytes", false, cases[1].t.bars(cases[1].t.columns[0], 1)),
+				"waiting-heap-first.svg": figure{title: "10 000 dials in their first wait", x: "heap of each, bytes"}.dots(tables[0].dots(tables[0].columns[0], 1)),
+				"waiting-heap-full.svg":  figure{title: fmt.Sprintf("10 000 dials after %d failures", fullHistory), x: "heap of each, bytes"}.dots(tables[1].dots(tables[1].columns[0], 1)),
 			}
 		},
+		quotes: []quote{{key: "first wait", t: tables[0], rows: quoted, columns: []string{"heap", "stack"}, noRatios: true},
+			{key: "full history", t: tables[1], rows: quoted, columns: []string{"heap", "stack"}, noRatios: true}},
 		after: "A peer that keeps no record of its attempts holds less after many of them. redial keeps the first four and the latest four, so that its error can list them. " +
 			"The goroutine is the caller's own in each case.\n\n" +
 			"About 480 B of a first wait are Go's own: the timer, its channel, and what the runtime needs for a goroutine that waits in a select with two cases. At the Gate, " +
