@@ -51,7 +51,7 @@ func main() {
 	if len(os.Args) > 1 {
 		addresses = os.Args[1:]
 	}
-	d := &redial.Dialer{Dialer: net.Dialer{Timeout: 3 * time.Second}, Logger: log}
+	d := &redial.Dialer{Dialer: net.Dialer{Timeout: 3 * time.Second}, Gate: new(redial.Gate), Logger: log}
 	conn, err := clickhouse.Open(options(d, addresses...))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
