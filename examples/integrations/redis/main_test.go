@@ -25,23 +25,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// newServer returns a Redis server that has not been started.
-func newServer(t *testing.T, args ...string) (*kit.Server, string) {
-	t.Helper()
-	address := kit.FreeAddress(t)
-	_, port, err := net.SplitHostPort(address)
-	require.NoError(t, err)
-	return &kit.Server{
-		Path: kit.Binary(t, "redis-server", "redis-server"),
-		Args: append([]string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", kit.Dir(t, "")}, args...),
-		Ready: func(ctx context.Context) error {
-			client := redis.NewClient(&redis.Options{Addr: address, MaxRetries: -1, ContextTimeoutEnabled: true})
-			defer client.Close()
-			return client.Ping(ctx).Err()
-		},
-	}, address
-}
-
 func closing(t *testing.T, client *redis.Client) *redis.Client {
 	t.Helper()
 	t.Cleanup(func() { client.Close() })
@@ -67,7 +50,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 func TestSuite(t *testing.T) {
 	kit.Suite{
 		Client: "Redis",
-		Server: func(t *testing.T) (*kit.Server, string) { return newServer(t) },
+		Server: func(t *testing.T) (*kit.Server, string) { return kit.RedisServer(t) },
 		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
 			return ping(closing(t, redis.NewClient(&redis.Options{
 				Addr: addresses[0], Dialer: d.DialContext, ContextTimeoutEnabled: true,
@@ -88,7 +71,7 @@ func TestSuite(t *testing.T) {
 
 func TestValues(t *testing.T) {
 	t.Parallel()
-	server, address := newServer(t)
+	server, address := kit.RedisServer(t)
 	client := newClient(t, &redial.Dialer{Logger: zap.NewNop()}, address)
 	server.LaunchAfter(t, 300*time.Millisecond)
 	ctx := within(t, 20*time.Second)
@@ -147,7 +130,7 @@ func TestWithoutTheHook(t *testing.T) {
 // places, and then the pool dials once a second. The commands wait all the same, and go on after it.
 func TestBreaker(t *testing.T) {
 	t.Parallel()
-	server, address := newServer(t)
+	server, address := kit.RedisServer(t)
 	var connects kit.Connects
 	d := &redial.Dialer{Dialer: net.Dialer{Control: connects.Control}, Logger: zap.NewNop()}
 	client := newClient(t, d, address)
@@ -164,7 +147,7 @@ func TestBreaker(t *testing.T) {
 func TestLoading(t *testing.T) {
 	t.Parallel()
 	dir := kit.Dir(t, "")
-	server, address := newServer(t, "--dir", dir, "--appendonly", "yes", "--enable-debug-command", "yes")
+	server, address := kit.RedisServer(t, "--dir", dir, "--appendonly", "yes", "--enable-debug-command", "yes")
 	server.Start(t)
 	client := newClient(t, &redial.Dialer{Logger: zap.NewNop()}, address)
 	ctx := within(t, 30*time.Second)
@@ -198,7 +181,7 @@ func TestLoading(t *testing.T) {
 // A blocking command outlives the time of an attempt.
 func TestBlockingCommand(t *testing.T) {
 	t.Parallel()
-	server, address := newServer(t)
+	server, address := kit.RedisServer(t)
 	d := &redial.Dialer{Dialer: net.Dialer{Timeout: 200 * time.Millisecond}, Logger: zap.NewNop()}
 	client := newClient(t, d, address)
 	time.AfterFunc(300*time.Millisecond, func() { server.Launch(t) })
@@ -207,11 +190,11 @@ func TestBlockingCommand(t *testing.T) {
 
 // TestSentinel kills the master for good. Sentinel makes the replica the master.
 func TestSentinel(t *testing.T) {
-	master, masterAddress := newServer(t)
+	master, masterAddress := kit.RedisServer(t)
 	master.Start(t)
 	host, port, err := net.SplitHostPort(masterAddress)
 	require.NoError(t, err)
-	replica, replicaAddress := newServer(t, "--replicaof", host+" "+port)
+	replica, replicaAddress := kit.RedisServer(t, "--replicaof", host+" "+port)
 	replica.Start(t)
 	var sentinels []string
 	for i := range 3 {
