@@ -11,8 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/rpc"
-	"net/smtp"
 	"os"
 	"runtime"
 	"strings"
@@ -321,55 +319,4 @@ func Example_migrating() {
 		conn.Close()
 	}
 	// Output:
-}
-
-// dialMail and dialRPC do as smtp.Dial and rpc.Dial, but dial through d.
-func dialMail(ctx context.Context, d *redial.Dialer, host string) (*smtp.Client, error) {
-	conn, err := d.DialContext(ctx, "tcp", host+":25")
-	if err != nil {
-		return nil, err
-	}
-	return smtp.NewClient(conn, host) // in place of smtp.Dial
-}
-
-func dialRPC(ctx context.Context, d *redial.Dialer, address string) (*rpc.Client, error) {
-	conn, err := d.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	return rpc.NewClient(conn), nil // in place of rpc.Dial
-}
-
-func TestMailAndRPC(t *testing.T) {
-	script := dialtest.Script(dialtest.Refuse, dialtest.OK, dialtest.Refuse, dialtest.OK)
-	d := &redial.Dialer{DialFunc: script.DialContext, Policy: quickly}
-	go func() {
-		conn, _ := script.Accept()
-		io.WriteString(conn, "220 mail.example\r\n")
-	}()
-	mail, err := dialMail(t.Context(), d, "mail.example")
-	require.NoError(t, err)
-	defer mail.Close()
-
-	server := rpc.NewServer()
-	require.NoError(t, server.Register(new(Doubler)))
-	go func() {
-		conn, _ := script.Accept()
-		server.ServeConn(conn)
-	}()
-	client, err := dialRPC(t.Context(), d, "rpc.example:80")
-	require.NoError(t, err)
-	defer client.Close()
-	var doubled int
-	require.NoError(t, client.Call("Doubler.Double", 21, &doubled))
-	assert.Equal(t, 42, doubled)
-	assert.Len(t, script.Dials(), 4)
-}
-
-// Doubler is an RPC server.
-type Doubler struct{}
-
-func (*Doubler) Double(n int, doubled *int) error {
-	*doubled = 2 * n
-	return nil
 }
