@@ -55,131 +55,44 @@ func newClient(t *testing.T, c clientv3.Config) func(context.Context) error {
 	}
 }
 
-func newDialer() *redial.Dialer {
-	return dialer(zap.NewNop())
-}
-
-func TestDownAtFirst(t *testing.T) {
-	t.Parallel()
-	server, address := newServer(t)
-	get := newClient(t, config(newDialer(), zap.NewNop(), address))
-	server.LaunchAfter(t, 2*time.Second)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	assert.NoError(t, get(ctx))
-}
-
-func TestOutage(t *testing.T) {
-	t.Parallel()
-	server, address := newServer(t)
-	server.Start(t)
-	plain := &kit.Contender{
-		Name: "net.Dialer",
-		Do:   newClient(t, clientv3.Config{Endpoints: []string{address}, Logger: zap.NewNop()}),
+func TestSuite(t *testing.T) {
+	endpoints := func(addresses []string) (all []string) {
+		for _, address := range addresses {
+			all = append(all, "http://"+address)
+		}
+		return all
 	}
-	ours := &kit.Contender{Name: "redial", Do: newClient(t, config(newDialer(), zap.NewNop(), address))}
-	kit.Outage(t, server, plain, ours)
-	assert.LessOrEqual(t, ours.Failed.Load(), int64(30), "the client waits for a connection")
+	kit.Suite{
+		Client: "etcd",
+		Server: newServer,
+		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
+			return newClient(t, clientv3.Config{
+				Endpoints: endpoints(addresses),
+				Logger:    zap.NewNop(),
+				DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+					return d.DialContext(ctx, "tcp", address)
+				})},
+			})
+		},
+		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
+			d.MaxAttempts = 1
+			return newClient(t, config(d, zap.NewNop(), endpoints(addresses)...))
+		},
+		Hosts:   true,
+		Untyped: true,
+		Shares:  true,
+	}.Run(t)
 }
 
-// A request fails with the error of its ctx. The logs have the class and the cause.
-func TestNeverUp(t *testing.T) {
+// A request fails with the error of its ctx. The client's log has the cause.
+func TestError(t *testing.T) {
 	t.Parallel()
-	address := testutil.RefusingAddress(t, "tcp")
-	var connects kit.Connects
-	var attempts kit.Attempts
 	core, logs := observer.New(zap.InfoLevel)
-	d := newDialer()
-	d.Control, d.OnAttempt, d.Logger = connects.Control, attempts.Add, zap.New(core)
-	get := newClient(t, config(d, d.Logger, address))
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	start := time.Now()
-	err := get(ctx)
-	took := time.Since(start)
-	t.Log(took, connects.Count(), err)
-
-	assert.Equal(t, context.DeadlineExceeded, err, "the docs say that the client drops the cause")
-	assert.Less(t, took, 5*time.Second)
-	failures := logs.FilterMessage("dial failed").All()
-	require.NotEmpty(t, failures)
-	assert.Equal(t, "refused", failures[0].ContextMap()["class"])
+	err := newClient(t, config(dialer(zap.NewNop()), zap.New(core), testutil.RefusingAddress(t, "tcp")))(ctx)
+	assert.Equal(t, context.DeadlineExceeded, err)
 	theirs := logs.FilterMessage("retrying of unary invoker failed").All()
 	require.NotEmpty(t, theirs)
 	assert.Contains(t, theirs[0].ContextMap()["error"], "connect: connection refused")
-	for _, a := range attempts.All() {
-		assert.Equal(t, redial.Refused, a.Class)
-	}
-	assert.LessOrEqual(t, connects.Count(), 24, "about eight dials, and no retries within them")
-}
-
-func TestDeadFirstAddress(t *testing.T) {
-	t.Parallel()
-	server, address := newServer(t)
-	server.Start(t)
-	resolver, name := kit.DeadFirst(t, address)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-
-	kit.Promptly(t, func() time.Duration {
-		var attempts kit.Attempts
-		d := newDialer()
-		d.Resolver, d.OnAttempt = resolver, attempts.Add
-		require.NoError(t, newClient(t, config(d, zap.NewNop(), "http://"+name))(ctx))
-		require.Len(t, attempts.All(), 1)
-		return attempts.All()[0].Duration
-	})
-
-	plain := &net.Dialer{Resolver: resolver, Timeout: 4 * time.Second} // half of it for each address
-	c := clientv3.Config{Endpoints: []string{"http://" + name}, Logger: zap.NewNop()}
-	c.DialOptions = []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-		return plain.DialContext(ctx, "tcp", address)
-	})}
-	start := time.Now()
-	require.NoError(t, newClient(t, c)(ctx))
-	assert.Greater(t, time.Since(start), time.Second)
-}
-
-// The client dials all endpoints at once, so that the retries at one endpoint do not keep the next from its chance.
-func TestFirstEndpointFails(t *testing.T) {
-	t.Parallel()
-	server, address := newServer(t)
-	server.Start(t)
-	for name, first := range map[string]string{
-		"refused": testutil.RefusingAddress(t, "tcp"),
-		"silent":  testutil.ListenSilent(t, "127.0.0.1:0"),
-	} {
-		get := newClient(t, config(newDialer(), zap.NewNop(), first, address))
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		start := time.Now()
-		require.NoError(t, get(ctx))
-		took := time.Since(start)
-		t.Log(name, took)
-		assert.Less(t, took, time.Second)
-	}
-}
-
-// The requests of one client share its connection. Fifty clients of the program do not.
-func TestGate(t *testing.T) {
-	t.Parallel()
-	address := testutil.RefusingAddress(t, "tcp")
-	count := func(gate *redial.Gate) int {
-		var connects kit.Connects
-		d := newDialer()
-		d.Control, d.Gate = connects.Control, gate
-		gets := make([]func(context.Context) error, 50)
-		for i := range gets {
-			gets[i] = newClient(t, config(d, zap.NewNop(), address))
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-		defer cancel()
-		for _, err := range testutil.Crowd(len(gets), func(i int) error { return gets[i](ctx) }) {
-			assert.Error(t, err)
-		}
-		return connects.Count()
-	}
-	without, with := count(nil), count(new(redial.Gate))
-	t.Logf("connects: %d without a Gate, %d with a Gate", without, with)
-	assert.Less(t, with, without/2)
 }
