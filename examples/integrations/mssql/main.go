@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	mssql "github.com/microsoft/go-mssqldb"
@@ -32,7 +33,7 @@ func open(d *redial.Dialer, dsn string) (*sql.DB, error) {
 		return nil, err
 	}
 	inner := mssql.NewConnectorConfig(config)
-	inner.Dialer = hostDialer{d}
+	inner.Dialer = boundedDialer{d}
 	whole := *d
 	whole.Timeout = math.MaxInt64 // a server that is silent must not use up the partner's time
 	address := net.JoinHostPort(config.Host, strconv.FormatUint(cmp.Or(config.Port, 1433), 10))
@@ -50,32 +51,49 @@ type connector struct {
 
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return redial.Do(ctx, c.dialer, "tcp", c.address, func(ctx context.Context) (driver.Conn, error) {
-		var dialed net.Conn
+		var dialed conns
 		conn, err := c.Connector.Connect(context.WithValue(ctx, dialedKey{}, &dialed))
-		if err == nil && dialed != nil {
-			err = dialed.SetDeadline(time.Time{})
+		if err == nil {
+			dialed.clearDeadlines()
 		}
 		return conn, err
 	})
 }
 
-// dialedKey is the key of a context's value: a *net.Conn that the driver's latest connection goes into.
+// conns are the connections of an attempt. The driver dials all addresses of a name at once, and closes those
+// that it does not need.
+type conns struct {
+	mu  sync.Mutex
+	all []net.Conn
+}
+
+func (c *conns) add(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, conn)
+}
+
+func (c *conns) clearDeadlines() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.all {
+		conn.SetDeadline(time.Time{})
+	}
+}
+
+// dialedKey is the key of a context's value: the *conns of an attempt.
 type dialedKey struct{}
 
-// A hostDialer is a Dialer that looks names up by itself, because it has the method HostName. Otherwise
-// the driver does, and starts a dial for each address.
-type hostDialer struct{ *redial.Dialer }
+// A boundedDialer bounds the login, which does not end with ctx.
+type boundedDialer struct{ *redial.Dialer }
 
-func (hostDialer) HostName() string { return "" }
-
-// DialContext bounds the login, which does not end with ctx.
-func (d hostDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+func (d boundedDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := d.Dialer.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	if dialed, ok := ctx.Value(dialedKey{}).(*net.Conn); ok {
-		*dialed = conn
+	if dialed, ok := ctx.Value(dialedKey{}).(*conns); ok {
+		dialed.add(conn)
 		err = conn.SetDeadline(time.Now().Add(cmp.Or(d.Timeout, 10*time.Second)))
 	}
 	return conn, err

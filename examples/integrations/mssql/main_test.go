@@ -28,8 +28,14 @@ func TestMain(m *testing.M) {
 	kit.Main(m, serve)
 }
 
-// dns is the resolver that the driver alone uses. It takes none as an argument.
+// dns is the resolver that the driver uses. It takes none as an argument.
 var dns atomic.Pointer[net.Resolver]
+
+func resolveBy(r *net.Resolver) {
+	if r != nil {
+		dns.Store(r)
+	}
+}
 
 func dialDNS(ctx context.Context, network, address string) (net.Conn, error) {
 	if r := dns.Load(); r != nil {
@@ -141,9 +147,7 @@ func TestSuite(t *testing.T) {
 			return kit.Self(t, address), address
 		},
 		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
-			if d.Resolver != nil {
-				dns.Store(d.Resolver)
-			}
+			resolveBy(d.Resolver)
 			inner, err := mssql.NewConnector(dsnOf(t, addresses...))
 			require.NoError(t, err)
 			inner.Dialer = d
@@ -152,6 +156,7 @@ func TestSuite(t *testing.T) {
 			return operation(t, db)
 		},
 		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
+			resolveBy(d.Resolver)
 			d.Timeout, d.Classifier = 3*time.Second, notReady
 			db, err := open(d, dsnOf(t, addresses...))
 			require.NoError(t, err)
