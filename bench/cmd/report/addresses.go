@@ -32,7 +32,7 @@ func addresses() *measurement {
 	for _, c := range cases {
 		t.columns = append(t.columns, less(c.title, nanoseconds, "redial"))
 	}
-	quoted := []string{timeoutFloor, "redial", "backoff v5"}
+	quoted := []string{timeoutFloor, "redial"}
 	lost := newLostPackets(dialers)
 	dead := func(s scope) error {
 		return inLab(t, func(l *lab) error {
@@ -71,7 +71,7 @@ func addresses() *measurement {
 			}
 		},
 		quotes: []quote{{key: "dead addresses", t: t, rows: quoted, columns: []string{cases[0].title, cases[1].title, cases[2].title}, noRatios: true},
-			{key: "lost packets", t: lost.table, rows: quoted, noRatios: true}},
+			{key: "lost packets", t: lost.table, rows: quoted, columns: []string{"one answer lost", "AAAA lost", "a third lost"}, noRatios: true}},
 		after: "`net.Dialer` tries one address after the other and divides its `Timeout` among them, 2 s each at least. It races only IPv6 against IPv4. " +
 			"The peers leave the addresses to `net.Dialer`, so with a short `Timeout` they make the same attempt again and again. redial starts the next address after 300 ms of silence (RFC 8305), and each further one sooner. " +
 			"Go's resolver sends a query once in 5 s, and waits 10 s for a family of addresses that never answers, so an attempt of 10 s ends just before it has the other family. A retry asks anew. " +

@@ -79,8 +79,6 @@ func clients() *measurement {
 		rounds: 3,
 		once:   once,
 		tables: []*table{dead, slots},
-		quotes: []quote{{key: "dead server", t: dead, rows: []string{ours, "redial in http.Transport", "backoff v5 in http.Transport"},
-			columns: []string{"dials that go on", "connects in 5 s after the last request"}}},
 		after: "net/http does not tell a dialer that the request is over, so any library that retries in a `DialContext` goes on, redial too. With `NewTransport`, redial knows, and stops. " +
 			"go-retryablehttp and a loop around the request stop with the request as well. `MaxConnsPerHost` shows what it costs if a dial goes on: while the dial waits, it holds one of the places.",
 	}

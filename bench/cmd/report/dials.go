@@ -94,7 +94,7 @@ func dials() *measurement {
 				"dial-literal.svg": figure{title: "A successful dial of an IP literal on loopback", x: "time, relative to net.Dialer with a Timeout of 10 s"}.dots(literal.ratioDots(0, timeoutFloor)),
 			}
 		},
-		quotes: []quote{{key: "literal", t: literalPair}, {key: "name", t: namePair}},
+		quotes: []quote{{key: "literal", t: literalPair, columns: []string{"time", "bytes"}}, {key: "name", t: namePair, columns: []string{"time", "bytes"}}},
 		after: "Which figure does a program get? One with a single dialer that dials often has that dialer's code and data in the CPU's caches, so it gets the figure in pairs. " +
 			"With all dialers in turn, the others' code has taken the caches before each dial, as in a program that dials now and then and does other work between. " +
 			"Use these tables to compare redial with its peers.\n\n" +

@@ -23,8 +23,8 @@ var errRefused error = &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{I
 func failures() *measurement {
 	dialers := bench.Named("redial", "backoff v4", "backoff v5", "retry-go", "failsafe-go", "go-retry")
 	attempts := newTable("A failed attempt and the wait of 1 ms after it", names(dialers),
-		less("CPU, without the connect", nanoseconds, "redial"), less("bytes", bytes, "redial"), less("allocations", count, "redial"),
-		less("CPU, with a connect that is refused", nanoseconds, "redial"))
+		less("CPU, no connect", nanoseconds, "redial"), less("bytes", bytes, "redial"), less("allocations", count, "redial"),
+		less("CPU, refused connect", nanoseconds, "redial"))
 	const alone, logged, bare = "a failed attempt, no logger", "redial: a failed attempt, JSON record", "zap: a record with the same 9 fields"
 	logs := newTable("A record", []string{logged, alone, bare},
 		less("time", nanoseconds, bare), less("bytes", bytes, bare), less("allocations", count, bare))
@@ -88,8 +88,7 @@ func failures() *measurement {
 			"In the second table, a dial makes one attempt (`MaxAttempts` 1), whose error is made beforehand. The record is written as JSON to `io.Discard`.",
 		once:   once,
 		tables: []*table{attempts, logs},
-		quotes: []quote{{key: "failure", t: attempts, rows: []string{"redial", "backoff v5", "failsafe-go"},
-			columns: []string{"CPU, without the connect", "CPU, with a connect that is refused"}}},
+		quotes: []quote{{key: "failure", t: attempts, rows: []string{"redial", "backoff v5"}, columns: []string{"CPU, no connect", "CPU, refused connect"}}},
 		after: "The peers do not classify the error, and keep nothing of an attempt (retry-go keeps its error). redial makes a context for each attempt, " +
 			"so that a dial within it does not retry and the attempt ends in time.",
 	}

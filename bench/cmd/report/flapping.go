@@ -52,7 +52,7 @@ func flapping() *measurement {
 		rounds: 3,
 		once:   once,
 		tables: []*table{t},
-		quotes: []quote{{key: "flapping", t: t, rows: []string{rows[0], rows[1], rows[len(rows)-1]}, noRatios: true}},
+		quotes: []quote{{key: "flapping", t: t, rows: []string{rows[0], rows[1], rows[len(rows)-1]}, columns: []string{"connects in 10 s", "steady again after"}, noRatios: true}},
 		after: "A loop around a dial, with whatever backoff, begins anew after each dial that succeeds, so it connects as fast as the server closes. It is also the first to have a connection that stays. " +
 			"`redial.Reconnect` goes on with its schedule from one lost connection to the next. It starts the schedule anew after a connection that has lasted a second longer than the wait before it. " +
 			"darvaza's client always waits 5 s.",

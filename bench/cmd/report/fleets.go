@@ -123,7 +123,7 @@ func fleets(s scope, rounds int) *measurement {
 				"recovery.svg": figure{title: "A single dial: how long after the server's return it connects", x: "seconds down", y: "mean, seconds"}.lines(lone),
 			}
 		},
-		quotes: []quote{{key: "lone dial", t: recoveries[0], rows: []string{"redial's Refused", "backoff v5", "retry-go"}, columns: []string{"down 1s: mean, worst", "down 5s: mean, worst"}}},
+		quotes: []quote{{key: "lone dial", t: recoveries[0], rows: []string{"redial's Refused", "backoff v5"}, columns: []string{"down 5s: mean, worst"}}},
 		after: "By their own limits, some of these dials would not live to see the server's return after a minute: redial gives up after 30 s, retry-go after 10 attempts (51 s), failsafe-go after 3 attempts " +
 			"(at once), go-retryablehttp after 5 (15 s). backoff gives up after 15 minutes. go-retry never does.\n\n" +
 			"All peers are ahead of redial in the load on a server that is down for long: without a Gate, redial's dials try each second at the latest. " +

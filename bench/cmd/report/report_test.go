@@ -155,6 +155,9 @@ func TestUnits(t *testing.T) {
 	assert.Equal(t, "12\u202f345", count(12345))
 	assert.Equal(t, "12.5", count(12.5))
 	assert.Equal(t, "-345", count(-345))
+	for r, want := range map[float64]string{0: "0", 0.00064: "0.0006", 0.056: "0.06", 1.234: "1.23", 12.3: "12"} {
+		assert.Equal(t, want, ratio(r))
+	}
 }
 
 func TestTurn(t *testing.T) {

@@ -56,7 +56,6 @@ func requests() *measurement {
 		about:  "A GET of five bytes from a server in another process. \"wrapped\" is an `http.Transport` in a `RoundTripper` that adds nothing. It is the floor for everything that wraps an `http.Transport`: with a `Timeout`, `http.Client` does more for a `RoundTripper` that is no `*http.Transport`.",
 		once:   once,
 		tables: tables,
-		quotes: []quote{{key: "get", t: tables[0], rows: []string{rows[0], "redial.NewTransport"}, columns: []string{"time"}}},
 		after:  "`redial.NewTransport` gives each request a trace of its own, in order to know when the request waits for a connection and when it has one. go-retryablehttp and backoff need no trace: they are loops around the request, and retry requests rather than dials.",
 	}
 }

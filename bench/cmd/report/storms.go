@@ -104,8 +104,8 @@ func storms() *stormReport {
 				"storm-last.svg":     figure{title: "Then the server is back: the last of 1 000 dials connects after", x: "seconds", isLog: true}.dots(t.dots(t.columns[4], 1e9)),
 			}
 		},
-		quotes: []quote{{key: "storm", t: t, rows: []string{"redial, Gate", "redial", "backoff v5", "retry-go"},
-			columns: []string{"connects while down", "CPU while down", "last connection"}, noRatios: true}, {key: "gate", t: gate}},
+		quotes: []quote{{key: "storm", t: t, rows: []string{"redial, Gate", "redial", "backoff v5"},
+			columns: []string{"connects while down", "last connection"}, noRatios: true}, {key: "gate", t: gate}},
 		after: "A Gate makes the fewest connects of all, and its last dial connects soonest. " +
 			"Without a Gate, fewer connects mean longer waits, so the dials learn later that the server is back. " +
 			"go-retry's Fibonacci schedule and failsafe-go's backoff have no jitter, so all their dials connect in the same moment. How soon that is depends on when the server returns: " +

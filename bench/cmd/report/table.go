@@ -95,8 +95,11 @@ func (c *column) cell(row string) string {
 }
 
 func ratio(r float64) string {
-	if r >= 10 {
+	switch {
+	case r >= 10:
 		return fmt.Sprintf("%.0f", r)
+	case r < 0.01:
+		return fmt.Sprintf("%.1g", r)
 	}
 	return fmt.Sprintf("%.2f", r)
 }

@@ -41,7 +41,7 @@ func waits() *measurement {
 	for _, c := range cases {
 		tables = append(tables, c.t)
 	}
-	quoted := []string{"redial", "redial, Gate", "backoff v5"}
+	quoted := []string{"redial", "backoff v5"}
 	once := func(s scope, round int) error {
 		awaitGoroutines(1)
 		for _, c := range cases {
