@@ -328,9 +328,13 @@ func slower(a, b outcome) outcome {
 	return a
 }
 
-// isNoWorse reports whether o connected if alone did, and at most half a second later.
+// isNoWorse reports whether o connected if alone did, and at most half a second later. If alone failed,
+// o must end too.
 func (o outcome) isNoWorse(alone outcome) bool {
-	return alone.err != nil || o.err == nil && o.took < alone.took+500*time.Millisecond
+	if alone.err != nil {
+		return !errors.Is(o.err, errStuck) || errors.Is(alone.err, errStuck)
+	}
+	return o.err == nil && o.took < alone.took+500*time.Millisecond
 }
 
 // String returns the time that a successful operation took, or "fails".
