@@ -75,7 +75,8 @@ func TestSuite(t *testing.T) {
 			})
 		},
 		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
-			d.MaxAttempts = 1
+			recipe := dialer(d.Logger)
+			d.Timeout, d.MaxAttempts = recipe.Timeout, recipe.MaxAttempts
 			return newClient(t, config(d, zap.NewNop(), endpoints(addresses)...))
 		},
 		Hosts:   true,

@@ -65,7 +65,8 @@ func TestSuite(t *testing.T) {
 			})
 		},
 		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
-			d.MaxAttempts = 1
+			recipe := dialer(d.Logger)
+			d.Timeout, d.MaxAttempts = recipe.Timeout, recipe.MaxAttempts
 			return newClient(t, kit.GRPCTarget(t, d.Resolver, addresses[0]), options(d))
 		},
 		Untyped: true,
@@ -84,6 +85,26 @@ func TestError(t *testing.T) {
 	var failed *redial.Error
 	assert.NotErrorAs(t, err, &failed)
 	assert.NotErrorIs(t, err, syscall.ECONNREFUSED)
+}
+
+// gRPC goes to the next address when a dial has failed, and 250 ms after the last one began. So retries at an address
+// would cost that much for each that refuses.
+func TestManyRefuse(t *testing.T) {
+	t.Parallel()
+	address := kit.FreeAddress(t)
+	_, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	kit.Self(t, address).Start(t)
+	dns := dnstest.Start(t, kit.FreeAddress(t))
+	dns.Set("service.test", dnstest.Addrs("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6", "127.0.0.1"))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	kit.Promptly(t, func() time.Duration {
+		call := newClient(t, kit.GRPCTarget(t, dns.Resolver(), net.JoinHostPort("service.test", port)), options(dialer(zap.NewNop())))
+		start := time.Now()
+		assert.NoError(t, call(ctx))
+		return time.Since(start)
+	})
 }
 
 // With the scheme passthrough, gRPC knows one address only. If a server hangs up after it has accepted, gRPC dials that

@@ -60,7 +60,8 @@ func TestSuite(t *testing.T) {
 				})))
 		},
 		Redial: func(t *testing.T, d *redial.Dialer, addresses ...string) kit.Operation {
-			d.MaxAttempts = 1
+			recipe := dialer(d.Logger)
+			d.Timeout, d.MaxAttempts = recipe.Timeout, recipe.MaxAttempts
 			return newExporter(t, kit.GRPCTarget(t, d.Resolver, addresses[0]), options(d)...)
 		},
 		Untyped: true,
