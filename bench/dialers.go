@@ -1,5 +1,5 @@
 // Package bench compares redial with the libraries that people would otherwise put around
-// net.Dialer or http.Client. Dialers and HTTPClients are the tables of what is compared. Each entry
+// net.Dialer or http.Client. Dialers, HTTPClients and Keepers are the tables of what is compared. Each entry
 // is set up as its own documentation recommends. TestAttempts shows that each makes exactly
 // the attempts that it is told to. TestClaims checks the claims of docs/comparison.md.
 //
@@ -156,7 +156,7 @@ var Dialers = []Dialer{
 }
 
 // Loop is the loop that people write by hand. It is not in Dialers: TestClaims compares it, the
-// report does not.
+// report only as a Keeper.
 var Loop = Dialer{
 	Name:    "a hand-written loop",
 	Default: "100 ms doubling to 5 s, without end",
