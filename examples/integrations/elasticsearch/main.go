@@ -31,7 +31,8 @@ func newDialer(log *zap.Logger) *redial.Dialer {
 }
 
 // newClient returns a client that dials through d. A nil base means a clone of http.DefaultTransport. Certificates
-// belong into base, because options such as WithCACert work on the client's own transport only.
+// belong into base, because options such as WithCACert work on the client's own transport only. In place of
+// WithDiscoverNodesOnStart, which would use the client before newClient has set it up, call DiscoverNodes.
 func newClient(d *redial.Dialer, base *http.Transport, options ...elasticsearch.Option) (*elasticsearch.Client, error) {
 	once, again := *d, *d
 	once.MaxAttempts = 1 // the client goes on to the next host
