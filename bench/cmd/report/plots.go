@@ -129,6 +129,7 @@ func (f figure) lines(all []line) string {
 	p.Y.Min = 0
 	if f.isLog {
 		p.Y.Min = lowestOf(all) / 2
+		p.Y.Max = 2 * p.Y.Min // at least, because gonum widens an empty range to below zero
 		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.TickerFunc(logTicks)
 	}
 	p.Add(&plotter.Grid{Horizontal: gridLine})
@@ -165,7 +166,7 @@ func (f figure) lines(all []line) string {
 	})
 }
 
-// lowestOf returns the lowest y value above zero.
+// lowestOf returns the lowest y value above zero, or 1 if there is none.
 func lowestOf(all []line) float64 {
 	lowest := math.Inf(1)
 	for _, l := range all {
@@ -174,6 +175,9 @@ func lowestOf(all []line) float64 {
 				lowest = min(lowest, at.Y)
 			}
 		}
+	}
+	if math.IsInf(lowest, 1) {
+		return 1
 	}
 	return lowest
 }

@@ -54,6 +54,7 @@ func TestDots(t *testing.T) {
 
 func TestLines(t *testing.T) {
 	lines := []line{{name: "redial", isOurs: true, XYs: plotter.XYs{{X: 0, Y: 1000}, {X: 1, Y: 0}}}, {name: "a peer", XYs: plotter.XYs{{X: 0, Y: 1}, {X: 2, Y: 5}}}}
+	assert.Contains(t, textsOf(t, figure{isLog: true}.lines([]line{{name: "nothing", XYs: plotter.XYs{{X: 0, Y: 0}, {X: 1, Y: 0}}}})), "nothing")
 	for _, f := range []figure{{}, {isLog: true, isSteps: true, event: "the server returns", at: 1}} {
 		f.title, f.x, f.y = "A title", "seconds", "connects"
 		got := textsOf(t, f.lines(lines))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gonum.org/v1/plot/plotter"
 )
 
 // TestMain also runs the test binary as the report's server.
@@ -58,6 +59,7 @@ func TestPicture(t *testing.T) {
 	storm.attempts["redial"] = []time.Duration{0, time.Millisecond, 2 * time.Second}
 	storm.attempts["redial, Gate"] = []time.Duration{0}
 	assert.Subset(t, textsOf(t, storm.picture()), []string{"redial: 3", "redial, Gate: 1", "the server is up"})
+	assert.Equal(t, plotter.XYs{{X: 0, Y: 2}, {X: 0.1, Y: 0}, {X: 0.2, Y: 1}, {X: 0.3, Y: 0}}, perBucket([]time.Duration{0, 99 * time.Millisecond, 200 * time.Millisecond}))
 }
 
 // unquoted returns the rows of quotes in a page that RESULTS.md does not have.

@@ -124,18 +124,22 @@ func (r *stormReport) picture() string {
 	var all []line
 	for _, dialer := range bench.Named("redial", "redial, Gate") {
 		attempts := r.attempts[dialer.Name]
-		counts := make([]float64, slices.Max(attempts)/stormBucket+2) // the last one is zero
-		for _, at := range attempts {
-			counts[at/stormBucket]++
-		}
-		l := line{name: fmt.Sprintf("%s: %s", dialer.Name, count(float64(len(attempts)))), isOurs: dialer.Name == "redial, Gate"}
-		for i, n := range counts {
-			l.XYs = append(l.XYs, plotter.XY{X: (time.Duration(i) * stormBucket).Seconds(), Y: n})
-		}
-		all = append(all, l)
+		all = append(all, line{fmt.Sprintf("%s: %s", dialer.Name, count(float64(len(attempts)))), dialer.Name == "redial, Gate", perBucket(attempts)})
 	}
 	return figure{title: fmt.Sprintf("1 000 goroutines dial a server that is down for %s", nanoseconds(float64(r.down))), x: "seconds since the dials began",
 		y: fmt.Sprintf("attempts in %v s", stormBucket.Seconds()), isLog: true, isSteps: true, event: "the server is up", at: r.down.Seconds()}.lines(all)
+}
+
+// perBucket counts the attempts in each bucket. The last point is zero.
+func perBucket(attempts []time.Duration) plotter.XYs {
+	all := make(plotter.XYs, slices.Max(attempts)/stormBucket+2)
+	for i := range all {
+		all[i].X = (time.Duration(i) * stormBucket).Seconds()
+	}
+	for _, at := range attempts {
+		all[at/stormBucket].Y++
+	}
+	return all
 }
 
 type stormResult struct {

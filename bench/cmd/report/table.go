@@ -166,8 +166,8 @@ func (t *table) dots(c *column, divisor float64) []dot {
 	var all []dot
 	for _, row := range t.rows {
 		d := dot{name: row, isOurs: strings.HasPrefix(row, "redial")}
-		if text, ok := c.absent[row]; ok {
-			d.isAbsent, d.text = true, text
+		if _, ok := c.absent[row]; ok || len(c.values[row]) == 0 {
+			d.isAbsent, d.text = true, c.cell(row)
 		} else {
 			d.value, d.low, d.high = median(c.values[row])
 			d.text = c.unit(d.value)
