@@ -21,7 +21,7 @@ import (
 func once(d *redial.Dialer) *redial.Dialer {
 	one := *d
 	one.MaxAttempts = 1
-	one.Timeout = 2 * time.Second
+	one.Timeout = 1500 * time.Millisecond
 	return &one
 }
 

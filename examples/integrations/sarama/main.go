@@ -21,13 +21,14 @@ import (
 func newConfig(d *redial.Dialer) *sarama.Config {
 	once := *d
 	once.MaxAttempts = 1
-	once.Timeout = 2 * time.Second // sarama's own DialTimeout of 30 s has no effect on this dialer
+	once.Timeout = 1500 * time.Millisecond // sarama's own DialTimeout of 30 s has no effect on this dialer
 	config := sarama.NewConfig()
 	config.Net.Proxy.Enable = true
 	config.Net.Proxy.Dialer = &once
-	// A client looks for a broker 40 times, every 250 ms. After the default of 3 times, the messages fail, and soon
-	// sarama's circuit breaker makes all messages fail for 10 s.
-	config.Metadata.Retry.Max = 40
+	// A client looks for a broker every 100 ms for 10 s. After the default, 0.75 s, messages fail, and soon sarama's circuit
+	// breaker makes all messages fail for 10 s.
+	config.Metadata.Retry.Max = 100
+	config.Metadata.Retry.Backoff = 100 * time.Millisecond
 	config.Producer.Return.Successes = true // as a SyncProducer needs it
 	return config
 }
