@@ -35,7 +35,7 @@ func RedisServer(t testing.TB, args ...string) (*Server, string) {
 				return err
 			}
 			if string(answer) != "+PONG\r\n" {
-				return fmt.Errorf("Redis answers %q", answer) // such as -LOADING
+				return fmt.Errorf("the server answers %q", answer) // such as -LOADING
 			}
 			return nil
 		},
