@@ -74,10 +74,7 @@ func newClient(d *redial.Dialer, address string) *s3.Client {
 func TestSuite(t *testing.T) {
 	kit.Suite{
 		Client: "AWS S3",
-		Server: func(t *testing.T) (*kit.Server, string) {
-			address := kit.FreeAddress(t)
-			return kit.Self(t, address), address
-		},
+		Server: kit.NewSelf,
 		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
 			o := options("http://" + addresses[0])
 			o.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.DialContext = d.DialContext })

@@ -24,20 +24,7 @@ func TestMain(m *testing.M) { kit.Main(m, serve) }
 // serve runs a stub of ClickHouse's native protocol: it shakes hands and answers pings. It checks no
 // password, runs no query, and speaks the oldest revision that the client accepts.
 func serve(address string) error {
-	ln, err := net.Listen("tcp", address)
-	if err != nil {
-		return err
-	}
-	for {
-		conn, err := ln.Accept()
-		if err != nil {
-			return err
-		}
-		go func() {
-			defer conn.Close()
-			session(conn)
-		}()
-	}
+	return kit.Serve(address, func(conn net.Conn) { session(conn) })
 }
 
 // The packets' types.
@@ -109,10 +96,7 @@ func open(t *testing.T, o *clickhouse.Options) kit.Operation {
 func TestSuite(t *testing.T) {
 	kit.Suite{
 		Client: "ClickHouse",
-		Server: func(t *testing.T) (*kit.Server, string) {
-			address := kit.FreeAddress(t)
-			return kit.Self(t, address), address
-		},
+		Server: kit.NewSelf,
 		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
 			return open(t, &clickhouse.Options{
 				Addr: addresses,

@@ -80,13 +80,6 @@ func send(w http.ResponseWriter, object any) {
 	json.NewEncoder(w).Encode(object)
 }
 
-// newServer returns an API server that has not been started, and its address.
-func newServer(t *testing.T) (*kit.Server, string) {
-	t.Helper()
-	address := kit.FreeAddress(t)
-	return kit.Self(t, address), address
-}
-
 // configOf returns a config without client-go's own limit, five requests a second, which would be all that
 // an outage shows.
 func configOf(address string) *rest.Config { return &rest.Config{Host: "http://" + address, QPS: -1} }
@@ -109,7 +102,7 @@ func get(client kubernetes.Interface) kit.Operation {
 func TestSuite(t *testing.T) {
 	kit.Suite{
 		Client: "client-go",
-		Server: newServer,
+		Server: kit.NewSelf,
 		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
 			config := configOf(addresses[0])
 			config.Dial = d.DialContext
@@ -143,7 +136,7 @@ func watch(t *testing.T, client kubernetes.Interface, changed func()) {
 func TestInformer(t *testing.T) {
 	t.Parallel()
 	const informers, outage = 10, 12 * time.Second
-	server, address := newServer(t)
+	server, address := kit.NewSelf(t)
 	server.Start(t)
 	var back atomic.Int64 // when the server is back, in nanoseconds since start; 0 before
 	start := time.Now()
@@ -226,7 +219,7 @@ func TestTimeout(t *testing.T) {
 // with one http.Client.
 func TestClientsShare(t *testing.T) {
 	t.Parallel()
-	server, address := newServer(t)
+	server, address := kit.NewSelf(t)
 	server.Start(t)
 	for name, test := range map[string]struct {
 		shared bool

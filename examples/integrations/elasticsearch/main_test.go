@@ -65,13 +65,6 @@ func (s *stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// newServer returns a server that has not been started, and its address.
-func newServer(t *testing.T) (*kit.Server, string) {
-	t.Helper()
-	address := kit.FreeAddress(t)
-	return kit.Self(t, address), address
-}
-
 func at(addresses ...string) elasticsearch.Option {
 	var urls []string
 	for _, address := range addresses {
@@ -108,7 +101,7 @@ func TestSuite(t *testing.T) {
 	kit.Suite{
 		Client: "go-elasticsearch",
 		Hosts:  true,
-		Server: newServer,
+		Server: kit.NewSelf,
 		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
 			base := http.DefaultTransport.(*http.Transport).Clone()
 			base.DialContext = d.DialContext
@@ -131,7 +124,7 @@ func TestDocument(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server, address := newServer(t)
+			server, address := kit.NewSelf(t)
 			d := newDialer(zap.NewNop())
 			var dials kit.Dials
 			d.OnDial = dials.OnDial

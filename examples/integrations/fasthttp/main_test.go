@@ -37,11 +37,8 @@ func hello(get func(ctx context.Context) ([]byte, error)) kit.Operation {
 func TestSuite(t *testing.T) {
 	kit.Suite{
 		Client: "fasthttp",
-		Server: func(t *testing.T) (*kit.Server, string) {
-			address := kit.FreeAddress(t)
-			return kit.Self(t, address), address
-		},
-		Hosts: true,
+		Server: kit.NewSelf,
+		Hosts:  true,
 		Alone: func(_ *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
 			// fasthttp has a dialer of its own, which does not take a net.Dialer.
 			dial := func(address string, timeout time.Duration) (net.Conn, error) {

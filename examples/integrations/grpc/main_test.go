@@ -52,10 +52,7 @@ func newClient(t *testing.T, target string, o []grpc.DialOption) func(context.Co
 func TestSuite(t *testing.T) {
 	kit.Suite{
 		Client: "gRPC",
-		Server: func(t *testing.T) (*kit.Server, string) {
-			address := kit.FreeAddress(t)
-			return kit.Self(t, address), address
-		},
+		Server: kit.NewSelf,
 		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
 			return newClient(t, kit.GRPCTarget(t, d.Resolver, addresses[0]), []grpc.DialOption{
 				grpc.WithTransportCredentials(insecure.NewCredentials()),

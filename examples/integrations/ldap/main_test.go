@@ -21,26 +21,13 @@ func TestMain(m *testing.M) { kit.Main(m, serveAll) }
 
 // serveAll answers each bind with a success, and knows no other request.
 func serveAll(address string) error {
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return err
-	}
-	for {
-		conn, err := listener.Accept()
-		if err != nil {
-			return err
-		}
-		go answer(conn, ldap.LDAPResultSuccess)
-	}
+	return kit.Serve(address, func(conn net.Conn) { answer(conn, ldap.LDAPResultSuccess) })
 }
 
 func TestSuite(t *testing.T) {
 	kit.Suite{
 		Client: "LDAP",
-		Server: func(t *testing.T) (*kit.Server, string) {
-			address := kit.FreeAddress(t)
-			return kit.Self(t, address), address
-		},
+		Server: kit.NewSelf,
 		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
 			return func(context.Context) error {
 				conn, err := ldap.DialURL("ldap://"+addresses[0], ldap.DialWithDialer(d))

@@ -25,10 +25,6 @@ func TestMain(m *testing.M) { kit.Main(m, serve) }
 // serve runs a stub of MongoDB's protocol. It answers each command, whatever it is, as a mongos answers
 // hello. So it has no data, no replicas and no sessions, and pushes no news of its state.
 func serve(address string) error {
-	ln, err := net.Listen("tcp", address)
-	if err != nil {
-		return err
-	}
 	hello, err := bson.Marshal(bson.M{
 		"ok": 1, "msg": "isdbgrid", "isWritablePrimary": true, "helloOk": true, "minWireVersion": 0, "maxWireVersion": 21,
 		"maxBsonObjectSize": 1 << 24, "maxMessageSizeBytes": 1 << 25, "maxWriteBatchSize": 1000,
@@ -36,16 +32,7 @@ func serve(address string) error {
 	if err != nil {
 		return err
 	}
-	for {
-		conn, err := ln.Accept()
-		if err != nil {
-			return err
-		}
-		go func() {
-			defer conn.Close()
-			session(conn, hello)
-		}()
-	}
+	return kit.Serve(address, func(conn net.Conn) { session(conn, hello) })
 }
 
 // The operations of the protocol. The driver's first message on a connection is an opQuery, so that old
@@ -103,10 +90,7 @@ func TestSuite(t *testing.T) {
 	}
 	kit.Suite{
 		Client: "MongoDB",
-		Server: func(t *testing.T) (*kit.Server, string) {
-			address := kit.FreeAddress(t)
-			return kit.Self(t, address), address
-		},
+		Server: kit.NewSelf,
 		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
 			return operation(t, options.Client().ApplyURI(uri(addresses)).SetDialer(d))
 		},

@@ -47,20 +47,7 @@ func dialDNS(ctx context.Context, network, address string) (net.Conn, error) {
 // serve runs a stub of SQL Server's protocol, TDS: it answers PRELOGIN, LOGIN7, and each batch with
 // DONE. It knows no TLS, checks no password and runs no query.
 func serve(address string) error {
-	ln, err := net.Listen("tcp", address)
-	if err != nil {
-		return err
-	}
-	for {
-		conn, err := ln.Accept()
-		if err != nil {
-			return err
-		}
-		go func() {
-			defer conn.Close()
-			session(conn, loggedIn)
-		}()
-	}
+	return kit.Serve(address, func(conn net.Conn) { session(conn, loggedIn) })
 }
 
 // The types of messages.
@@ -142,10 +129,7 @@ func TestSuite(t *testing.T) {
 	}
 	kit.Suite{
 		Client: "SQL Server",
-		Server: func(t *testing.T) (*kit.Server, string) {
-			address := kit.FreeAddress(t)
-			return kit.Self(t, address), address
-		},
+		Server: kit.NewSelf,
 		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
 			resolveBy(d.Resolver)
 			inner, err := mssql.NewConnector(dsnOf(t, addresses...))

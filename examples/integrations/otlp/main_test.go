@@ -49,10 +49,7 @@ func newExporter(t *testing.T, target string, o ...otlptracegrpc.Option) kit.Ope
 func TestSuite(t *testing.T) {
 	kit.Suite{
 		Client: "otlptracegrpc",
-		Server: func(t *testing.T) (*kit.Server, string) {
-			address := kit.FreeAddress(t)
-			return kit.Self(t, address), address
-		},
+		Server: kit.NewSelf,
 		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
 			return newExporter(t, kit.GRPCTarget(t, d.Resolver, addresses[0]),
 				otlptracegrpc.WithDialOption(grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {

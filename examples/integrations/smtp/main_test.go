@@ -27,17 +27,7 @@ func TestMain(m *testing.M) { kit.Main(m, serve) }
 
 // serve runs an SMTP server. It accepts each mail and forgets it, and has neither TLS nor AUTH.
 func serve(address string) error {
-	ln, err := net.Listen("tcp", address)
-	if err != nil {
-		return err
-	}
-	for {
-		conn, err := ln.Accept()
-		if err != nil {
-			return err
-		}
-		go converse(conn, "220 ready")
-	}
+	return kit.Serve(address, func(conn net.Conn) { converse(conn, "220 ready") })
 }
 
 // converse serves one client.
@@ -69,18 +59,12 @@ func converse(conn net.Conn, greeting string) {
 	}
 }
 
-func newServer(t *testing.T) (*kit.Server, string) {
-	t.Helper()
-	address := kit.FreeAddress(t)
-	return kit.Self(t, address), address
-}
-
 const from, to, text = "from@example.org", "to@example.org", "Subject: greeting\r\n\r\nhello\r\n"
 
 func TestSuite(t *testing.T) {
 	netSMTP := kit.Suite{
 		Client: "net/smtp",
-		Server: newServer,
+		Server: kit.NewSelf,
 		Alone: func(_ *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
 			return func(ctx context.Context) error {
 				conn, err := d.DialContext(ctx, "tcp", addresses[0])
@@ -103,7 +87,7 @@ func TestSuite(t *testing.T) {
 	}
 	goMail := kit.Suite{
 		Client: "go-mail",
-		Server: newServer,
+		Server: kit.NewSelf,
 		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
 			host, port := hostAndPort(t, addresses[0])
 			mailer, err := mail.NewClient(host, mail.WithPort(port), mail.WithTLSPolicy(mail.NoTLS), mail.WithDialContextFunc(d.DialContext))

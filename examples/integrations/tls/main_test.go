@@ -36,27 +36,14 @@ func serve(address string) error {
 	if err != nil {
 		return err
 	}
-	listener, err := tls.Listen("tcp", address, &tls.Config{Certificates: []tls.Certificate{pair}})
-	if err != nil {
-		return err
-	}
-	for {
-		conn, err := listener.Accept()
-		if err != nil {
-			return err
-		}
-		go func() {
-			defer conn.Close()
-			testutil.Echo(conn)
-		}()
-	}
+	config := &tls.Config{Certificates: []tls.Certificate{pair}}
+	return kit.Serve(address, func(conn net.Conn) { testutil.Echo(tls.Server(conn, config)) })
 }
 
 // newServer returns a server that has not been started, with the certificate in dir.
 func newServer(t *testing.T, dir string) (server *kit.Server, address string) {
 	t.Helper()
-	address = kit.FreeAddress(t)
-	server = kit.Self(t, address)
+	server, address = kit.NewSelf(t)
 	server.Env = append(server.Env, dirVariable+"="+dir)
 	return server, address
 }

@@ -70,10 +70,7 @@ func get(client *api.Client) kit.Operation {
 func TestSuite(t *testing.T) {
 	kit.Suite{
 		Client: "Vault",
-		Server: func(t *testing.T) (*kit.Server, string) {
-			address := kit.FreeAddress(t)
-			return kit.Self(t, address), address
-		},
+		Server: kit.NewSelf,
 		Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
 			return get(newClient(t, "http://"+addresses[0], func(config *api.Config) {
 				config.HttpClient.Transport.(*http.Transport).DialContext = d.DialContext

@@ -168,10 +168,7 @@ func TestSuite(t *testing.T) {
 	for name, client := range clients {
 		suites = append(suites, kit.Suite{
 			Client: name + "/websocket",
-			Server: func(t *testing.T) (*kit.Server, string) {
-				address := kit.FreeAddress(t)
-				return kit.Self(t, address), address
-			},
+			Server: kit.NewSelf,
 			Alone: func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
 				return keeping(t, client.plain(d), addresses[0])
 			},

@@ -51,3 +51,29 @@ func Self(t testing.TB, address string) *Server {
 		},
 	}
 }
+
+// NewSelf returns a server of Self on a free address, and the address.
+func NewSelf(t *testing.T) (*Server, string) {
+	t.Helper()
+	address := FreeAddress(t)
+	return Self(t, address), address
+}
+
+// Serve accepts connections and hands each to a goroutine of its own, which closes it in the end. It
+// returns when it cannot go on.
+func Serve(address string, handle func(conn net.Conn)) error {
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	for {
+		conn, err := ln.Accept()
+		if err != nil {
+			return err
+		}
+		go func() {
+			defer conn.Close()
+			handle(conn)
+		}()
+	}
+}
