@@ -59,9 +59,6 @@ func (b block) checkGo() error {
 	if err != nil {
 		return err
 	}
-	if regexp.MustCompile(`(?m)^//go:build .*ignore`).Match(source) {
-		return fmt.Errorf("%s is not compiled", b.source)
-	}
 	return excerpt(b.lines, strings.Split(string(source), "\n"), isSameCode, isComment)
 }
 

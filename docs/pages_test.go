@@ -266,7 +266,6 @@ var pageTests = map[string]struct{ text, complaint string }{
 	"lines left out silently": {goBlock("example_test.go", doLine+"return \"ready\", nil"), "not in the source"},
 	"code without a source":   {"```go\nx := 1\n```\n", "must name a Go file"},
 	"no such file":            {goBlock("no_example_test.go", "x := 1"), "no_example_test.go"},
-	"not compiled":            {goBlock(".ci/report.go", "package main"), "not compiled"},
 	"no language":             {"```\nhello\n```\n", "no language"},
 	"an Example's output":     {"<!-- ExampleDo -->\n```text\nready after 3 handshakes: <nil>\n```\n", ""},
 	"another output":          {"<!-- ExampleDo -->\n```text\nready after 4 handshakes: <nil>\n```\n", "not in the source"},
