@@ -51,7 +51,9 @@ func (e *Error) Error() string {
 	default:
 		message = foreign.Text(e.Err)
 	}
-	if op.Addr == nil && !strings.Contains(message, e.Address) { // never true for an empty address
+	isNamed := op.Addr != nil || strings.Contains(message, e.Address) // an empty address too
+	message = userinfo.HideIn(message, e.Network, e.Address)
+	if !isNamed {
 		message = userinfo.Hide(e.Network, e.Address) + ": " + message
 	}
 	if e.Attempts == 0 {
@@ -109,7 +111,7 @@ func (e *Error) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("address", userinfo.Hide(e.Network, e.Address))
 	enc.AddInt("attempts", e.Attempts)
 	enc.AddDuration("elapsed", e.Elapsed)
-	addFailure(enc, e.Class, e.Err)
+	addFailure(enc, e.Class, e.Err, e.Network, e.Address)
 	addStop(enc, e.Stop, e.Cause, e.tooClose)
 	return addAll(enc, "history", e.History)
 }

@@ -33,7 +33,7 @@ func (a Attempt) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		enc.AddString("remote", foreign.String(a.Remote))
 	}
 	if a.Err != nil {
-		addFailure(enc, a.Class, a.Err)
+		addFailure(enc, a.Class, a.Err, a.Network, a.Address)
 		if a.Shared {
 			enc.AddBool("shared", true)
 		}
@@ -63,10 +63,10 @@ func addAll[T zapcore.ObjectMarshaler](enc zapcore.ObjectEncoder, key string, al
 	}))
 }
 
-// addFailure adds the class, the error and the text of the system's own error.
-func addFailure(enc zapcore.ObjectEncoder, class Class, err error) {
+// addFailure adds the class, the error and the text of the system's own error, for a dial of address.
+func addFailure(enc zapcore.ObjectEncoder, class Class, err error, network, address string) {
 	enc.AddString("class", class.String())
-	enc.AddString("error", foreign.Text(err))
+	enc.AddString("error", userinfo.HideIn(foreign.Text(err), network, address))
 	if s, ok := foreign.As[*os.SyscallError](err); ok {
 		enc.AddString("errno", foreign.Text(s.Err))
 	}

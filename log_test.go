@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -530,4 +531,13 @@ func TestLogHidesUserinfo(t *testing.T) {
 			assert.NotContains(t, text.String(), "secret")
 		}
 	}
+
+	// Package net's error has the address in its text.
+	logger, logs := observed()
+	_, err := (&redial.Dialer{Logger: logger}).DialContext(t.Context(), "tcp", "amqp://user:secret@mq:5672/vhost")
+	assert.Equal(t, redial.Invalid, asError(t, err).Class)
+	assert.ErrorContains(t, err, "amqp://...@mq:5672/vhost")
+	assert.NotContains(t, err.Error(), "secret")
+	require.Equal(t, 1, logs.Len())
+	assert.NotContains(t, fmt.Sprint(logs.All()[0].ContextMap()), "secret")
 }

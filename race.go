@@ -62,7 +62,7 @@ func (r AddrResult) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		if r.Connected {
 			enc.AddBool("connected", true)
 		}
-		addFailure(enc, r.Class, r.Err)
+		addFailure(enc, r.Class, r.Err, "", "")
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func (l Loss) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("address", userinfo.Hide(l.Network, l.Address))
 	enc.AddInt("connection", l.Number)
 	enc.AddDuration("lasted", l.Lasted)
-	addFailure(enc, l.Class, l.Err)
+	addFailure(enc, l.Class, l.Err, l.Network, l.Address)
 	if l.Delay > 0 {
 		enc.AddDuration("delay", l.Delay)
 	}

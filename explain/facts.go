@@ -425,7 +425,7 @@ func (f *facts) isIndirect() bool {
 func (f *facts) address() string {
 	switch {
 	case !f.isIndirect():
-		return f.asked.address
+		return f.asked.hostPort()
 	case f.path != "":
 		return f.path
 	case f.through != "":
@@ -550,10 +550,32 @@ func (t target) isUnix() bool { return strings.HasPrefix(t.network, "unix") }
 
 // host returns the host of the target, without the port.
 func (t target) host() string {
-	if host, _, err := net.SplitHostPort(t.address); err == nil {
+	address := t.hostPort()
+	if host, _, err := net.SplitHostPort(address); err == nil {
 		return host
 	}
-	return t.address
+	return address
+}
+
+// hostPort returns the address of the target. Of an address that a program gave to Do, such as a URL or
+// a DSN with a user and a password, it returns the host and the port.
+func (t target) hostPort() string {
+	if t.isUnix() {
+		return t.address
+	}
+	_, user, rest := userinfo.Cut(t.network, t.address)
+	_, afterScheme, isURL := strings.Cut(rest, "://")
+	switch {
+	case user == "" && !isURL:
+		return t.address
+	case user == "":
+		rest = afterScheme
+	}
+	rest, _, _ = strings.Cut(rest, "/")
+	if _, inner, ok := strings.Cut(rest, "("); ok { // as in "user:password@tcp(host:3306)/db"
+		rest = strings.TrimSuffix(inner, ")")
+	}
+	return rest
 }
 
 func (t target) String() string {

@@ -282,6 +282,33 @@ func questions(r *rule) (all []string) {
 	return all
 }
 
+// A program can give Do a URL or a DSN as the address. Neither the texts nor the commands show its user and password.
+func TestPasswordsAreHidden(t *testing.T) {
+	for _, address := range []string{
+		"me:secret@192.0.2.1:5432", "me:secret@db.example:5432", "postgres://me:secret@db.example:5432/shop?sslmode=disable",
+		"me:secret@tcp(db.example:3306)/shop", "amqp://me:secret@mq.example", "me:secret@localhost",
+	} {
+		host := target{"tcp", address}.host()
+		for class := redial.Unknown; class <= redial.Canceled; class++ {
+			for _, inner := range []error{
+				errors.New("x"), connecting("127.0.0.1:5432", errno.ConnectionRefused), connecting("192.0.2.1:5432", errno.TimedOut),
+				dialing("192.0.2.1:5432", sysError("connect", errno.HostUnreachable)),
+				&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Name: host, Err: "no such host", IsNotFound: true}},
+				&net.OpError{Op: "dial", Net: "tcp", Err: &net.AddrError{Addr: address, Err: "too many colons in address"}},
+				&tls.CertificateVerificationError{Err: x509.HostnameError{Host: host, Certificate: &x509.Certificate{}}},
+			} {
+				err := &redial.Error{Network: "tcp", Address: address, Attempts: 2, Class: class, Err: inner, Stop: redial.ErrMaxAttempts}
+				for _, goos := range systems {
+					a := on(err, goos)
+					text := fmt.Sprintf("%s %+v", a, a)
+					assert.NotContains(t, text, "secret")
+					assert.NotContains(t, text, "me:")
+				}
+			}
+		}
+	}
+}
+
 // Text of others stands in quotation marks, wherever it comes from.
 func TestForeignTextIsQuoted(t *testing.T) {
 	const text = "evil text"

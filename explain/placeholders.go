@@ -263,7 +263,7 @@ func (f *facts) text() string {
 	if text == "" {
 		return "an error without a text"
 	}
-	return quote(text)
+	return quote(userinfo.HideIn(text, f.asked.network, f.asked.address))
 }
 
 // cause quotes why the caller gave up, if it said so.

@@ -176,9 +176,9 @@ func appendOutcome(attrs []attribute.KeyValue, o observe.Outcome) []attribute.Ke
 // maxMessage bounds the length of a message, because a peer may have sent the text.
 const maxMessage = 256
 
-// message returns the text of err, shortened if need be.
-func message(err error) string {
-	text := foreign.Text(err)
+// message returns the text of err, shortened if need be, without the user and password of the dial's address.
+func (s dialSpan) message(err error) string {
+	text := userinfo.HideIn(foreign.Text(err), s.network, s.address)
 	if len(text) > maxMessage {
 		text = text[:maxMessage-len("...")] + "..."
 	}

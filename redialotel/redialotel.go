@@ -98,10 +98,11 @@ func (t *Telemetry) Instrument(d *redial.Dialer) { t.observer.Instrument(d) }
 // A dialSpan is what a Telemetry keeps about a dial in progress.
 type dialSpan struct {
 	trace.Span
-	recording bool     // whether the span keeps attributes
-	target    target   // what is dialed; empty without a tracer
-	shared    int      // how many attempts were another dial's
-	peer      net.Addr // of the connection; nil if there is none or it is unknown
+	recording        bool     // whether the span keeps attributes
+	network, address string   // what is dialed, as the program has it
+	target           target   // the same for the attributes; empty without a tracer
+	shared           int      // how many attempts were another dial's
+	peer             net.Addr // of the connection; nil if there is none or it is unknown
 }
 
 // A dial is a dial in progress.
@@ -110,7 +111,7 @@ type dial = observe.Dial[dialSpan]
 // began starts the span of a dial. The span starts with the attributes that a sampler may
 // ask for. All others are added only if it is recording.
 func (t *Telemetry) began(ctx context.Context, network, address string, nested bool) (context.Context, dialSpan) {
-	span := dialSpan{Span: noop.Span{}}
+	span := dialSpan{Span: noop.Span{}, network: network, address: address}
 	if t.tracer != nil {
 		span.target = targetOf(network, address)
 		ctx, span.Span = t.tracer.Start(ctx, t.spanNameFor(span.target.transport), trace.WithAttributes(span.target.attributes()...))
@@ -176,6 +177,6 @@ func (t *Telemetry) ended(d *dial, r redial.Result) {
 	}
 	span.SetAttributes(appendPeer(attrs, span.peer)...)
 	if o.IsFailure() {
-		span.SetStatus(codes.Error, message(r.Err))
+		span.SetStatus(codes.Error, span.message(r.Err))
 	}
 }

@@ -556,6 +556,13 @@ func TestSpansHideUserinfo(t *testing.T) {
 	span := s.named("dial db")
 	assert.Contains(t, span.Status().Description, "amqp://...@mq:5672/")
 	assert.NotContains(t, fmt.Sprint(span.Status(), span.Attributes(), s.steps(span)), "secret")
+
+	// Package net's error has the address in its text.
+	_, err = s.instrument(&redial.Dialer{MaxAttempts: 1}).DialContext(t.Context(), "tcp", "amqp://user:secret@mq:5672/")
+	require.Error(t, err)
+	for _, span := range s.spans.Ended() {
+		assert.NotContains(t, span.Status().Description, "secret")
+	}
 }
 
 func TestNetworks(t *testing.T) {

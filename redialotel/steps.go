@@ -53,7 +53,7 @@ func (t *Telemetry) add(d *dial, a *redial.Attempt, s step) {
 	attrs := appendOutcome(append(s.attrs, keyNumber.Int(a.Number)), s.outcome)
 	_, span := t.tracer.Start(d, s.name, trace.WithTimestamp(s.start), trace.WithAttributes(attrs...))
 	if s.outcome.IsFailure() {
-		span.SetStatus(codes.Error, message(s.err))
+		span.SetStatus(codes.Error, d.State.message(s.err))
 	}
 	span.End(trace.WithTimestamp(s.start.Add(s.took)))
 }

@@ -14,6 +14,15 @@ func Hide(network, address string) string {
 	return scheme + "...@" + rest
 }
 
+// HideIn returns text with Hide(network, address) in place of the address, as in the message of an error
+// about it.
+func HideIn(text, network, address string) string {
+	if hidden := Hide(network, address); hidden != address {
+		return strings.ReplaceAll(text, address, hidden)
+	}
+	return text
+}
+
 // Cut returns the parts of address before and after its user and password: the scheme with "://", if
 // there is one, and what follows the "@". The userinfo is empty if address has none.
 //

@@ -29,3 +29,10 @@ func TestHide(t *testing.T) {
 		assert.Equal(t, test.want, userinfo.Hide(test.network, test.address))
 	}
 }
+
+func TestHideIn(t *testing.T) {
+	const address = "amqp://me:secret@mq:5672/"
+	assert.Equal(t, "address amqp://...@mq:5672/: too many colons", userinfo.HideIn("address "+address+": too many colons", "tcp", address))
+	assert.Equal(t, "connection refused", userinfo.HideIn("connection refused", "tcp", address))
+	assert.Equal(t, "no host", userinfo.HideIn("no host", "tcp", ""))
+}
