@@ -8,11 +8,12 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"go.opentelemetry.io/otel/attribute"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+
 	"github.com/seed-33f8b841/redial/internal/foreign"
 	"github.com/seed-33f8b841/redial/internal/observe"
 	"github.com/seed-33f8b841/redial/internal/userinfo"
-	"go.opentelemetry.io/otel/attribute"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 )
 
 // These attributes are redial's own.

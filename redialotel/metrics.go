@@ -3,13 +3,14 @@ package redialotel
 import (
 	"context"
 
-	"github.com/seed-33f8b841/redial"
-	"github.com/seed-33f8b841/redial/internal/observe"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/observe"
 )
 
 // buckets are the boundaries of the dials' histograms, in seconds: from a dial within the machine

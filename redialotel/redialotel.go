@@ -27,8 +27,6 @@ import (
 	"context"
 	"net"
 
-	"github.com/seed-33f8b841/redial"
-	"github.com/seed-33f8b841/redial/internal/observe"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -36,6 +34,9 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/observe"
 )
 
 // scope is the name of the instrumentation scope.

@@ -4,13 +4,14 @@ import (
 	"net"
 	"time"
 
-	"github.com/seed-33f8b841/redial"
-	"github.com/seed-33f8b841/redial/internal/foreign"
-	"github.com/seed-33f8b841/redial/internal/observe"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/seed-33f8b841/redial"
+	"github.com/seed-33f8b841/redial/internal/foreign"
+	"github.com/seed-33f8b841/redial/internal/observe"
 )
 
 // This file makes the spans within a dial's span. They begin and end in the past, because an attempt
