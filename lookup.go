@@ -85,6 +85,10 @@ func (d *dial) resolve(ctx context.Context) (ips []netip.Addr, port uint16, unan
 	if err != nil {
 		return nil, 0, "", err
 	}
+	if d.request != nil {
+		d.request.resolves(d.name.host)
+		defer d.request.resolves("")
+	}
 	ips, unanswered, err = d.lookUp(ctx)
 	return ips, uint16(number), unanswered, err
 }

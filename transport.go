@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -120,13 +121,17 @@ type request struct {
 
 // A requestDial is a dial that net/http makes for a request.
 type requestDial struct {
-	request *request
-	end     time.Time       // when its attempts end, by the Dialer's bounds; zero: never
-	ctx     context.Context // ends the dial
-	stop    context.CancelCauseFunc
-	failed  *Error       // the dial's failures so far; nil if there were none or it has connected
-	err     error        // what the dial has returned; nil while it goes on
-	earlier *requestDial // the dial of the same request before this one, which may still go on; nil if there was none
+	request          *request
+	network, address string
+	start            time.Time
+	end              time.Time       // when its attempts end, by the Dialer's bounds; zero: never
+	ctx              context.Context // ends the dial
+	stop             context.CancelCauseFunc
+	failed           *Error       // the dial's failures so far; nil if there were none or it has connected
+	resolving        string       // the name that its attempt waits for; empty if it does not
+	over             bool         // the dial has returned
+	err              error        // what it has returned
+	earlier          *requestDial // the dial of the same request before this one, which may still go on; nil if there was none
 }
 
 // A dialContext is the context of a dial that net/http makes for a request. It hides the
@@ -206,7 +211,7 @@ func (r *request) stop(reason error) {
 // with the context that net/http gave it. The function returned must be called when the dial has ended.
 func (r *request) attend(one *dial) (leave func()) {
 	ctx := one.attemptCtx
-	dial := &requestDial{request: r}
+	dial := &requestDial{request: r, network: one.network, address: one.address, start: time.Now()}
 	dial.ctx, dial.stop = context.WithCancelCause(r.Context)
 	stopWithCtx := context.AfterFunc(ctx, func() { dial.stop(context.Cause(ctx)) })
 	one.waitCtx, one.request = dial.ctx, dial
@@ -229,36 +234,64 @@ func (d *requestDial) report(failed *Error) {
 	d.failed = failed
 }
 
+// resolves notes which name an attempt of the dial waits for; none if host is empty.
+func (d *requestDial) resolves(host string) {
+	d.request.mu.Lock()
+	defer d.request.mu.Unlock()
+	d.resolving = host
+}
+
 // ended notes what the dial has returned.
 func (d *requestDial) ended(err error) {
 	d.request.mu.Lock()
 	defer d.request.mu.Unlock()
-	d.err = err
+	d.over, d.err = true, err
 }
 
 // withFailure adds the dial's last failure to err if the request ended during an
-// attempt or a wait. In that case net/http reports only that the request is over.
+// attempt or a wait, or that its first attempt was silent until the request's deadline. In these
+// cases net/http reports only that the request is over.
 func (r *request) withFailure(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.dial == nil || r.dial.failed == nil {
+	now := time.Now()
+	awaitContext(r.Context, now) // http.Client's own timer may fire first
+	deadline, ok := r.Deadline()
+	isLate := r.Err() == context.DeadlineExceeded || ok && !now.Before(deadline)
+	failed := r.dial.failure(now, isLate)
+	if failed == nil {
 		return r.withEnd(err)
 	}
 	if foreign.Holds(err, r.dial.err) {
 		return err
 	}
-	now := time.Now()
-	awaitContext(r.Context, now) // http.Client's own timer may fire first
-	e := *r.dial.failed
+	e := *failed
 	e.Stop, e.Cause, e.tooClose = ErrCanceled, err, false
 	if r.Err() != nil {
 		e.Cause = context.Cause(r.Context)
 	}
-	deadline, ok := r.Deadline()
-	if r.Err() == context.DeadlineExceeded || ok && !now.Before(deadline) {
+	if isLate {
 		e.Stop = ErrDeadline
 	}
 	return e.asOpError()
+}
+
+// failure returns the failures of the dial, and nil if it has none. If the request is late, the silence of
+// the first attempt is one.
+func (d *requestDial) failure(now time.Time, isLate bool) *Error {
+	switch {
+	case d == nil:
+		return nil
+	case d.failed != nil || d.over || !isLate:
+		return d.failed
+	}
+	e := &Error{Network: d.network, Address: d.address, Attempts: 1, Elapsed: now.Sub(d.start), Class: Timeout}
+	silence := os.ErrDeadlineExceeded
+	if d.resolving != "" {
+		e.Class, silence = DNS, lookupCutOff(d.request, d.resolving)
+	}
+	e.Err = &net.OpError{Op: "dial", Net: d.network, Err: silence}
+	return e
 }
 
 // withEnd adds the error of the request's context to err if err is another dial's failure, and the

@@ -29,6 +29,7 @@ import (
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/dialtest"
 	"github.com/seed-33f8b841/redial/explain"
+	"github.com/seed-33f8b841/redial/internal/dnstest"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
@@ -378,6 +379,57 @@ func TestTransportErrorHoldsTheLastFailure(t *testing.T) {
 		assert.False(t, err.(*url.Error).Timeout())
 		time.Sleep(time.Hour)
 		assert.Len(t, script.Dials(), 3)
+	})
+}
+
+// A request whose first attempt is silent until the deadline learns that it had no connection. A canceled one, and
+// one that waits for a handshake or an answer, do not.
+func TestTransportErrorHoldsTheSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		get := func(d *redial.Dialer, url string, end error) error {
+			client := &http.Client{Transport: redial.NewTransport(d, nil)}
+			defer client.CloseIdleConnections()
+			ctx, cancel := context.WithCancel(t.Context())
+			if end == context.DeadlineExceeded {
+				ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+			} else {
+				time.AfterFunc(time.Second, cancel)
+			}
+			defer cancel()
+			_, _, err := testutil.Get(ctx, client, url)
+			assert.ErrorIs(t, err, end)
+			return err
+		}
+		silent := &redial.Dialer{DialFunc: dialtest.Script(dialtest.Timeout.Forever()).DialContext}
+		err := get(silent, "http://a.test", context.DeadlineExceeded)
+		assert.ErrorContains(t, err, "dial tcp: a.test:80: i/o timeout (timeout, 1 attempt in 1s: deadline reached)")
+		assert.True(t, err.(*url.Error).Timeout())
+		e := asError(t, err.(*url.Error).Err)
+		assert.Equal(t, redial.Timeout, e.Class)
+		assert.Equal(t, redial.ErrDeadline, e.Stop)
+		assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
+
+		dns := &redial.Dialer{Dialer: net.Dialer{Resolver: dnstest.ResolverBy(func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})}}
+		err = get(dns, "http://a.test", context.DeadlineExceeded)
+		assert.ErrorContains(t, err, "lookup a.test: i/o timeout (dns, 1 attempt in 1s: deadline reached)")
+		assert.Equal(t, redial.DNS, asError(t, err.(*url.Error).Err).Class)
+
+		mute := &redial.Dialer{DialFunc: func(context.Context, string, string) (net.Conn, error) {
+			conn, server := net.Pipe()
+			go io.Copy(io.Discard, server)
+			return conn, nil
+		}}
+		for _, err := range []error{
+			get(silent, "http://a.test", context.Canceled),
+			get(mute, "http://a.test", context.DeadlineExceeded),
+			get(mute, "https://a.test", context.DeadlineExceeded),
+		} {
+			assert.NotErrorAs(t, err, new(*redial.Error))
+		}
+		time.Sleep(time.Hour) // the attempts go on, as net/http intends
 	})
 }
 
