@@ -116,7 +116,11 @@ func (d *dial) portZeroError() error {
 	if _, err := inner.DialContext(ctx, d.network, d.address); err != nil && Classify(err) == Invalid && d.method == nil {
 		return err
 	}
-	return &net.OpError{Op: "dial", Net: d.network, Err: &net.AddrError{Err: "port 0 cannot be dialed", Addr: d.address}}
+	text := "port 0 cannot be dialed"
+	if strings.HasSuffix(d.address, ":") {
+		text = "missing port in address"
+	}
+	return &net.OpError{Op: "dial", Net: d.network, Err: &net.AddrError{Err: text, Addr: d.address}}
 }
 
 // These are the failures of a DialFunc that broke its contract.

@@ -432,8 +432,11 @@ func TestPortZero(t *testing.T) {
 		assert.Equal(t, !test.invalid, dialed)
 		if test.invalid {
 			assert.Equal(t, 1, attempts)
-			assert.ErrorContains(t, err, "port 0 cannot be dialed")
-			assert.ErrorContains(t, err, test.address)
+			if text := "port 0 cannot be dialed"; strings.HasSuffix(test.address, ":") {
+				assert.ErrorContains(t, err, test.address+": missing port in address")
+			} else {
+				assert.ErrorContains(t, err, test.address+": "+text)
+			}
 		}
 	}
 	own := func(context.Context, string, string) (net.Conn, error) { return nil, errCustom }

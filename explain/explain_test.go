@@ -570,6 +570,7 @@ func testInvalid(t *testing.T) {
 	assertGolden(t, "invalid.permanent", dialing("192.0.2.1:80", backoff.Permanent(errors.New("the tunnel knows no such target"))))
 	_, err = (&redial.Dialer{}).Dial("tcp", "127.0.0.1:") // net.Dialer dials port 0
 	assertGolden(t, "invalid.empty-port", err)
+	assertGolden(t, "invalid.empty-port", &redial.Error{Network: "tcp", Address: "127.0.0.1:", Attempts: 1, Class: redial.Invalid, Err: connecting("127.0.0.1:0", errno.ConnectionRefused), Stop: redial.ErrMaxAttempts})
 	_, err = (&redial.Dialer{}).Dial("tcp", "db.example:0")
 	assertGolden(t, "invalid.port-0", err)
 	assertGolden(t, "invalid.address", dialing("192.0.2.1:80", &net.AddrError{Err: "unexpected flags", Addr: "192.0.2.1:80"}))

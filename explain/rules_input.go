@@ -22,7 +22,7 @@ var remove = say("Remove that from the setting or the file that it comes from.")
 
 var invalidRules = []rule{
 	// An address that package net cannot take apart.
-	row("empty-port", all((*facts).dialsPortZero, func(f *facts) bool { return f.port() == "" }),
+	row("empty-port", (*facts).hasEmptyPort,
 		"{Bad} has no port after its colon", "",
 		say("Is the port missing in the setting that it comes from?"), form),
 	row("port-0", (*facts).dialsPortZero, "{Bad} cannot be dialed: no server can listen on port 0", "",
@@ -244,6 +244,12 @@ func address(is func(string) bool) func(*facts) bool {
 
 func lacksPort(address string) bool {
 	return strings.HasSuffix(address, "]") && address[0] == '[' || !strings.Contains(address, ":")
+}
+
+// hasEmptyPort reports whether the address ends after its colon. The system takes that for port 0.
+func (f *facts) hasEmptyPort() bool {
+	_, port, err := net.SplitHostPort(f.asked.address)
+	return err == nil && port == "" && !f.isUnix() && (f.dialsPortZero() || f.remote.IsValid() && f.remote.Port() == 0)
 }
 
 // dialsPortZero reports whether package redial refused to dial port 0, or no port. It names the whole
