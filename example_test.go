@@ -156,7 +156,7 @@ func ExampleAttach() {
 		return err
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
 	err := acquire(redial.Attach(ctx))
 	fmt.Println(redial.Classify(err), errors.Is(err, redial.ErrDeadline))

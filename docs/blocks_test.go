@@ -271,6 +271,7 @@ func (p *programs) output(command, args string) (string, error) {
 
 // The output of a program is compared without what differs between two runs.
 func TestOutputIsComparedWithoutTimes(t *testing.T) {
+	t.Parallel()
 	inClone(t)
 	programs := newPrograms(t)
 	if !programs.canRun {

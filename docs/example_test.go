@@ -125,6 +125,7 @@ func greet(t *testing.T, greetings ...string) (address string) {
 
 // Do retries a server that is silent or starting up. The connection that it returns has no deadline left.
 func TestConnect(t *testing.T) {
+	t.Parallel()
 	d := &redial.Dialer{Dialer: net.Dialer{Timeout: 300 * time.Millisecond}, Classifier: startingIsRefused}
 	var classes []redial.Class
 	d.OnAttempt = func(_ context.Context, a redial.Attempt) {
@@ -143,6 +144,7 @@ func TestConnect(t *testing.T) {
 
 // A server that stays silent does not hold up Do.
 func TestConnectSilent(t *testing.T) {
+	t.Parallel()
 	d := &redial.Dialer{Dialer: net.Dialer{Timeout: 50 * time.Millisecond}, Classifier: startingIsRefused, MaxAttempts: 3}
 	begin := time.Now()
 	_, err := connect(t.Context(), d, greet(t, ""))

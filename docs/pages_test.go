@@ -3,6 +3,7 @@ package docs_test
 // The tests of the pages: their links, their length, and their code, which blocks_test.go checks.
 
 import (
+	"flag"
 	"fmt"
 	"io/fs"
 	"net/url"
@@ -17,6 +18,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
+
+// TestMain runs more tests in parallel than there are cores, because programs that pages show wait. The command line overrides
+// the number.
+func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "8")
+	os.Exit(m.Run())
+}
 
 // root is the repository, which has the pages and the sources of their code.
 const rootDir = ".."

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"flag"
 	"io"
 	"log"
 	"net"
@@ -32,6 +33,7 @@ var (
 
 func TestMain(m *testing.M) {
 	testutil.RunProgram(main)
+	flag.Set("test.parallel", "8") // they wait most of the time; the command line overrides it
 	os.Exit(withServer(m))
 }
 

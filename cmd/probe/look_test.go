@@ -100,6 +100,7 @@ func TestConnectedThenRefused(t *testing.T) {
 
 // The names of the fields are a promise.
 func TestJSON(t *testing.T) {
+	t.Parallel()
 	missing := "127.0.0.1:" + closedPort(t)
 	code, out, errOut := probe(t, "-json", "-attempts=2", missing)
 	assert.Equal(t, exitFailed, code)
@@ -129,6 +130,7 @@ func TestJSON(t *testing.T) {
 }
 
 func TestJSONCount(t *testing.T) {
+	t.Parallel()
 	there, missing := "127.0.0.1:"+listen(t), "127.0.0.1:"+closedPort(t)
 	code, out, _ := inProcess(t, "-json", "-count=2", "-interval=0s", there, missing)
 	assert.Equal(t, exitFailed, code)

@@ -32,6 +32,7 @@ import (
 )
 
 func TestConnected(t *testing.T) {
+	t.Parallel()
 	address := "127.0.0.1:" + listen(t)
 	code, out, errOut := probe(t, address)
 	assert.Zero(t, code)
@@ -44,6 +45,7 @@ func TestConnected(t *testing.T) {
 }
 
 func TestName(t *testing.T) {
+	t.Parallel()
 	address := "localhost:" + listen(t)
 	for name, run := range both {
 		code, out, _ := run(t, "tcp4", address)
@@ -71,6 +73,7 @@ func TestRefused(t *testing.T) {
 }
 
 func TestAttempts(t *testing.T) {
+	t.Parallel()
 	address := "127.0.0.1:" + closedPort(t)
 	for name, run := range both {
 		code, out, _ := run(t, "-attempts", "3", address)
@@ -83,6 +86,7 @@ func TestAttempts(t *testing.T) {
 }
 
 func TestUnixSocket(t *testing.T) {
+	t.Parallel()
 	path := socketPath(t)
 	code, out, _ := probe(t, "unix", path)
 	assert.Equal(t, exitFailed, code)
@@ -103,6 +107,7 @@ func TestUnixSocket(t *testing.T) {
 // Each target gets a report of its own, in order. What can never work decides the
 // exit code, wherever it stands.
 func TestSeveralTargets(t *testing.T) {
+	t.Parallel()
 	there, missing := "127.0.0.1:"+listen(t), "127.0.0.1:"+closedPort(t)
 	for name, run := range both {
 		code, out, _ := run(t, "tcp4", there, there)
@@ -202,6 +207,7 @@ func TestNoHTTP(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	const certificate = `certificate of "O=Acme Co", valid from 1970-01-01 to 2084-01-29` // of httptest
 	address := server.Listener.Addr().String()
 	for name, run := range both {
@@ -231,6 +237,7 @@ func TestTLS(t *testing.T) {
 
 // A server that accepts and stays silent is described by what it was asked for.
 func TestSilent(t *testing.T) {
+	t.Parallel()
 	address := "127.0.0.1:" + listen(t)
 	for arg, want := range map[string]string{
 		"tls://" + address:                         "TLS handshake: no answer within 200ms",
@@ -250,6 +257,7 @@ func TestSilent(t *testing.T) {
 
 // No output has the password of a URL, whether the look succeeds or fails.
 func TestPasswords(t *testing.T) {
+	t.Parallel()
 	plainServer := httptest.NewServer(http.NotFoundHandler())
 	defer plainServer.Close()
 	address := plainServer.Listener.Addr().String()
@@ -383,6 +391,7 @@ func TestPlainHTTPToHTTPS(t *testing.T) {
 
 // A certificate is not trusted before its names are shown, and they may hold anything.
 func TestTerminalInjection(t *testing.T) {
+	t.Parallel()
 	const evil = "evil\x1b]0;owned\x07\r.example"
 	start := func(lifetime time.Duration) (port string) {
 		injecting := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -486,6 +495,7 @@ func TestCanceled(t *testing.T) {
 
 // If nobody reads the report, that is no success.
 func TestWriteFails(t *testing.T) {
+	t.Parallel()
 	address := "127.0.0.1:" + listen(t)
 	for _, flags := range []string{"-json", "-attempts=1", "-count=0"} {
 		assert.Equal(t, exitFailed, run(t.Context(), []string{flags, address}, &brokenWriter{}, io.Discard, false))

@@ -34,7 +34,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testutil.RunProgram(main)
-	flag.Set("test.parallel", "8") // they wait most of the time; the command line overrides it
+	flag.Set("test.parallel", "16") // they wait most of the time; the command line overrides it
 	os.Exit(m.Run())
 }
 

@@ -20,6 +20,7 @@ import (
 )
 
 func TestFromScratch(t *testing.T) {
+	t.Parallel()
 	testutil.NeedProcesses(t)
 	if _, err := exec.LookPath("go"); err != nil || os.Getuid() != 0 {
 		t.Skip("it needs the go command, and root for chroot")

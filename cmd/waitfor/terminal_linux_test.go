@@ -82,6 +82,7 @@ func startOnPty(t *testing.T, columns, rows uint16, args ...string) (p *process,
 }
 
 func TestOnTerminal(t *testing.T) {
+	t.Parallel()
 	server, status := serve(t, http.StatusServiceUnavailable)
 	path := socketPath(t)
 	p, _ := startOnPty(t, 100, 24, "-timeout=0", "unix:"+path, server.URL, "--", "sh", "-c", "echo run; echo last words >&2")
@@ -116,6 +117,7 @@ func TestInterruptOnTerminal(t *testing.T) {
 
 // The live lines follow a terminal that shrinks, and say how much time is left.
 func TestShrinkingTerminal(t *testing.T) {
+	t.Parallel()
 	long := "unix:" + socketPath(t) + strings.Repeat("x", 40)
 	p, terminal := startOnPty(t, 120, 24, "-timeout=1h", long, "unix:"+socketPath(t))
 	p.stderr.Await(t, long+"  refused      ")

@@ -62,8 +62,10 @@ func (m *tmux) await(fits func(text string) bool) (text string) {
 }
 
 func TestInTmux(t *testing.T) {
+	t.Parallel()
 	for _, columns := range []int{30, 44, 100} {
 		t.Run(fmt.Sprint(columns), func(t *testing.T) {
+			t.Parallel()
 			path := socketPath(t)
 			closed := closedAddress(t)
 			m := startInTmux(t, columns, 12, "-timeout=0", "-interval=20ms", closed, "unix:"+path, "http://世界.invalid/健康")
