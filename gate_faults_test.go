@@ -108,7 +108,7 @@ func TestGateDoDoesNotWaitForItself(t *testing.T) {
 // many others wait.
 func TestGateExhaustedCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const dials = 20_000
+		dials := many(20_000)
 		script := dialtest.Script(dialtest.Refuse, dialtest.NoDescriptors.Forever())
 		d := gateDialer(script, &redial.Gate{Burst: 1})
 		failOnce(d)

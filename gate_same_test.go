@@ -111,7 +111,7 @@ func TestGateKeepsEachDialsCourse(t *testing.T) {
 		{"500 with MaxRetries", crowdOf(500, quick)},
 		{"500 with MaxAttempts", crowdOf(500, counted)},
 		{"500 with MaxElapsed", crowdOf(500, bounded)},
-		{"10 000 of all kinds", crowdOf(1250, mixed...)},
+		{"thousands of all kinds", crowdOf(many(1250), mixed...)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var without, with []course
@@ -124,7 +124,7 @@ func TestGateKeepsEachDialsCourse(t *testing.T) {
 			for i := range without {
 				assertSameCourse(t, &without[i], &with[i], fmt.Sprint("dial ", i))
 				if t.Failed() {
-					return // the first of ten thousand says enough
+					return // the first of thousands says enough
 				}
 			}
 		})

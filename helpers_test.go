@@ -49,6 +49,14 @@ func innermost(err error) error {
 	return err
 }
 
+// many returns n, or a tenth of it with -short: the race detector and emulators take minutes for the rest.
+func many(n int) int {
+	if testing.Short() {
+		return n / 10
+	}
+	return n
+}
+
 // lastOf checks that the script has made that number of dials, and returns the record
 // of the last one.
 func lastOf(t *testing.T, script *dialtest.Dialer, dials int) dialtest.Dial {
