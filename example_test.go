@@ -188,7 +188,7 @@ func ExampleGate() {
 	d := &redial.Dialer{
 		DialFunc:   attempts.DialContext,
 		Gate:       new(redial.Gate),
-		MaxElapsed: 500 * time.Millisecond,
+		MaxElapsed: 200 * time.Millisecond,
 	}
 	var dials sync.WaitGroup
 	for range 1000 {

@@ -107,6 +107,7 @@ func TestGateDoDoesNotWaitForItself(t *testing.T) {
 // When every attempt is Exhausted, each dial fails by itself. It costs the same whether few or
 // many others wait.
 func TestGateExhaustedCrowd(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dials := many(20_000)
 		script := dialtest.Script(dialtest.Refuse, dialtest.NoDescriptors.Forever())

@@ -202,6 +202,7 @@ func TestGateFailuresInSlowStart(t *testing.T) {
 // first answer comes within 150 ms, and no request that begins after the server's return
 // fails.
 func TestGateServesImpatientClients(t *testing.T) {
+	t.Parallel()
 	const down = 15 * time.Second
 	for phase := range 10 {
 		testutil.Bubble(t, fmt.Sprint("phase ", phase), func(t *testing.T) {
@@ -278,6 +279,7 @@ func TestGateServesShortDials(t *testing.T) {
 // A target that is down gets at most ten connects a second, however many goroutines
 // dial it, and however little time each dial has.
 func TestGateBoundsTheRate(t *testing.T) {
+	t.Parallel()
 	for _, budget := range []time.Duration{time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, 30 * time.Second} {
 		for _, outcome := range []dialtest.Outcome{dialtest.Refuse, dialtest.Refuse.After(30 * time.Millisecond), dialtest.Timeout} {
 			testutil.Bubble(t, fmt.Sprint(budget, " ", outcome), func(t *testing.T) {

@@ -82,6 +82,7 @@ func crowdOf(n int, dials ...sameDial) (all []sameDial) {
 // same times, with the same delays, and ends for the same reason. Only the last attempt may
 // be later, because it is one of the dial's own, and the dials make them one by one.
 func TestGateKeepsEachDialsCourse(t *testing.T) {
+	t.Parallel()
 	quick := sameDial{dialer: redial.Dialer{Policy: retries(maxRetries(150*ms, 5))}}
 	exponential := sameDial{dialer: redial.Dialer{Policy: retries(doubling), MaxElapsed: 5 * time.Second}}
 	counted := sameDial{at: 30 * ms, dialer: redial.Dialer{Policy: retries(every(200 * ms)), MaxAttempts: 4}}
@@ -111,7 +112,7 @@ func TestGateKeepsEachDialsCourse(t *testing.T) {
 		{"500 with MaxRetries", crowdOf(500, quick)},
 		{"500 with MaxAttempts", crowdOf(500, counted)},
 		{"500 with MaxElapsed", crowdOf(500, bounded)},
-		{"thousands of all kinds", crowdOf(many(1250), mixed...)},
+		{"thousands of all kinds", crowdOf(many(600), mixed...)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var without, with []course
@@ -207,6 +208,7 @@ func TestGateRaisesShortDelays(t *testing.T) {
 // When the server returns, no dial at a Gate connects later than without one, except by the
 // time that slow start takes.
 func TestGateConnectsNoLater(t *testing.T) {
+	t.Parallel()
 	const down = 3 * time.Second
 	for _, n := range []int{1, 2, 10, 1000} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {

@@ -63,6 +63,7 @@ func failOnce(d *redial.Dialer) {
 // However many dials wait, they try a dead server as often as the most eager of them, and all
 // connect when it is back.
 func TestGateTriesAsTheMostEager(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 2, 10, many(10_000)} {
 		testutil.Bubble(t, fmt.Sprint(n), func(t *testing.T) {
 			burst := min(n, 16)

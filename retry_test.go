@@ -545,6 +545,7 @@ func TestCutOffFirstAttemptIsAllThereIs(t *testing.T) {
 
 // A dial to a target that always refuses goes on for nearly all of MaxElapsed.
 func TestRetryUsesNearlyAllOfItsTime(t *testing.T) {
+	t.Parallel()
 	for _, budget := range []time.Duration{500 * time.Millisecond, time.Second, 5 * time.Second, 30 * time.Second} {
 		testutil.Bubble(t, budget.String(), func(t *testing.T) {
 			runs := many(500)
