@@ -110,14 +110,14 @@ func (d *Dialer) DialTimeout(network, address string, timeout time.Duration) (ne
 // DialContext connects to address on the named network; see net.Dial for both. Each attempt resolves a
 // name anew, unless a look-up is still running.
 //
-// The dial ends when ctx ends; the connection outlives ctx. A wait that would leave no time for an
-// attempt before the end (by ctx, Deadline or MaxElapsed) is shortened, once. The last attempt gets a
-// twentieth of the whole time, or twice the duration of the attempt before if that is longer. If less
-// time is left, the dial fails at once.
+// The dial ends when ctx ends; the connection outlives ctx. If a wait would leave less than 100 ms (or a
+// twentieth of the whole time, if less) before the end by ctx, Deadline or MaxElapsed, it is shortened,
+// once. The last attempt then gets a twentieth of the whole time, or twice the duration of the attempt
+// before if that is longer. If less time is left, the dial fails at once.
 //
 // The error is a *net.OpError around an [*Error]. With MaxAttempts 1, and in a nested dial, it is the
-// inner dialer's error, unchanged. A dial that ends before it has called DialFunc has no such error: it
-// returns an [*Error], too. DialContext panics if ctx is nil.
+// inner dialer's error, unchanged; but if time was up before DialFunc was called, you get an [*Error].
+// DialContext panics if ctx is nil.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	return d.newDial(ctx, network, address, nil, nil).run()
 }

@@ -24,8 +24,8 @@ import (
 // net.Dialer other than Timeout, Deadline and Cancel. Set a Classifier to retry errors of protocols, such
 // as PostgreSQL's "the database system is starting up".
 //
-// Do closes what it does not return, if it is an io.Closer: a value with an error, or a TCP connection to
-// itself. Errors are as from DialContext. A nil d means a zero Dialer. Do panics if ctx is nil.
+// Do closes what it does not return, if it is an io.Closer: a value that connect returns with an error, or
+// a TCP connection to itself. Errors are as from DialContext. A nil d means a zero Dialer. Do panics if ctx is nil.
 func Do[T any](ctx context.Context, d *Dialer, network, address string, connect func(context.Context) (T, error)) (T, error) {
 	if d == nil {
 		d = new(Dialer)

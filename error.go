@@ -22,9 +22,9 @@ import (
 //
 // errors.Is finds the errno, the reason for stopping and the context's cause.
 //
-// If the end of the dial cuts off the last attempt within a second, this attempt says nothing about the
-// target, and Class and Err come from the attempt before. If the attempt before took longer than a second
-// to be refused, as on Windows, that time is the limit.
+// If the dial ends less than a second into its last attempt, and nothing has answered, Class and Err are
+// about the attempt before. If that was refused after more than a second, as on Windows, its duration
+// counts instead.
 type Error struct {
 	Network, Address string        // as dialed
 	Attempts         int           // with shared ones; 0 if the dial was over before the first
@@ -91,8 +91,8 @@ func (e *Error) Unwrap() []error {
 }
 
 // Timeout reports whether the last failure was a timeout, the deadline of the caller's context has
-// passed, or time was up before the first attempt. Stop.Timeout also reports too little time for another
-// attempt.
+// passed, or time was up before the first attempt. If too little time was left for another attempt, only
+// Stop.Timeout is true.
 func (e *Error) Timeout() bool {
 	return e.Class == Timeout || foreign.Timeout(e.Err) || e.Stop == ErrDeadline && e.Cause != nil
 }

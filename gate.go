@@ -10,20 +10,20 @@ import (
 )
 
 // A Gate lets dials to one target share what they learn, so that a server that comes back is not stormed. Give
-// one Gate to all Dialers for a target. Targets differ by network and address, as dialed, and dials of [Do] have
-// their own.
+// one Gate to all Dialers for a target. A target is a network and an address, as dialed. Targets of [Do] are
+// separate.
 //
-// Each dial keeps its own schedule, limits and count of attempts. When an attempt is due, the dial makes it,
+// Each dial keeps its own schedule, limits and count of attempts. When an attempt is due, the dial connects,
 // waits, or takes another dial's latest failure as its own attempt ([Attempt].Shared).
 //
-// While a target is down, one dial at a time makes an attempt, at most every MinInterval. A dial that is due
-// sooner takes the latest failure. A dial that is due during an attempt waits for the result, but the next dial
-// goes after a second of silence. A dial's last attempt is its own, if its turn comes within a second.
+// While a target is down, one dial at a time connects, at most every MinInterval. A dial that is due sooner
+// takes the latest failure. A dial that is due during an attempt waits for its result. If the attempt is silent,
+// the next dial goes after a second. A dial's last attempt connects, if its turn comes within a second.
 //
 // When an attempt connects, all waiting dials go, due or not: two at first, and two more for each success, as in
 // TCP slow start (RFC 5681, section 3.1). A failure halves the number that may be in flight. A second failure
-// without a success between, or the first at a new target, means that the target is down. Exhausted, Canceled and
-// Invalid do not count.
+// without a success between means that the target is down; at a new target, the first does. Exhausted, Canceled
+// and Invalid do not count.
 //
 // A Gate forgets a target a minute after its last dial. The zero value is ready for concurrent use. Do not copy or
 // change a Gate in use.

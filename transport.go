@@ -15,13 +15,13 @@ import (
 	"github.com/seed-33f8b841/redial/internal/foreign"
 )
 
-// A Transport is an http.RoundTripper whose dials end with the requests that wanted them; net/http hides
-// this end from the DialContext of an http.Transport.
+// A Transport is an http.RoundTripper. No wait and no new attempt of a dial outlasts the request, whose end
+// net/http hides from the DialContext of an http.Transport.
 //
 // A wait ends with the request: with its context, when RoundTrip returns, or when the request gets another
-// dial's connection. An attempt in flight may finish, and its connection is kept for other requests. If a
-// request's time runs out while its dial is failing, its error holds an [*Error] with the last failure. No
-// request is sent twice, except as http.Transport does by itself.
+// dial's connection. An attempt in flight may finish, and its connection serves other requests. If a
+// request's time runs out during its dial, its error holds an [*Error]: the last failure, or class Timeout or
+// DNS if nothing has answered. No request is sent twice, except as http.Transport does by itself.
 //
 // A Transport can be used concurrently.
 type Transport struct {
