@@ -34,7 +34,7 @@ type Check struct {
 
 // For explains a failed dial. It does no I/O. It decides by the structure of err, and reads a text
 // only where package net keeps nothing else, as in a *net.DNSError. Names from err are quoted if they
-// hold odd characters, in commands too; a user and password are left out. For repeats err's message only
+// hold odd characters, in commands too; a user and password are not shown. For repeats err's message only
 // if it does not understand err: print err as well.
 //
 // The Advice of nil is the zero Advice. For can be called concurrently.

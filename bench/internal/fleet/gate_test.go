@@ -28,7 +28,7 @@ import (
 // fleet does to the server. docs/gate.md has the results.
 
 var (
-	runFleet       = flag.Bool("fleet", false, "print the tables of docs/gate.md; this takes minutes")
+	runFleet       = flag.Bool("fleet", false, "print the figures of docs/gate.md; this takes minutes")
 	fleetProcesses = flag.Int("fleet.processes", 200, "number of processes; the server's rate and queue scale with it")
 	fleetDials     = flag.Int("fleet.dials", 50, "number of dials in each process")
 	fleetDown      = flag.Duration("fleet.down", 30*time.Second, "how long the server is down")
@@ -153,9 +153,9 @@ func TestSimulate(t *testing.T) {
 // intervals has the values of MinInterval in the tables; zero means no Gate.
 var intervals = []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond, time.Second, 0}
 
-// TestFleet prints a table of docs/gate.md, for the number of dials given:
+// TestFleet prints the figures of docs/gate.md for the numbers of processes and dials given:
 //
-//	cd bench && go test -run 'TestFleet$' -fleet -fleet.dials 50 -v -timeout 1h ./internal/fleet
+//	cd bench && go test -run 'TestFleet$' -v -timeout 1h ./internal/fleet -fleet -fleet.processes 100 -fleet.dials 50
 func TestFleet(t *testing.T) {
 	if !*runFleet {
 		t.Skip("a simulation of minutes; -fleet runs it")
@@ -180,10 +180,10 @@ func TestFleet(t *testing.T) {
 	w.Flush()
 }
 
-// TestFleetShortDials prints the table of docs/gate.md about short dials: how MinInterval delays one
-// process that makes 20 dials a second with 500 ms for each.
+// TestFleetShortDials prints how MinInterval delays one process that makes 20 dials a second with 500 ms for
+// each. It is why docs/gate.md says that MinInterval must be well below the time of a dial.
 //
-//	cd bench && go test -run 'TestFleetShortDials$' -fleet -v ./internal/fleet
+//	cd bench && go test -run 'TestFleetShortDials$' -v ./internal/fleet -fleet
 func TestFleetShortDials(t *testing.T) {
 	if !*runFleet {
 		t.Skip("a simulation of minutes; -fleet runs it")
