@@ -6,7 +6,7 @@
 //	curl http://127.0.0.1:9464/metrics
 //
 // The server is part of the program. Every few seconds it changes: it greets its clients, it is down,
-// it resets connections, it is silent. One dial begins every tenth of a second. Some dials are to a
+// it resets connections, it is mute. One dial begins every tenth of a second. Some dials are to a
 // name that does not exist, and some are canceled.
 package main
 
@@ -207,7 +207,7 @@ func reset(conn net.Conn) {
 	conn.Close()
 }
 
-// keepSilent is a server that hangs.
+// keepSilent is a server that is mute: it accepts and says nothing.
 func keepSilent(conn net.Conn) {
 	defer conn.Close()
 	conn.Read(make([]byte, 1)) // until the client gives up

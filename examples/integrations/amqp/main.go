@@ -19,8 +19,8 @@ import (
 	"github.com/seed-33f8b841/redial"
 )
 
-// connect connects to the broker as d dials. The handshakes are part of each attempt, so that an attempt at a broker
-// that accepts and says nothing ends after d.Timeout.
+// connect connects to the broker as d dials. The handshakes are part of each attempt, so that an attempt at a mute
+// broker, which accepts and says nothing, ends after d.Timeout.
 func connect(ctx context.Context, d *redial.Dialer, url string) (*amqp.Connection, error) {
 	address, err := addressOf(url)
 	if err != nil {

@@ -130,7 +130,7 @@ func TestSuite(t *testing.T) {
 	}.Run(t)
 }
 
-// A broker that accepts and says nothing.
+// A mute broker accepts and says nothing.
 func TestSilentBroker(t *testing.T) {
 	t.Parallel()
 	silence := make(chan struct{})

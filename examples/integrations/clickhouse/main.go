@@ -25,7 +25,7 @@ import (
 // for the handshake.
 func options(d *redial.Dialer, addresses ...string) *clickhouse.Options {
 	whole := *d
-	whole.Timeout = math.MaxInt64 // an address that is silent must not use up the time of the others
+	whole.Timeout = math.MaxInt64 // no limit on the whole pass: d.Timeout limits each address
 	return &clickhouse.Options{
 		Addr: addresses,
 		DialContext: func(ctx context.Context, address string) (net.Conn, error) {

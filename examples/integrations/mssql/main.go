@@ -35,7 +35,7 @@ func open(d *redial.Dialer, dsn string) (*sql.DB, error) {
 	inner := mssql.NewConnectorConfig(config)
 	inner.Dialer = boundedDialer{d}
 	whole := *d
-	whole.Timeout = math.MaxInt64 // a server that is silent must not use up the partner's time
+	whole.Timeout = math.MaxInt64 // no limit on the whole pass: d.Timeout limits each server
 	address := net.JoinHostPort(config.Host, strconv.FormatUint(cmp.Or(config.Port, 1433), 10))
 	db := sql.OpenDB(connector{inner, &whole, address})
 	db.SetMaxIdleConns(10) // the default of 2 closes the connections of most goroutines after each operation

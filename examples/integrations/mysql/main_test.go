@@ -170,7 +170,7 @@ func TestRunningServer(t *testing.T) {
 	})
 }
 
-// TestSilence has servers that do not answer: one no SYN, and one that accepts but says nothing.
+// TestSilence has a silent server and a mute one, which accepts and says nothing.
 func TestSilence(t *testing.T) {
 	silent := testutil.ListenSilent(t, kit.FreeAddress(t)) // while the machine is not busy yet
 	t.Parallel()

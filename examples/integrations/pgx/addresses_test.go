@@ -51,7 +51,7 @@ func (to target) config(t *testing.T, d *redial.Dialer) *pgxpool.Config {
 }
 
 // pool returns a pool that dials through d. Nobody waits for it to end, because pgx alone would wait for minutes
-// for a server that says nothing.
+// for a mute server.
 func (to target) pool(t *testing.T, d *redial.Dialer) *pgxpool.Pool {
 	t.Helper()
 	pool, err := pgxpool.NewWithConfig(t.Context(), to.config(t, d))

@@ -150,7 +150,7 @@ func TestSuite(t *testing.T) {
 	pool := func(t *testing.T, d *net.Dialer, addresses ...string) kit.Operation {
 		pool, err := pgxpool.NewWithConfig(t.Context(), config(t, d, addresses))
 		require.NoError(t, err)
-		t.Cleanup(func() { go pool.Close() }) // it would wait for a server that says nothing
+		t.Cleanup(func() { go pool.Close() }) // it would wait for a mute server
 		return func(ctx context.Context) error {
 			_, err := pool.Exec(ctx, query)
 			return err
@@ -377,7 +377,7 @@ func TestDeadServer(t *testing.T) {
 	})
 }
 
-// TestSilentServer has two hosts that answer nothing, so that an attempt is in flight when the
+// TestSilentServer has two silent hosts, so that an attempt is in flight when the
 // operation ends, and pgx would go on with the other host.
 func TestSilentServer(t *testing.T) {
 	address := testutil.ListenSilent(t, kit.FreeAddress(t)) // while the machine is not busy yet

@@ -37,7 +37,7 @@ func open(d *redial.Dialer, connString string) (*sql.DB, error) {
 	}
 	inner.Dialer(d)
 	whole := *d
-	whole.Timeout = math.MaxInt64 // a host that is silent must not use up the time of the others
+	whole.Timeout = math.MaxInt64 // no limit on the whole pass: connect_timeout limits each host
 	db := sql.OpenDB(connector{inner, &whole, hosts(config)})
 	db.SetMaxIdleConns(10) // the default of 2 closes the connections of most goroutines after each operation
 	return db, nil

@@ -85,7 +85,7 @@ func TestValues(t *testing.T) {
 	assert.ErrorIs(t, client.Get(ctx, "no key").Err(), redis.Nil)
 }
 
-// Only the Timeout of the Dialer shows that a server does not answer at all. So the Timeout must be
+// Only the Timeout of the Dialer shows that a server is silent. So the Timeout must be
 // shorter than the operation's time.
 func TestSilent(t *testing.T) {
 	t.Parallel()

@@ -243,7 +243,7 @@ func TestMaxStartups(t *testing.T) {
 	assert.Zero(t, ours)
 }
 
-// A server that accepts and says nothing is known by the attempt's time.
+// A mute server, which accepts and says nothing, is known by the attempt's time.
 func TestSilentServer(t *testing.T) {
 	t.Parallel()
 	listener := testutil.Listen(t, "tcp", "127.0.0.1:0", func(net.Conn) { <-t.Context().Done() })

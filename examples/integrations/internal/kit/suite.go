@@ -41,7 +41,7 @@ type Suite struct {
 	// it. An address is a host and a port. If the host is a name, d.Resolver resolves it.
 	Alone func(t *testing.T, d *net.Dialer, addresses ...string) Operation
 
-	// Redial is Alone with what docs/clients.md says. It may set the fields of d that the
+	// Redial is Alone with the recipe of main.go. It may set the fields of d that the
 	// recipe sets, and leaves the others.
 	Redial func(t *testing.T, d *redial.Dialer, addresses ...string) Operation
 
