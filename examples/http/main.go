@@ -50,7 +50,7 @@ func run(out io.Writer, down time.Duration) int {
 	logger := zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(out)), zap.InfoLevel))
 	client := &http.Client{
 		Transport: redial.NewTransport(&redial.Dialer{Logger: logger}, nil),
-		Timeout:   20 * time.Second, // also limits the dials, because a dial ends with its request
+		Timeout:   20 * time.Second, // also bounds the dials: no wait and no new attempt outlasts its request
 	}
 	plain := &http.Client{Transport: &http.Transport{}, Timeout: 20 * time.Second}
 
