@@ -34,7 +34,7 @@ func ExampleDialer() {
 	}
 	defer conn.Close()
 
-	client := &http.Client{Transport: redial.NewTransport(d, nil)} // its dials end with the requests
+	client := &http.Client{Transport: redial.NewTransport(d, nil)} // no wait outlasts its request
 	_ = client
 }
 

@@ -204,8 +204,10 @@ func TestProduction(t *testing.T) {
 // A loop of five tries with a pause of two seconds.
 func Example_tries() {
 	d := &redial.Dialer{MaxElapsed: 5 * 2 * time.Second} // as long as the loop tried
-	exactly := &redial.Dialer{                           // as the loop did
+	exactly := &redial.Dialer{                           // as the loop did, but a missing name or a bad certificate still fails at once
+		Dialer:      net.Dialer{Timeout: 3 * time.Second}, // of the loop's DialTimeout
 		MaxAttempts: 5,
+		MaxElapsed:  -1,
 		Policy:      constant(2 * time.Second),
 	}
 	fmt.Println(d.MaxElapsed, exactly.MaxAttempts)
