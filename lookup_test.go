@@ -195,9 +195,10 @@ func TestLookupKeepsValues(t *testing.T) {
 	type key struct{}
 	var value atomic.Value // A and AAAA are asked for at the same time
 	d := &redial.Dialer{MaxAttempts: 1}
-	d.Resolver = dnstest.ResolverBy(func(ctx context.Context, network, _ string) (net.Conn, error) {
+	nobody := testutil.RefusingAddress(t, "tcp")
+	d.Resolver = dnstest.ResolverBy(func(ctx context.Context, _, _ string) (net.Conn, error) {
 		value.Store(ctx.Value(key{}))
-		return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:0")
+		return new(net.Dialer).DialContext(ctx, "tcp", nobody)
 	})
 	hook := func(string, string) { t.Error("no address was dialed") }
 	ctx := httptrace.WithClientTrace(context.WithValue(t.Context(), key{}, "value"), &httptrace.ClientTrace{ConnectStart: hook})
