@@ -516,7 +516,7 @@ func systemErrorIn(err error) (s *os.SyscallError) {
 func TestLogHidesUserinfo(t *testing.T) {
 	for network, address := range map[string]string{"amqp": "amqp://user:secret@mq:5672/vhost", "mysql": "user:secret@tcp(db:3306)/shop"} {
 		logger, logs := observed()
-		d := &redial.Dialer{Logger: logger, Policy: redial.Policy{redial.Unknown: every(time.Millisecond)}, MaxElapsed: 10 * time.Millisecond}
+		d := &redial.Dialer{Logger: logger, Policy: redial.Policy{redial.Unknown: every(time.Millisecond)}, MaxAttempts: 3}
 		_, err := redial.Do(t.Context(), d, network, address, func(context.Context) (int, error) { return 0, errCustom })
 		e := asError(t, err)
 		assert.Equal(t, address, e.Address)
