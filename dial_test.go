@@ -572,6 +572,15 @@ func TestVerifyChecksEachConnection(t *testing.T) {
 	})
 }
 
+// Verify checks the connections of the typed methods too.
+func TestVerifyChecksTypedConnections(t *testing.T) {
+	ln := testutil.Listen(t, "tcp", "127.0.0.1:0", testutil.Echo)
+	d := &redial.Dialer{Verify: func(context.Context, net.Conn) error { return errCustom }}
+	conn, err := d.DialTCP(t.Context(), "tcp", netip.AddrPort{}, netip.MustParseAddrPort(ln.Addr().String()))
+	assert.Nil(t, conn)
+	assert.ErrorIs(t, err, errCustom)
+}
+
 // A name's only address whose Verify fails has connected and failed. The record says so, and what the look-up took.
 func TestVerifyFailsForTheOnlyAddress(t *testing.T) {
 	ln := testutil.Listen(t, "tcp4", "127.0.0.1:0", testutil.Echo)

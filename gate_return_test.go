@@ -335,3 +335,56 @@ func TestGateSilence(t *testing.T) {
 		})
 	}
 }
+
+// A dial that lines up when the target seems to be back leaves the line when it is not, so that a dial that
+// comes later does not wait for it.
+func TestGateFalseReturnEmptiesTheLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := new(redial.Gate)
+		d := gateDialer(dialtest.Script(dialtest.Refuse.After(10*ms).Forever()), gate)
+		d.Policy = retries(every(time.Hour))
+		ctx, cancel := context.WithCancel(t.Context())
+		var waiting sync.WaitGroup
+		for range 2 {
+			waiting.Go(func() { d.DialContext(ctx, "tcp", address) })
+		}
+		time.Sleep(time.Second)
+		gate.Reset("tcp", address) // one makes an attempt, which fails; the other lines up
+		time.Sleep(time.Second)
+		begin := time.Now()
+		later := *d
+		later.MaxElapsed = time.Minute
+		failOnce(&later)
+		assert.Equal(t, 10*ms, time.Since(begin))
+		cancel()
+		waiting.Wait()
+	})
+}
+
+// When the target is back, all dials go, due or not. A dial that then fails waits as its schedule says.
+func TestGateReturnInvitesOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse, dialtest.OK, dialtest.Refuse, dialtest.OK)
+		d := gateDialer(script, new(redial.Gate))
+		d.Policy = retries(every(time.Second))
+		begin := time.Now()
+		time.AfterFunc(150*ms, func() { d.Dial("tcp", address) })
+		_, err := d.Dial("tcp", address)
+		require.NoError(t, err)
+		assert.Equal(t, []time.Duration{0, 150, 150, 1150}, inMs(starts(script, begin)))
+	})
+}
+
+// The kernel's own ETIMEDOUT says something about the target at any time.
+func TestGateSharesTheKernelsTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Timeout.After(50 * ms).Forever())
+		d := gateDialer(script, new(redial.Gate))
+		failOnce(d)
+		d.MaxElapsed = 40 * ms
+		_, err := d.Dial("tcp", address)
+		require.Len(t, asError(t, err).History, 1)
+		assert.True(t, asError(t, err).History[0].Shared)
+		assert.Len(t, script.Dials(), 1)
+	})
+}

@@ -358,6 +358,25 @@ func TestGateKeepsIntervalAfterCanceledAttempt(t *testing.T) {
 	})
 }
 
+// An earlier attempt that fails for a reason of this machine does not undo that.
+func TestGateKeepsIntervalBesideLocalTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse, dialtest.NoDescriptors.After(1100*ms), dialtest.Timeout, dialtest.OK)
+		d := gateDialer(script, &redial.Gate{MinInterval: 500 * ms})
+		begin := time.Now()
+		failOnce(d)
+		time.Sleep(600 * ms)
+		go failOnce(d) // until 1700 ms
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*ms)
+		defer cancel()
+		d.DialContext(ctx, "tcp", address)
+		_, err := d.Dial("tcp", address)
+		require.NoError(t, err)
+		assert.Equal(t, []time.Duration{0, 600, 1600, 2100}, inMs(starts(script, begin)))
+	})
+}
+
 // The Gate remembers a failure after the last dial has ended, for a minute.
 func TestGateRemembers(t *testing.T) {
 	for _, test := range []struct {
@@ -405,6 +424,27 @@ func TestGateReset(t *testing.T) {
 		_, err := d.Dial("tcp", address)
 		require.NoError(t, err)
 		assert.Zero(t, time.Since(begin))
+	})
+	testutil.Bubble(t, "a dial is in line", func(t *testing.T) {
+		gate := new(redial.Gate)
+		script := dialtest.Script(dialtest.Refuse, dialtest.OK)
+		d := gateDialer(script, gate)
+		begin := time.Now()
+		failOnce(d)
+		time.AfterFunc(60*ms, func() { gate.Reset("tcp", address) })
+		failOnce(d) // its only attempt is its own, so it waits until 100 ms
+		assert.Equal(t, []time.Duration{0, 60}, inMs(starts(script, begin)))
+	})
+	testutil.Bubble(t, "the target is not down", func(t *testing.T) {
+		gate := new(redial.Gate)
+		script := dialtest.Script(dialtest.OK.After(100 * ms).Forever())
+		d := gateDialer(script, gate)
+		go d.Dial("tcp", address)
+		synctest.Wait()
+		gate.Reset("tcp", address)
+		begin := time.Now()
+		crowd(15, func(int) error { _, err := d.Dial("tcp", address); return err })
+		assert.Equal(t, 100*ms, time.Since(begin), "Burst is 16 all the same")
 	})
 	testutil.Bubble(t, "by Do", func(t *testing.T) {
 		gate := new(redial.Gate)
@@ -558,5 +598,20 @@ func TestGateWaitersGiveUp(t *testing.T) {
 		assert.True(t, err.(net.Error).Timeout())
 		assert.Len(t, script.Dials(), 1)
 		time.Sleep(2 * time.Second)
+	})
+}
+
+// How long another dial's attempt took does not shorten a dial's time.
+func TestGateLastAttemptAfterASlowSharedOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		script := dialtest.Script(dialtest.Refuse.After(900*ms), dialtest.OK)
+		d := gateDialer(script, &redial.Gate{Burst: 1})
+		d.Policy, d.MaxElapsed = retries(every(time.Minute)), 10*time.Second
+		go failOnce(d)
+		time.Sleep(800 * ms)
+		begin := time.Now()
+		_, err := d.Dial("tcp", address)
+		require.NoError(t, err)
+		assert.Equal(t, 9500*ms, time.Since(begin))
 	})
 }

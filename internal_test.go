@@ -97,6 +97,8 @@ func TestGateDecides(t *testing.T) {
 	answers := state{interval: interval, window: 2, inFlight: 1, latest: 5, latestAt: in(-10 * ms), holdsTo: in(990 * ms)}
 	full := answers
 	full.inFlight = 2
+	fullOfOld := full // the latest attempt has ended
+	fullOfOld.holdsTo = time.Time{}
 	down := state{interval: interval, latest: 5, latestAt: in(-70 * ms), failures: 3, failedAt: in(-60 * ms), failure: &Attempt{Start: in(-70 * ms)}}
 	old := down
 	old.latestAt, old.failedAt = in(-5*time.Second), in(-5*time.Second)
@@ -132,6 +134,7 @@ func TestGateDecides(t *testing.T) {
 		{"answers, room, back since the latest attempt", answers, invited, goes, 0},
 		{"answers, room, behind another", answers, behind(due), queues, 0},
 		{"answers, full", full, due, queues, 990 * ms},
+		{"answers, full of earlier attempts", fullOfOld, due, queues, 990 * ms},
 		{"answers, over", answers, over, ends, 0},
 		{"down, fresh failure", down, due, hears, 0},
 		{"down, fresh failure, behind another", down, behind(due), hears, 0},
@@ -220,6 +223,14 @@ func TestGateForgets(t *testing.T) {
 		assert.Same(t, failing, visitOnce(g, "failing", false))
 		time.Sleep(forgetAfter)
 		assert.NotSame(t, failing, visitOnce(g, "failing", false))
+
+		recovered := visitOnce(g, "recovered", true)
+		time.Sleep(time.Second)
+		v = g.enter(targetKey{address: "recovered"}, time.Time{}, nil, nil)
+		v.acquire(time.Now(), true)
+		v.finish(&Attempt{})
+		v.leave()
+		assert.NotSame(t, recovered, visitOnce(g, "recovered", false))
 
 		v = g.enter(targetKey{address: "long"}, time.Time{}, nil, nil)
 		time.Sleep(10 * forgetAfter)
@@ -364,4 +375,30 @@ func TestRequestEndsByItsCauseOnly(t *testing.T) {
 	cancel(cause)
 	assert.Equal(t, hooks, r.withFailure(hooks))
 	assert.Equal(t, Canceled, Classify(r.withFailure(cause)))
+}
+
+// A route remembers the latest failure of each address for ten minutes, until the address works.
+func TestRouteRemembers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, c := netip.MustParseAddrPort("192.0.2.1:80"), netip.MustParseAddrPort("192.0.2.2:80"), netip.MustParseAddrPort("192.0.2.3:80")
+		sorted := func(r *route) []netip.AddrPort {
+			all := []netip.AddrPort{a, b, c}
+			r.sort(all, time.Now())
+			return all
+		}
+		r := new(route)
+		for _, failed := range []netip.AddrPort{a, b, a} {
+			r.failed(failed)
+		}
+		assert.Equal(t, []netip.AddrPort{c, b, a}, sorted(r), "a has failed later than b")
+		time.Sleep(routeMemory)
+		assert.Equal(t, []netip.AddrPort{c, b, a}, sorted(r))
+		time.Sleep(1)
+		assert.Equal(t, []netip.AddrPort{a, b, c}, sorted(r))
+
+		r.failed(a)
+		r.connected(a)
+		r.connected(c)
+		assert.Equal(t, []netip.AddrPort{c, a, b}, sorted(r), "a has worked since it failed")
+	})
 }

@@ -240,6 +240,17 @@ func TestPanicInControlClosesTheSocket(t *testing.T) {
 	}
 }
 
+// Package net tries TCP where multipath TCP fails, but does not call a Control again that has panicked.
+func TestPanicInControlComesOnce(t *testing.T) {
+	testutil.NeedSockets(t)
+	calls := 0
+	d := &redial.Dialer{}
+	d.SetMultipathTCP(true)
+	d.Control = func(string, string, syscall.RawConn) error { calls++; panic("boom") }
+	assert.PanicsWithValue(t, "boom", func() { d.Dial("tcp", "127.0.0.1:9") })
+	assert.Equal(t, 1, calls)
+}
+
 // A connection that Verify rejects is closed in the usual way, so that the server sees its end. It is reset only if it holds a
 // port that the next attempt needs.
 func TestRejectedConnectionIsClosed(t *testing.T) {

@@ -87,6 +87,18 @@ func TestLookupAnswersAtTheEnd(t *testing.T) {
 	})
 }
 
+// An answer that the attempt had time to use does not.
+func TestLookupIsNotUsedTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrack(t, silent)
+		tr.tell([]int{0}, 1600*ms)
+		tr.Timeout, tr.MaxAttempts = 2*time.Second, 2
+		tr.Policy = redial.Policy{redial.Timeout: every(100 * ms)}
+		require.Error(t, tr.dial(t.Context()))
+		assert.Equal(t, 2, tr.dns.Asked("name.test"))
+	})
+}
+
 // Dials nested in the attempts of Do know of a name what Do's own attempts would: the look-up goes on,
 // and a name that has resolved exists. What they leave ends with Do.
 func TestLookupOfNestedDials(t *testing.T) {
@@ -108,6 +120,24 @@ func TestLookupOfNestedDials(t *testing.T) {
 		tr := newTrack(t, connects(0))
 		tr.dns.Set("name.test", dnstest.Silence)
 		require.Error(t, do(t, tr, time.Second))
+		asked := tr.dns.Asked("name.test")
+		time.Sleep(time.Minute)
+		assert.Equal(t, asked, tr.dns.Asked("name.test"))
+	})
+	testutil.Bubble(t, "a dial that ends after Do", func(t *testing.T) {
+		tr := newTrack(t, connects(0))
+		tr.dns.Set("name.test", dnstest.Silence)
+		over, ended := make(chan struct{}), make(chan struct{})
+		tr.OnAttempt = func(context.Context, redial.Attempt) { <-over }
+		outer := &redial.Dialer{MaxAttempts: 1}
+		_, err := redial.Do(t.Context(), outer, "udp", "the pool", func(ctx context.Context) (int, error) {
+			go func() { tr.dial(ctx); close(ended) }()
+			time.Sleep(time.Second)
+			return 0, errCustom
+		})
+		require.Error(t, err)
+		close(over)
+		<-ended
 		asked := tr.dns.Asked("name.test")
 		time.Sleep(time.Minute)
 		assert.Equal(t, asked, tr.dns.Asked("name.test"))
@@ -518,6 +548,9 @@ func TestLookupOfTheOnlyAttempt(t *testing.T) {
 				conn.Close()
 			}
 			require.Len(t, tr.attempts, 1)
+			if err == nil {
+				assert.Equal(t, test.ends, tr.attempts[0].Resolve, "of all look-ups")
+			}
 			var addrs []string
 			for _, a := range tr.attempts[0].Addrs {
 				addrs = append(addrs, a.Addr.String())
@@ -525,6 +558,29 @@ func TestLookupOfTheOnlyAttempt(t *testing.T) {
 			assert.Equal(t, test.addrs, addrs)
 		})
 	}
+}
+
+// Its error is that of the most telling class, whichever family came first.
+func TestOnlyAttemptNamesTheMostTellingFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		six := netip.MustParseAddr("2001:db8::1")
+		tr := newTrack(t, unreachable)
+		tr.fates[six] = refused(0)
+		tr.MaxAttempts = 1
+		asked := 0
+		tr.dns.Decide(func(q dnstest.Query) dnstest.Reply {
+			switch {
+			case q.Kind == "AAAA" && asked > 0:
+				return dnstest.NoSuchName
+			case q.Kind == "AAAA":
+				asked++
+				return dnstest.Addrs(six.String())
+			}
+			return dnstest.Addrs(addrOf(0).String()).After(1700 * ms)
+		})
+		_, err := tr.DialContext(t.Context(), "udp", trackName+":80")
+		assert.Equal(t, redial.Refused, redial.Classify(err), "%v", err)
+	})
 }
 
 // Earlier addresses can be gone. An attempt by them leaves time for one by what the look-up then finds.
@@ -543,4 +599,72 @@ func TestStaleAddressesDoNotHoldUpTheNewOne(t *testing.T) {
 			assert.LessOrEqual(t, time.Since(start), 3300*ms, "a second for the look-up, two for the stale address")
 		})
 	}
+}
+
+// An attempt by addresses that were just found has its whole time, whatever the attempt before used.
+func TestFreshAddressesHaveTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrack(t, refused(0), connects(3*time.Second))
+		fresh := dnstest.Addrs(addrOf(1).String())
+		tr.tell([]int{0}, 0)
+		time.AfterFunc(50*ms, func() { tr.dns.Set("name.test", dnstest.ServFail) })
+		time.AfterFunc(150*ms, func() { tr.dns.Set("name.test", fresh) })
+		tr.Policy = redial.Policy{redial.Refused: every(100 * ms)}
+		require.NoError(t, tr.dial(t.Context()))
+		assert.Len(t, tr.attempts, 3)
+	})
+}
+
+// So has the last attempt, also by earlier addresses: no other one is to come.
+func TestLastAttemptByStaleAddressesHasTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrack(t, refused(0))
+		tr.tell([]int{0}, 0)
+		time.AfterFunc(50*ms, func() {
+			tr.dns.Set("name.test", dnstest.ServFail)
+			tr.set(0, connects(3*time.Second))
+		})
+		tr.Policy, tr.MaxAttempts = redial.Policy{redial.Refused: every(100 * ms)}, 2
+		require.NoError(t, tr.dial(t.Context()))
+	})
+}
+
+// A look-up leaves half of a short attempt's time to connect, if one family is silent.
+func TestLookupLeavesTimeToConnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrack(t, connects(100*ms))
+		tr.dns.Decide(func(q dnstest.Query) dnstest.Reply {
+			if q.Kind == "AAAA" {
+				return dnstest.Silence
+			}
+			return dnstest.Addrs(addrOf(0).String())
+		})
+		tr.Timeout, tr.MaxAttempts = time.Second, 1
+		start := time.Now()
+		conn, err := tr.DialContext(t.Context(), "udp", trackName+":80")
+		require.NoError(t, err)
+		conn.Close()
+		assert.Equal(t, 600*ms, time.Since(start))
+	})
+}
+
+// A "no such host" from a look-up in which a query failed is doubtful. The dial asks again, twice at most.
+func TestLookupDoubtsTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrack(t)
+		tr.dns.Decide(func(q dnstest.Query) dnstest.Reply {
+			if q.Kind == "AAAA" {
+				return dnstest.NoSuchName
+			}
+			return dnstest.ServFail.After(10 * ms)
+		})
+		tr.Policy = redial.Policy{redial.DNS: every(100 * ms)}
+		_, err := tr.DialContext(t.Context(), "udp", trackName+":80")
+		require.Error(t, err)
+		var classes []redial.Class
+		for _, a := range tr.attempts {
+			classes = append(classes, a.Class)
+		}
+		assert.Equal(t, []redial.Class{redial.DNS, redial.DNS, redial.NotFound}, classes)
+	})
 }

@@ -524,6 +524,17 @@ func TestRacePatience(t *testing.T) {
 	}
 }
 
+// Nor does a retry follow an attempt for which a wait was shortened.
+func TestRaceIsPatientInTheLastAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrack(t, refused(0), connects(4500*ms))
+		tr.MaxElapsed, tr.Policy = 100*time.Second, redial.Policy{redial.Refused: every(time.Hour)}
+		start := time.Now()
+		require.NoError(t, tr.dial(t.Context()))
+		assert.Equal(t, 99500*ms, time.Since(start))
+	})
+}
+
 // The winner does not wait for the losers, whatever they do. They end by themselves, and close what
 // they get.
 func TestRaceWinnerDoesNotWait(t *testing.T) {

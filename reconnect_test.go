@@ -75,6 +75,11 @@ func TestReconnectWaits(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				script := dialtest.Script(dialtest.OK.After(test.connect).Forever())
 				d := &redial.Dialer{Policy: redial.Policy{redial.Reset: after(1*s, 2*s, 3*s, 4*s)}}
+				lost := 0
+				d.OnLost = func(_ context.Context, l redial.Loss) {
+					lost++
+					assert.Equal(t, lost, l.Number)
+				}
 				start := time.Now()
 				require.NoError(t, keep(t.Context(), d, script, lasting(test.lasted...)))
 				var connects []time.Time
@@ -292,6 +297,29 @@ func TestReconnectIsCanceled(t *testing.T) {
 			})
 		})
 	}
+}
+
+// If time is up before the next connect has had an attempt, the error is about the lost connection.
+func TestReconnectEndsInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := &redial.Gate{Burst: 1}
+		d := &redial.Dialer{Gate: gate, Policy: redial.Policy{redial.Reset: every(100 * ms)}}
+		busy := gateDialer(nil, gate)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*ms)
+		defer cancel()
+		err := keep(ctx, d, dialtest.Script(dialtest.OK), func(context.Context, net.Conn) error {
+			go redial.Do(t.Context(), busy, "tcp", address, func(context.Context) (int, error) {
+				time.Sleep(time.Second)
+				return 0, nil
+			})
+			synctest.Wait()
+			return io.EOF
+		})
+		e := asError(t, err)
+		assert.Equal(t, redial.Reset, e.Class, "%v", err)
+		assert.Equal(t, redial.ErrDeadline, e.Stop)
+		time.Sleep(time.Second)
+	})
 }
 
 // Cancel ends a wait too.

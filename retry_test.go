@@ -93,6 +93,12 @@ func TestRetryStopsAtItsBounds(t *testing.T) {
 		{name: "twice as long as the last attempt, and no more", outcome: dialtest.Refuse.After(400 * time.Millisecond),
 			set:      func(d *redial.Dialer) { soon(d); d.Policy[redial.Refused] = every(time.Minute) },
 			attempts: 2, elapsed: 3100 * time.Millisecond, stop: redial.ErrDeadline, text: "deadline too close"},
+		{name: "twice as long as the last timeout", outcome: dialtest.Timeout,
+			set: func(d *redial.Dialer) {
+				d.Timeout, d.MaxElapsed = 1200*time.Millisecond, 10*time.Second
+				d.Policy[redial.Timeout] = every(time.Minute)
+			},
+			attempts: 2, elapsed: 8800 * time.Millisecond, stop: redial.ErrMaxElapsed, text: "MaxElapsed too close"},
 		{name: "a last wait of the least delay", outcome: dialtest.Refuse,
 			set: func(d *redial.Dialer) {
 				d.MaxElapsed = 20 * time.Millisecond

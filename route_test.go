@@ -216,6 +216,17 @@ func TestManyAddresses(t *testing.T) {
 	})
 }
 
+// The last attempt tries them all.
+func TestLastAttemptTriesAllAddresses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrack(t, times(140, refused(0))...)
+		tr.MaxAttempts = 2
+		require.Error(t, tr.dial(t.Context()))
+		assert.Len(t, tr.attempts[0].Addrs, 64)
+		assert.Len(t, tr.attempts[1].Addrs, 140)
+	})
+}
+
 // What one dial learned about the addresses does not outlive it, without a Gate or a Transport.
 func TestOrderOfTheNextDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -341,4 +352,31 @@ func TestSilentFamilyDoesNotHoldUpTheOther(t *testing.T) {
 			assert.LessOrEqual(t, last.Sub(start), most, "the family that answers is through")
 		})
 	}
+}
+
+// However often the addresses of one family refuse, the other family has its turn in time.
+func TestRefusingFamilyDoesNotHoldUpTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrack(t, times(10, refused(200*ms))...)
+		six := []string{"2001:db8::a", "2001:db8::b"}
+		addrs := []string{six[0], six[1]}
+		for i := range 10 {
+			addrs = append(addrs, addrOf(i).String())
+		}
+		for _, addr := range six {
+			tr.fates[netip.MustParseAddr(addr)] = silent
+		}
+		tr.dns.Set("name.test", dnstest.Addrs(addrs...))
+		tr.MaxAttempts = 1
+		_, err := tr.DialContext(t.Context(), "udp", trackName+":80")
+		require.Error(t, err)
+		var starts []time.Duration
+		for _, a := range tr.attempts[0].Addrs {
+			if a.Addr.Addr().Is6() {
+				starts = append(starts, a.Start.Sub(tr.attempts[0].Start))
+			}
+		}
+		require.Len(t, starts, 2)
+		assert.LessOrEqual(t, starts[1], 600*ms)
+	})
 }
