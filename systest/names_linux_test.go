@@ -106,9 +106,9 @@ func TestNamesLossy(t *testing.T) {
 	}
 }
 
-// patience is how long net.Dialer's resolver waits for each answer: as long as the slowest answer of a case, and less
+// patience is how long net.Dialer's resolver waits for each answer: longer than the slowest answer of a case takes, and less
 // than the default, because the tests wait for net.Dialer.
-const patience = "options timeout:3\n"
+const patience = "options timeout:2\n"
 
 func oneServer(cases []nameCase) nameWorld {
 	return nameWorld{conf: "nameserver 127.0.0.1\n" + patience, domain: ".test", cases: cases}
@@ -145,17 +145,17 @@ var lostNames = []nameCase{
 	{title: "AAAA lost, but not asked for", network: "tcp4", decide: byKind(always(local4), lost), within: time.Second, prompt: true},
 	{title: "A lost", only: "go", decide: byKind(lost, always(local6)), within: 1500 * time.Millisecond},
 	{title: "A lost, but not asked for", network: "tcp6", decide: byKind(lost, always(local6)), within: time.Second, prompt: true},
-	{title: "AAAA late by 2 s", decide: byKind(always(local4), always(local6.After(2*time.Second))), within: 1500 * time.Millisecond},
-	{title: "AAAA late by 2 s, Timeout 1 s", decide: byKind(always(local4), always(local6.After(2*time.Second))), timeout: time.Second, within: 2300 * time.Millisecond},
-	{title: "A late by 2 s", decide: byKind(always(local4.After(2*time.Second)), always(local6)), within: 1500 * time.Millisecond},
+	{title: "AAAA late by 1.7 s", decide: byKind(always(local4), always(local6.After(1700*time.Millisecond))), within: 1500 * time.Millisecond},
+	{title: "AAAA late by 1.7 s, Timeout 1 s", decide: byKind(always(local4), always(local6.After(1700*time.Millisecond))), timeout: time.Second, within: 2 * time.Second},
+	{title: "A late by 1.7 s", decide: byKind(always(local4.After(1700*time.Millisecond)), always(local6)), within: 1500 * time.Millisecond},
 	{title: "A late by 1.5 s, AAAA of no use to the LocalAddr", local: "127.0.0.1",
 		decide: byKind(always(local4.After(1500*time.Millisecond)), always(local6)), within: 2 * time.Second},
 	{title: "A late by 1.7 s, AAAA without a route", decide: byKind(always(local4.After(1700*time.Millisecond)), always(noRoute)),
 		within: 3500 * time.Millisecond, slower: true},
 	{title: "A late by 1.7 s, AAAA without a route, one attempt", once: true,
 		decide: byKind(always(local4.After(1700*time.Millisecond)), always(noRoute)), within: 3500 * time.Millisecond, slower: true},
-	{title: "A lost, AAAA refused, one attempt", once: true, timeout: 5 * time.Second, only: "go", decide: byKind(lost, always(dnstest.Addrs("::2"))), fails: redial.Refused},
-	{title: "A late by 2 s, no AAAA", decide: byKind(always(local4.After(2*time.Second)), always(dnstest.NoData)), within: 2500 * time.Millisecond},
+	{title: "A lost, AAAA refused, one attempt", once: true, timeout: 3 * time.Second, only: "go", decide: byKind(lost, always(dnstest.Addrs("::2"))), fails: redial.Refused},
+	{title: "A late by 1.7 s, no AAAA", decide: byKind(always(local4.After(1700*time.Millisecond)), always(dnstest.NoData)), within: 2200 * time.Millisecond},
 	{title: "A lost twice, no AAAA", only: "go", decide: byKind(after(2, dnstest.Silence, local4), always(dnstest.NoData)), within: 1500 * time.Millisecond},
 	{title: "AAAA lost twice, no A", only: "go", decide: byKind(always(dnstest.NoData), after(2, dnstest.Silence, local6)), within: 1500 * time.Millisecond},
 	{title: "AAAA lost once, then A for good", only: "go", decide: byKind(lost, after(1, dnstest.Silence, local6)), within: 2 * time.Second},
@@ -173,7 +173,7 @@ var lostNames = []nameCase{
 		}
 		return dnstest.Silence
 	}, within: 1500 * time.Millisecond},
-	{title: "all answers after 2.5 s, Timeout 2 s", answer: bothKind.After(2500 * time.Millisecond), timeout: 2 * time.Second, within: 3 * time.Second},
+	{title: "all answers after 1.7 s, Timeout 1 s", answer: bothKind.After(1700 * time.Millisecond), timeout: time.Second, within: 2200 * time.Millisecond},
 }
 
 // lossyNames lose packets at random.
@@ -295,7 +295,7 @@ func TestNamesTwoServersSilent(t *testing.T) {
 
 func TestNamesFirstServerSilentWithSearchList(t *testing.T) {
 	testNames(t, nameWorld{
-		conf:   "nameserver 127.0.0.2\nnameserver 127.0.0.1\n" + searchList + " timeout:2\n",
+		conf:   "nameserver 127.0.0.2\nnameserver 127.0.0.1\n" + searchList + " timeout:1\n",
 		domain: ".example.com",
 		silent: []string{"127.0.0.2"},
 		cases: []nameCase{{title: "Timeout shorter than the look-up", decide: func(q nameQuery) dnstest.Reply {
@@ -303,7 +303,7 @@ func TestNamesFirstServerSilentWithSearchList(t *testing.T) {
 				return dnstest.NoSuchName
 			}
 			return bothKind
-		}, timeout: 5 * time.Second, within: 9 * time.Second, prompt: true}},
+		}, timeout: 2500 * time.Millisecond, within: 5 * time.Second, prompt: true}},
 	})
 }
 
