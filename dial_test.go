@@ -933,3 +933,17 @@ func TestPanicsCloseTheConnection(t *testing.T) {
 	<-done
 	script.assertClosed(t, 1, 1, 1)
 }
+
+// A Control may dial by a Dialer of its own, with its context.
+func TestControlMayDial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrack(t, connects(0))
+		d := &redial.Dialer{MaxAttempts: 2}
+		d.ControlContext = func(ctx context.Context, _, _ string, _ syscall.RawConn) error {
+			assert.NoError(t, tr.dial(ctx))
+			return errCustom
+		}
+		_, err := d.DialContext(t.Context(), "udp", "127.0.0.1:9")
+		assert.ErrorIs(t, err, errCustom)
+	})
+}

@@ -188,6 +188,7 @@ func TestErrorHasOneShape(t *testing.T) {
 		{"not found", dialtest.NXDomain, nil, redial.ErrPermanent},
 		{"unknown", dialtest.Fail(errCustom), nil, redial.ErrPermanent},
 		{"canceled, but not by the caller", dialtest.Fail(context.Canceled), policy(redial.Policy{redial.Canceled: every(time.Second)}), redial.ErrPermanent},
+		{"not found, at the last attempt", dialtest.NXDomain, func(d *redial.Dialer) { d.MaxAttempts = 1 }, redial.ErrPermanent},
 		{"empty policy", dialtest.Refuse, policy(redial.Policy{}), redial.ErrPermanent},
 		{"class not in the policy", dialtest.Refuse, policy(withoutRefused), redial.ErrPermanent},
 		{"nil in the policy", dialtest.Refuse, policy(redial.Policy{redial.Refused: nil}), redial.ErrPermanent},
@@ -226,7 +227,7 @@ func TestErrorHasOneShape(t *testing.T) {
 func TestErrorHasTheClassOfTheLastAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := dialtest.Script(dialtest.Refuse.Times(2), dialtest.NXDomain)
-		d := &redial.Dialer{DialFunc: script.DialContext}
+		d := &redial.Dialer{DialFunc: script.DialContext, MaxAttempts: 3} // it would not be retried anyway
 		_, err := d.Dial("tcp", address)
 		e := asError(t, err)
 		assert.Equal(t, redial.NotFound, e.Class)
