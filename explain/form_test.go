@@ -172,6 +172,7 @@ func TestEveryClassHasATextOfItsOwn(t *testing.T) {
 // Whatever class a Classifier gives an error, and however little is known of the dial, the
 // explanation keeps its form, on every system. So it does for a class that is none.
 func TestEveryDialKeepsTheForm(t *testing.T) {
+	t.Parallel()
 	networks := []string{"", "tcp", "tcp6", "udp", "unix", "ip4:icmp", "tpc"}
 	addresses := []string{"", "localhost:80", ":80", "db.example:http", "192.0.2.1:80", "[fe80::1]:80", "[::1]:0", "db.example", "/run/app.sock", "@app", strings.Repeat("long.", 60) + ":80"}
 	checked := map[string]bool{}
@@ -201,6 +202,7 @@ func TestEveryDialKeepsTheForm(t *testing.T) {
 // The same for each condition that a call can report. With -short, each is explained on one
 // system, because an emulated machine takes minutes for the rest.
 func TestEveryConditionOfEveryClassKeepsTheForm(t *testing.T) {
+	t.Parallel()
 	onEach := systems
 	if testing.Short() {
 		onEach = []string{"linux"}
@@ -405,6 +407,7 @@ func TestNilPointersArePassedOver(t *testing.T) {
 
 // Error neither panics nor hangs, and an explanation keeps its form, wherever a hostile error stands.
 func TestHostileErrorsAreExplained(t *testing.T) {
+	t.Parallel()
 	for _, hostile := range testutil.HostileErrors() {
 		t.Run(hostile.Name, func(t *testing.T) {
 			h := hostile.Err
