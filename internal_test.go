@@ -393,7 +393,7 @@ func TestRouteRemembers(t *testing.T) {
 		assert.Equal(t, []netip.AddrPort{c, b, a}, sorted(r), "a has failed later than b")
 		time.Sleep(routeMemory)
 		assert.Equal(t, []netip.AddrPort{c, b, a}, sorted(r))
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		assert.Equal(t, []netip.AddrPort{a, b, c}, sorted(r))
 
 		r.failed(a)
