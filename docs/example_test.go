@@ -199,7 +199,7 @@ func Example_http2Pings() {
 }
 
 func Example_transportItself() {
-	script := dialtest.Script(dialtest.Refuse.After(250 * time.Millisecond).Forever()) // so the dial gives up well before ctx ends
+	script := dialtest.Script(dialtest.Refuse.Forever())
 	d := &redial.Dialer{DialFunc: script.DialContext}
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	base.DialContext = d.DialContext
