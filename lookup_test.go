@@ -658,7 +658,7 @@ func TestLookupDoubtsTwice(t *testing.T) {
 			}
 			return dnstest.ServFail.After(10 * ms)
 		})
-		tr.Policy = redial.Policy{redial.DNS: every(100 * ms)}
+		tr.Policy, tr.MaxAttempts = redial.Policy{redial.DNS: every(100 * ms)}, 5
 		_, err := tr.DialContext(t.Context(), "udp", trackName+":80")
 		require.Error(t, err)
 		var classes []redial.Class
