@@ -615,3 +615,26 @@ func TestGateLastAttemptAfterASlowSharedOne(t *testing.T) {
 		assert.Equal(t, 9500*ms, time.Since(begin))
 	})
 }
+
+// Each dial judges the failure of another one by its own Classifier.
+func TestGateSharesNoClass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := new(redial.Gate)
+		script := dialtest.Script(dialtest.Fail(errCustom).Forever())
+		patient := gateDialer(script, gate)
+		patient.Classifier = func(error) redial.Class { return redial.Refused }
+		patient.MaxElapsed = 5 * time.Second
+		go failOnce(patient)
+		synctest.Wait()
+		plain := gateDialer(script, gate)
+		var classes []redial.Class
+		plain.OnAttempt = func(_ context.Context, a redial.Attempt) {
+			assert.True(t, a.Shared)
+			classes = append(classes, a.Class)
+		}
+		_, err := plain.Dial("tcp", address)
+		assert.ErrorIs(t, err, errCustom)
+		assert.Equal(t, []redial.Class{redial.Unknown}, classes)
+		time.Sleep(time.Minute)
+	})
+}

@@ -137,7 +137,7 @@ func (d *dial) lookUp(ctx context.Context) (ips []netip.Addr, unanswered string,
 // reuseLookup makes the next attempt use the result of the look-up that the attempt in flight
 // used, if its time ran out before the addresses had a chance.
 func (d *dial) reuseLookup() {
-	if l := d.name.used; l != nil && time.Since(l.endedAt) < connectionAttemptDelay {
+	if l := d.name.used; l != nil && l.err == nil && time.Since(l.endedAt) < connectionAttemptDelay {
 		d.name.running = l
 	}
 }

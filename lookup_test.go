@@ -4,6 +4,7 @@ package redial_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http/httptrace"
 	"net/netip"
@@ -666,5 +667,21 @@ func TestLookupDoubtsTwice(t *testing.T) {
 			classes = append(classes, a.Class)
 		}
 		assert.Equal(t, []redial.Class{redial.DNS, redial.DNS, redial.NotFound}, classes)
+	})
+}
+
+// A look-up that has failed is not used again, whatever class a Classifier gives its failure.
+func TestFailedLookupIsNotUsedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrack(t, connects(0))
+		tr.dns.Set("name.test", dnstest.ServFail, dnstest.ServFail, dnstest.Addrs(addrOf(0).String()))
+		tr.Classifier = func(err error) redial.Class {
+			if _, ok := errors.AsType[*net.DNSError](err); ok {
+				return redial.Timeout
+			}
+			return redial.Unknown
+		}
+		tr.Policy, tr.MaxAttempts = redial.Policy{redial.Timeout: every(50 * ms)}, 3
+		assert.NoError(t, tr.dial(t.Context()))
 	})
 }

@@ -76,6 +76,7 @@ func (d *dial) connectByName(ctx context.Context) result {
 		d.name.known = nil // they have failed
 		next := d.connectToFound(ctx)
 		if next.addrs == nil {
+			r.resolve += next.resolve
 			break
 		}
 		if next.err != nil && next.class.weight() < r.class.weight() {

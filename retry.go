@@ -294,6 +294,9 @@ func (d *dial) share(failure *Attempt) (done bool, err error) {
 	a.Number, a.Elapsed, a.Shared, a.Nested = d.attempts, now.Sub(d.start), true, false
 	a.Delay, a.Stop, a.Cause, a.tooClose = 0, 0, nil, false
 	a.Addrs = slices.Clone(a.Addrs)
+	if class := d.dialer.classify(a.Err); class != Canceled { // the other dial may have another Classifier
+		a.Class = class
+	}
 	return d.settle(&a, now, d.over(now), false)
 }
 

@@ -188,7 +188,6 @@ func TestErrorHasOneShape(t *testing.T) {
 		{"not found", dialtest.NXDomain, nil, redial.ErrPermanent},
 		{"unknown", dialtest.Fail(errCustom), nil, redial.ErrPermanent},
 		{"canceled, but not by the caller", dialtest.Fail(context.Canceled), policy(redial.Policy{redial.Canceled: every(time.Second)}), redial.ErrPermanent},
-		{"not found, at the last attempt", dialtest.NXDomain, func(d *redial.Dialer) { d.MaxAttempts = 1 }, redial.ErrPermanent},
 		{"empty policy", dialtest.Refuse, policy(redial.Policy{}), redial.ErrPermanent},
 		{"class not in the policy", dialtest.Refuse, policy(withoutRefused), redial.ErrPermanent},
 		{"nil in the policy", dialtest.Refuse, policy(redial.Policy{redial.Refused: nil}), redial.ErrPermanent},

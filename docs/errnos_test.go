@@ -29,7 +29,7 @@ func TestErrorsPageMatchesClassify(t *testing.T) {
 	assert.Contains(t, before, "The first five are retried by default.")
 	table, _, _ = strings.Cut(table, "\n\n")
 	rows := strings.Split(table, "\n")[1:]
-	require.Len(t, rows, 12, "one for each class")
+	require.Len(t, rows, len(classes()), "one for each class")
 	errnos := 0
 	for i, row := range rows {
 		cells := strings.Split(row, "|")
@@ -51,6 +51,33 @@ func TestErrorsPageMatchesClassify(t *testing.T) {
 		}
 	}
 	assert.Greater(t, errnos, 30)
+}
+
+// classes returns all classes.
+func classes() (all []redial.Class) {
+	for class := redial.Unknown; ; class++ {
+		if _, err := class.MarshalText(); err != nil {
+			return all
+		}
+		all = append(all, class)
+	}
+}
+
+// The first page says of each class whether it is retried, and redialprom's names them all.
+func TestPagesNameEveryClass(t *testing.T) {
+	inClone(t)
+	readme, err := fs.ReadFile(root, "README.md")
+	require.NoError(t, err)
+	metrics, err := fs.ReadFile(root, "redialprom/README.md")
+	require.NoError(t, err)
+	for _, class := range classes() {
+		retried := "(no|never)"
+		if redial.DefaultPolicy()[class] != nil {
+			retried = "yes"
+		}
+		assert.Regexp(t, "(?m)^\\| `"+class.String()+"` \\|.*\\| "+retried+" \\|$", string(readme))
+		assert.Contains(t, string(metrics), "`"+class.String()+"`")
+	}
 }
 
 var errnosByName = map[string]syscall.Errno{
