@@ -10,6 +10,6 @@ import (
 // TestMain runs more tests in parallel than there are cores, because most tests wait: for another
 // process, or for an attempt to time out. The command line overrides the number.
 func TestMain(m *testing.M) {
-	flag.Set("test.parallel", "32")
+	flag.Set("test.parallel", "24")
 	testutil.Main(m)
 }

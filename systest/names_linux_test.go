@@ -18,8 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
-
 	"github.com/seed-33f8b841/redial"
 	"github.com/seed-33f8b841/redial/internal/dnstest"
 	"github.com/seed-33f8b841/redial/internal/testutil"
@@ -379,15 +377,27 @@ func (s *nameServer) askedBy(who string, i int) int {
 	return s.asked[who+strconv.Itoa(i)]
 }
 
-// test dials the names of case i with both dialers at the same time, and compares.
+// test dials the names of case i with both dialers at the same time, and compares. It tries again what a busy machine can
+// have made late, each time with names of its own.
 func (c nameCase) test(t *testing.T, s *nameServer, i int, resolver string) {
-	got, want := c.dialBoth(s, i, 0)
-	// On a busy machine, redial can take a prompt answer for a lost one, and ask again.
-	for try := 1; try < 5 && c.prompt && got.queries > want.queries; try++ {
-		got, want = c.dialBoth(s, i, try)
+	var problems []string
+	for try := range 3 {
+		got, want := c.dialBoth(s, i, try)
+		t.Logf("redial %v; net.Dialer %v", got, want)
+		if problems = c.problems(got, want, resolver); problems == nil {
+			return
+		}
 	}
-	t.Logf("redial %v; net.Dialer %v", got, want)
+	t.Error(strings.Join(problems, "\n"))
+}
 
+// problems returns what is wrong with redial's outcome beside net.Dialer's.
+func (c nameCase) problems(got, want nameOutcome, resolver string) (all []string) {
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			all = append(all, fmt.Sprintf(format, args...))
+		}
+	}
 	if resolver == "go" && c.within > 0 {
 		slow, limit := 0, c.within
 		if c.late > 0 {
@@ -398,28 +408,29 @@ func (c nameCase) test(t *testing.T, s *nameServer, i int, resolver string) {
 				slow++
 			}
 		}
-		assert.LessOrEqual(t, slow, c.late, "dials that took longer than %v", limit)
+		check(slow <= c.late, "%d dials took longer than %v", slow, limit)
 	}
 	switch {
 	case c.fails != 0:
-		assert.Len(t, got.failures, len(got.took))
+		check(len(got.failures) == len(got.took), "%d dials did not fail", len(got.took)-len(got.failures))
 		for _, err := range got.failures {
-			assert.Equal(t, c.fails, redial.Classify(err), "%v", err)
+			check(redial.Classify(err) == c.fails, "%v, not %v: %v", redial.Classify(err), c.fails, err)
 		}
 	case resolver == "go" || len(want.failures) == 0:
-		assert.Empty(t, got.failures)
+		check(len(got.failures) == 0, "dials failed: %v", got.failures)
 	}
 	if len(want.failures) == 0 && !c.slower {
 		const overhead = 500 * time.Millisecond // of a busy machine, and of the wait before a second attempt
-		assert.Less(t, got.worst(), want.worst()+overhead, "net.Dialer connected sooner")
+		check(got.worst() < want.worst()+overhead, "net.Dialer connected sooner: %v, %v", got.worst(), want.worst())
 	}
 	if c.prompt {
-		assert.Equal(t, want.remotes, got.remotes)
-		assert.LessOrEqual(t, got.queries, want.queries, "queries")
+		check(slices.Equal(got.remotes, want.remotes), "connected to %v, and net.Dialer to %v", got.remotes, want.remotes)
+		check(got.queries <= want.queries, "%d queries, and %d of net.Dialer", got.queries, want.queries)
 	}
+	return all
 }
 
-// dialBoth dials the names of case i with both dialers. Each try has names of its own.
+// dialBoth dials the names of case i with both dialers.
 func (c nameCase) dialBoth(s *nameServer, i, try int) (ours, nets nameOutcome) {
 	var local net.Addr
 	if ip, err := netip.ParseAddr(c.local); err == nil {
