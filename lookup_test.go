@@ -561,7 +561,7 @@ func TestLookupOfTheOnlyAttempt(t *testing.T) {
 	}
 }
 
-// Its error is that of the most telling class, whichever family came first.
+// The only attempt returns the error of the most telling class, whichever family came first.
 func TestOnlyAttemptNamesTheMostTellingFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		six := netip.MustParseAddr("2001:db8::1")
