@@ -24,7 +24,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-33f8b841/redial"
-	"github.com/seed-33f8b841/redial/internal/dnstest"
 	"github.com/seed-33f8b841/redial/internal/testutil"
 )
 
@@ -328,20 +327,6 @@ func (c *Contender) Slowest() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.slowest
-}
-
-// DeadFirst returns a resolver for which the name service.test has two addresses: 127.0.0.2, where
-// the port of address is silent, and then the host of address itself, 127.0.0.1. It also returns
-// service.test with the port.
-func DeadFirst(t testing.TB, address string) (*net.Resolver, string) {
-	t.Helper()
-	host, port, err := net.SplitHostPort(address)
-	require.NoError(t, err)
-	require.Equal(t, "127.0.0.1", host, "the server must listen on this address only")
-	testutil.ListenSilent(t, net.JoinHostPort("127.0.0.2", port))
-	server := dnstest.Start(t, FreeAddress(t)) // the same port for UDP and TCP
-	server.Set("service.test", dnstest.Addrs("127.0.0.2", "127.0.0.1"))
-	return server.Resolver(), net.JoinHostPort("service.test", port)
 }
 
 // Attempts records what a Dialer's OnAttempt is called with.
